@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: MIT
+# GNU make. `make` alone is enough on a machine with the packages of build-aux/deps.sh: it runs autoconf and
+# configure when config.mk is missing or old. `make help` lists the targets.
+
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL = all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# Everything made lives in $(B). Another $(B) has its own config.mk in it, so that variants (sanitizers,
+# coverage, fuzzers, another compiler) stand beside each other: make B=build-clang CONFIGURE_ARGS=CC=clang
+B ?= build
+CONFIGURE_ARGS ?=
+CONFIG = $(if $(filter build,$(B)),config.mk,$(B)/config.mk)
+JOBS ?= $(shell nproc)
+TEST_JOBS ?= 2
+FUZZ_SECONDS ?= 300
+
+# ---- what is built from what ------------------------------------------------------------------------
+
+COMMON_SRC	= $(wildcard common/*.c common/compat/*.c)
+GATEWAYD_SRC	= $(wildcard gatewayd/*.c)
+AUTHD_SRC	= $(wildcard authd/*.c)
+PLACERD_SRC	= $(wildcard placerd/*.c)
+# ptyd/ holds all that ever runs as root, and the holder and the init of a session.
+FOGD_SRC	= $(wildcard $(addprefix ptyd/,supervisor.c reload.c gifts.c))
+PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c record.c))
+SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c pty.c plan.c connector_stub.c shellfilter.c))
+HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c))
+INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
+
+# What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage.
+BASE_LIBS	= $(EVENT_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS)
+GATEWAYD_LIBS	= $(WSLAY_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+AUTHD_LIBS	= $(JWT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+PLACERD_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+FOGD_LIBS	= $(BASE_LIBS)
+PTYD_LIBS	= $(BASE_LIBS)
+SPAWNER_LIBS	= $(BASE_LIBS)
+HOLDER_LIBS	= $(BASE_LIBS)
+ALL_LIBS	= $(CMOCKA_LIBS) $(WSLAY_LIBS) $(JWT_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
+		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+
+# A sanitized role cannot be given ASAN_OPTIONS: fogd clears the environment.
+PROGRAM_EXTRA	= $(if $(filter yes,$(SANITIZERS)),$(call objs,build-aux/asan_defaults.c))
+
+LIBEXEC		= $(B)/libexec/cloudshell-fog
+WEB		= $(B)/share/cloudshell-fog/web
+PROGRAMS	= $(if $(wildcard ptyd/supervisor.c),$(B)/sbin/fogd) \
+		  $(if $(wildcard gatewayd/main.c),$(LIBEXEC)/gatewayd) \
+		  $(if $(wildcard authd/main.c),$(LIBEXEC)/authd) \
+		  $(if $(wildcard placerd/main.c),$(LIBEXEC)/placerd) \
+		  $(if $(wildcard ptyd/main.c),$(LIBEXEC)/ptyd) \
+		  $(if $(wildcard ptyd/spawner.c),$(LIBEXEC)/spawner) \
+		  $(if $(wildcard ptyd/holder.c),$(LIBEXEC)/holder) \
+		  $(if $(wildcard ptyd/init.c),$(LIBEXEC)/session-init)
+
+UNIT		= $(patsubst regress/unit/%.c,%,$(wildcard regress/unit/test_*.c))
+FUZZ		= $(patsubst regress/fuzz/%.c,%,$(wildcard regress/fuzz/fuzz_*.c))
+INTEGRATION	= $(sort $(wildcard regress/integration/*.test.mjs))
+UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
+FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
+# Programs that the integration tests start.
+HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regress/try_syscall.c)
+HELPER_BIN	= $(patsubst %.c,$(B)/regress/%,$(notdir $(HELPER_SRC)))
+
+# A test names the modules it is about in its first lines: /* links: gatewayd/http1.c placerd/yaml.c */
+# One that does not is about the module of its own name.
+LINKS := $(shell awk 'FNR <= 10 && sub(/.*[ *]links:/, "") { sub(/\*\/.*/, ""); n = split($$0, s, " "); \
+	f = FILENAME; sub(/.*\//, "", f); sub(/\.c$$/, "", f); for (i = 1; i <= n; i++) print f ":" s[i] }' \
+	/dev/null $(wildcard regress/unit/*.c regress/fuzz/*.c regress/*.c))
+
+# ---- configure --------------------------------------------------------------------------------------
+
+# These goals work before a compiler or autoconf is there: they install, then call make again.
+NO_CONFIG = help deps deps-test deps-lint run-dev test sanitize coverage fuzz fuzz-smoke integration bench \
+	    clean distclean dist
+ifneq ($(filter-out $(NO_CONFIG),$(or $(MAKECMDGOALS),all)),)
+include $(CONFIG)
+endif
+
+configure: configure.ac
+	@echo '  AUTOCONF'
+	@autoconf -o configure.tmp$$$$ && chmod +x configure.tmp$$$$ && mv configure.tmp$$$$ $@
+
+$(CONFIG): configure config.mk.in
+	@mkdir -p $(@D)
+	@cd $(@D) && if [ -x config.status ] && [ -z '$(CONFIGURE_ARGS)' ]; then \
+		./config.status -q --recheck && ./config.status -q; \
+	else \
+		$(CURDIR)/configure -q $(CONFIGURE_ARGS); \
+	fi
+	@touch $@
+
+# ---- rules ------------------------------------------------------------------------------------------
+
+objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
+by_name = $(wildcard $(addsuffix /$(patsubst fuzz_%,%,$(1:test_%=%)).c,gatewayd authd placerd ptyd))
+links_of = $(or $(patsubst $(1):%,%,$(filter $(1):%,$(LINKS))),$(call by_name,$(1)))
+
+FOG_CPPFLAGS	= -I. -D_GNU_SOURCE -DFOG_VERSION='"$(VERSION)"' $(DEP_CFLAGS) $(HARDEN_CPPFLAGS) $(SAN_CPPFLAGS) $(CPPFLAGS)
+FOG_CFLAGS	= -std=gnu17 $(WARN_CFLAGS) -ffile-prefix-map=$(CURDIR)=. $(HARDEN_CFLAGS) $(PIE_CFLAGS) $(SAN_CFLAGS) $(CFLAGS)
+FOG_LDFLAGS	= $(HARDEN_LDFLAGS) $(PIE_LDFLAGS) $(SAN_CFLAGS) -Wl,--as-needed $(LDFLAGS)
+link = @echo '  LD      $@'; mkdir -p $(@D); $(CC) $(FOG_CFLAGS) $(FOG_LDFLAGS) -o $@ $(filter %.o %.a,$^)
+
+.PHONY: all programs web regress help
+all: programs web
+	@:
+programs: $(PROGRAMS)
+	@:
+
+$(B)/obj/%.o: %.c $(CONFIG)
+	@echo '  CC      $<'
+	@mkdir -p $(@D)
+	@$(CC) $(FOG_CPPFLAGS) $(FOG_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The entry point of a fuzzer is declared nowhere.
+$(B)/obj/regress/fuzz/%.o: WARN_CFLAGS += -Wno-missing-prototypes
+
+$(B)/libcommon.a: $(call objs,$(COMMON_SRC))
+	@echo '  AR      $@'
+	@rm -f $@
+	@$(AR) rcD $@ $^
+
+$(B)/sbin/fogd: $(call objs,$(FOGD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(FOGD_LIBS)
+$(LIBEXEC)/gatewayd: $(call objs,$(GATEWAYD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(GATEWAYD_LIBS)
+$(LIBEXEC)/authd: $(call objs,$(AUTHD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(AUTHD_LIBS)
+$(LIBEXEC)/placerd: $(call objs,$(PLACERD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(PLACERD_LIBS)
+$(LIBEXEC)/ptyd: $(call objs,$(PTYD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(PTYD_LIBS)
+$(LIBEXEC)/spawner: $(call objs,$(SPAWNER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(SPAWNER_LIBS)
+$(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(HOLDER_LIBS)
+# The init of a session is one static program without any runtime beside libc, which its objects inherit.
+$(LIBEXEC)/session-init: SAN_CFLAGS =
+$(LIBEXEC)/session-init: $(call objs,$(INIT_SRC))
+	@echo '  LD      $@'
+	@mkdir -p $(@D)
+	@$(CC) $(FOG_CFLAGS) $(HARDEN_LDFLAGS) $(STATIC_LDFLAGS) -o $@ $^
+
+define unit_rule
+$(B)/regress/unit/$(1): $(call objs,regress/unit/$(1).c $(call links_of,$(1))) $(B)/libcommon.a
+	$$(link) $$(ALL_LIBS)
+endef
+define fuzz_rule
+$(B)/regress/fuzz/$(1): $(call objs,regress/fuzz/$(1).c $(call links_of,$(1))) $(B)/libcommon.a
+	$$(link) -fsanitize=fuzzer $$(ALL_LIBS)
+endef
+define helper_rule
+$(B)/regress/$(basename $(notdir $(1))): $(call objs,$(1) $(call links_of,$(basename $(notdir $(1))))) $(B)/libcommon.a
+	$$(link) $$(ALL_LIBS)
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+$(foreach t,$(FUZZ),$(eval $(call fuzz_rule,$(t))))
+$(foreach t,$(HELPER_SRC),$(eval $(call helper_rule,$(t))))
+ifeq ($(filter http1_probe:%,$(LINKS)),)
+$(B)/regress/http1_probe: $(B)/obj/gatewayd/http1.o
+endif
+
+-include $(patsubst %.o,%.d,$(shell find $(B)/obj -name '*.o' 2>/dev/null))
+
+# ---- the page ---------------------------------------------------------------------------------------
+
+WEB_SRC = $(wildcard web/*.ts web/*.html web/*.css web/*.mjs web/*.svg web/*.json)
+
+web: $(if $(wildcard web/build.mjs),$(WEB)/index.html)
+
+# npm itself writes this file last of all.
+%/node_modules/.package-lock.json: %/package-lock.json
+	@echo '  NPM     $*'
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+$(WEB)/index.html: $(WEB_SRC) web/node_modules/.package-lock.json
+	@echo '  WEB     $(WEB)'
+	@mkdir -p $(WEB)
+	@node web/build.mjs $(WEB)
+	@touch $@
+
+# ---- running ----------------------------------------------------------------------------------------
+
+SUBMAKE = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS) --output-sync=target)
+STAGE = @printf '\n== %s\n'
+
+.PHONY: deps deps-test deps-lint run-dev
+deps:
+	@build-aux/deps.sh run
+# configure may have run before there was a cmocka.
+deps-test:
+	@build-aux/deps.sh run test
+	@if grep -qs '^HAVE_CMOCKA = no' $(CONFIG); then rm -f $(CONFIG); fi
+deps-lint:
+	@build-aux/deps.sh run test lint
+
+run-dev: deps
+	$(SUBMAKE) B=$(B) all
+	@exec build-aux/run-dev.sh $(abspath $(B))
+
+# ---- tests ------------------------------------------------------------------------------------------
+
+RUN_TESTS = TEST_JOBS=$(TEST_JOBS) build-aux/run-tests.sh
+FUZZ_ARGS = CONFIGURE_ARGS='CC=clang --enable-fuzzers'
+ASAN_ARGS = CONFIGURE_ARGS='--enable-sanitizers'
+COV_ARGS = CONFIGURE_ARGS='--enable-coverage'
+
+.PHONY: test unit fuzz-smoke fuzz integration sanitize coverage bench check-linkage
+.PHONY: regress-npm unit-bin fuzz-bin helper-bin
+test: deps-test
+	$(STAGE) build
+	$(SUBMAKE) B=$(B) all unit-bin helper-bin regress-npm
+	$(SUBMAKE) B=build-fuzz $(FUZZ_ARGS) fuzz-bin
+	+@build-aux/run-stages.sh 'make test' \
+		'unit tests' '$(MAKE) --no-print-directory B=$(B) unit' \
+		'fuzzers over their seeds' '$(MAKE) --no-print-directory fuzz-smoke' \
+		'integration tests' '$(MAKE) --no-print-directory B=$(B) integration'
+
+unit-bin: $(UNIT_BIN)
+	@:
+fuzz-bin: $(FUZZ_BIN)
+	@:
+helper-bin: $(HELPER_BIN)
+	@:
+regress-npm: regress/node_modules/.package-lock.json
+	@:
+
+unit: $(UNIT_BIN) check-linkage
+	@$(RUN_TESTS) unit $(B)/regress $(UNIT)
+
+fuzz-smoke:
+	$(SUBMAKE) B=build-fuzz $(FUZZ_ARGS) fuzz-bin
+	@FUZZ_SECONDS=5 $(RUN_TESTS) fuzz build-fuzz/regress $(FUZZ)
+
+fuzz:
+	$(SUBMAKE) B=build-fuzz $(FUZZ_ARGS) fuzz-bin
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) fuzz build-fuzz/regress $(FUZZ)
+
+integration:
+	$(SUBMAKE) B=$(B) all helper-bin regress-npm
+	@FOG_BUILD=$(abspath $(B)) $(RUN_TESTS) integration $(B)/regress $(INTEGRATION)
+
+# What runs as root links libevent's core, libseccomp and libcap, and the init of a session nothing at all.
+check-linkage: $(PROGRAMS)
+	@$(if $(filter yes,$(SANITIZERS)),:,build-aux/check-linkage.sh $(B))
+
+sanitize:
+	$(SUBMAKE) B=build-asan $(ASAN_ARGS) all unit-bin helper-bin regress-npm
+	+@FOG_SANITIZED=1 build-aux/run-stages.sh 'sanitizers' \
+		'unit tests' '$(MAKE) --no-print-directory B=build-asan unit' \
+		'integration tests' '$(MAKE) --no-print-directory B=build-asan integration'
+
+coverage:
+	$(SUBMAKE) B=build-cov $(COV_ARGS) unit-bin
+	@find build-cov -name '*.gcda' -delete
+	@$(RUN_TESTS) unit build-cov/regress $(UNIT)
+	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
+
+bench:
+	$(SUBMAKE) B=$(B) all helper-bin regress-npm
+	@FOG_BUILD=$(abspath $(B)) node regress/bench/bench.mjs
+
+# ---- lint -------------------------------------------------------------------------------------------
+
+C_DIRS = common common/compat gatewayd authd placerd ptyd regress regress/unit regress/fuzz
+C_SRC = $(wildcard $(C_DIRS:%=%/*.c))
+C_HDR = $(wildcard $(C_DIRS:%=%/*.h))
+MAN = $(wildcard man/*.[158])
+SHELL_SRC = $(wildcard build-aux/*.sh regress/*.sh regress/*/*.sh .ci/run)
+
+.PHONY: lint lint-format lint-cppcheck lint-tidy lint-man lint-shell format
+lint: lint-format lint-shell lint-man lint-cppcheck lint-tidy
+
+lint-format:
+	@echo '  FORMAT'
+	@clang-format --dry-run -Werror $(C_SRC) $(C_HDR)
+
+format:
+	@clang-format -i $(C_SRC) $(C_HDR)
+
+# uninitvar takes a struct filled by a function for empty; gcc, clang and its analyzer look for the same.
+lint-cppcheck:
+	@echo '  CPPCHECK'
+	@cppcheck -q -j$(JOBS) --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--std=c11 --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar \
+		--include=$(firstword $(wildcard /usr/include/*/sys/queue.h /usr/include/sys/queue.h)) \
+		-I. -D__linux__ -D__x86_64__ -D_GNU_SOURCE -DFOG_VERSION='""' $(C_SRC)
+
+lint-tidy: $(C_SRC:%=$(B)/tidy/%.ok)
+$(B)/tidy/%.ok: % .clang-tidy $(CONFIG) $(C_HDR) $(wildcard common/*.def)
+	@echo '  TIDY    $<'
+	@mkdir -p $(@D)
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=gnu17 $(FOG_CPPFLAGS) 2>$@.log >$@.out || \
+		{ cat $@.out; grep -v 'warnings generated\|Suppressed\|Use -header-filter' $@.log; exit 1; }
+	@touch $@
+
+lint-man:
+	@echo '  MANDOC'
+	@$(if $(MAN),mandoc -Tlint -W warning $(MAN))
+
+lint-shell:
+	@echo '  BASH -N'
+	@for f in $(SHELL_SRC); do bash -n $$f || exit 1; done
+
+# ---- install ----------------------------------------------------------------------------------------
+
+INSTALL ?= install
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
+unitdir ?= $(prefix)/lib/systemd/system
+pkglibexecdir = $(libexecdir)/cloudshell-fog
+pkgdatadir = $(datadir)/cloudshell-fog
+confdir = $(sysconfdir)/cloudshell-fog
+UNITS = $(wildcard etc/systemd/*.service etc/systemd/*.socket etc/systemd/*.slice etc/systemd/*.target)
+CONFFILES = $(wildcard etc/gateway.env etc/policy.yaml)
+DOCS = $(wildcard README.md README.privsep PROTOCOL CHANGELOG.md SECURITY.md LICENSE docs/openapi.json)
+D = $(DESTDIR)
+
+.PHONY: install uninstall
+install: all
+	$(INSTALL) -d $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/web $(D)$(confdir) $(D)$(docdir) \
+		$(D)$(sysusersdir) $(D)$(tmpfilesdir) $(D)$(unitdir)
+	$(INSTALL) -m 755 $(B)/sbin/fogd $(D)$(sbindir)/
+	$(INSTALL) -m 755 $(filter $(LIBEXEC)/%,$(PROGRAMS)) $(D)$(pkglibexecdir)/
+	cd $(WEB) && find . -type f -exec $(INSTALL) -D -m 644 {} $(abspath $(D)$(pkgdatadir)/web)/{} \;
+	for m in $(MAN); do $(INSTALL) -D -m 644 $$m $(D)$(mandir)/man$${m##*.}/$${m##*/} || exit 1; done
+	for f in $(CONFFILES); do to=$(D)$(confdir)/$${f##*/}; \
+		if [ -e $$to ]; then echo "kept $$to"; else $(INSTALL) -m 644 $$f $$to || exit 1; fi; done
+	$(INSTALL) -m 644 etc/sysusers.d/cloudshell-fog.conf $(D)$(sysusersdir)/
+	$(INSTALL) -m 644 etc/tmpfiles.d/cloudshell-fog.conf $(D)$(tmpfilesdir)/
+	$(if $(UNITS),$(INSTALL) -m 644 $(UNITS) $(D)$(unitdir)/)
+	$(if $(DOCS),$(INSTALL) -m 644 $(DOCS) $(D)$(docdir)/)
+
+# Configuration files stay: they are the administrator's.
+uninstall: $(CONFIG)
+	rm -f $(D)$(sbindir)/fogd $(MAN:man/%=$(D)$(mandir)/man?/%) $(UNITS:etc/systemd/%=$(D)$(unitdir)/%) \
+		$(D)$(sysusersdir)/cloudshell-fog.conf $(D)$(tmpfilesdir)/cloudshell-fog.conf
+	rm -rf $(D)$(pkglibexecdir) $(D)$(pkgdatadir) $(D)$(docdir)
+
+# ---- the rest ---------------------------------------------------------------------------------------
+
+.PHONY: clean distclean dist
+clean:
+	rm -rf build build-asan build-cov build-fuzz build-clang build-gcc build-install $(filter-out build,$(B))
+
+distclean: clean
+	rm -rf configure config.mk config.log config.status autom4te.cache web/node_modules regress/node_modules
+
+dist:
+	@v=$$(sed -n 's/^AC_INIT(\[cloudshell-fog\], \[\(.*\)\])/\1/p' configure.ac) && \
+	git archive --format=tar.gz --prefix=cloudshell-fog-$$v/ -o cloudshell-fog-$$v.tar.gz HEAD && \
+	echo cloudshell-fog-$$v.tar.gz
+
+help:
+	@echo 'all          programs and page into $(B)/'
+	@echo 'run-dev      install what is missing, build, run on 127.0.0.1:8080 in the foreground'
+	@echo 'test         install what is missing, build, run unit, fuzz-smoke and integration'
+	@echo 'unit         cmocka tests, and which libraries the programs link'
+	@echo 'fuzz-smoke   each fuzzer over its seeds and for 5 s'
+	@echo 'fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'integration  node:test against private instances, TEST_JOBS=$(TEST_JOBS) files at once'
+	@echo 'sanitize     unit and integration tests under ASAN and UBSAN'
+	@echo 'coverage     line coverage of the parsers by unit tests'
+	@echo 'lint         clang-format, bash -n, mandoc, cppcheck, clang-tidy'
+	@echo 'bench        throughput, latency and memory figures'
+	@echo 'install      DESTDIR= prefix=     uninstall     dist     clean     distclean'
