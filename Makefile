@@ -23,7 +23,7 @@ GATEWAYD_SRC	= $(wildcard gatewayd/*.c)
 AUTHD_SRC	= $(wildcard authd/*.c)
 PLACERD_SRC	= $(wildcard placerd/*.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
-FOGD_SRC	= $(wildcard $(addprefix ptyd/,supervisor.c reload.c gifts.c))
+FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c record.c))
 SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c pty.c plan.c connector_stub.c shellfilter.c))
 HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c))

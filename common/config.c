@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* The option table and its readers: see config.h. */
+#include "common/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/log.h"
+
+enum option_kind { KIND_str, KIND_u32, KIND_flag };
+
+struct option {
+	const char *variable, *fallback;
+	enum option_kind kind;
+	uint64_t min, max;
+	uint32_t who;
+	size_t offset;
+};
+
+#define OPTION_ROW(kind, field, VAR, def, min, max, who, help) \
+	{#VAR, def, KIND_##kind, min, max, who, offsetof(struct config, field)},
+static const struct option options[] = {CONFIG(OPTION_ROW)};
+
+#define NOT_BUILT_ROW(VAR, why) {#VAR, why},
+static const struct {
+	const char *variable, *why;
+} not_built[] = {CONFIG_NOT_BUILT(NOT_BUILT_ROW)};
+
+#define AT(c, o, type) ((type *)(void *)((char *)(c) + (o)->offset))
+
+static bool
+is_secret(const struct option *o)
+{
+	return strcmp(o->variable, "SESSION_TOKEN_SIGNING_KEY") == 0;
+}
+
+static int
+set_str(struct config *c, const struct option *o, const char *value, char *err, size_t err_size)
+{
+	size_t len = strlen(value);
+
+	if (len < o->min || len > o->max || !text_is_clean(view_of(value))) {
+		snprintf(err, err_size,
+		    "%s: must be %llu to %llu characters without control characters", o->variable,
+		    (unsigned long long)o->min, (unsigned long long)o->max);
+		return -1;
+	}
+	free(*AT(c, o, char *));
+	*AT(c, o, char *) = strdup(value);
+	return *AT(c, o, char *) ? 0 : -1;
+}
+
+static bool
+parse_number(const char *value, uint64_t *out)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)value[0]) || strlen(value) > 18)
+		return false;
+	*out = strtoull(value, &end, 10);
+	return *end == '\0';
+}
+
+static int
+set_number(struct config *c, const struct option *o, const char *value, char *err, size_t err_size)
+{
+	uint64_t n;
+
+	if (!parse_number(value, &n) || n < o->min || n > o->max) {
+		char shown[80];
+
+		snprintf(err, err_size, "%s=%s: must be a whole number from %llu to %llu",
+		    o->variable, log_escape(view_of(value), shown, sizeof(shown)),
+		    (unsigned long long)o->min, (unsigned long long)o->max);
+		return -1;
+	}
+	if (o->kind == KIND_flag)
+		*AT(c, o, bool) = n == 1;
+	else
+		*AT(c, o, uint32_t) = (uint32_t)n;
+	return 0;
+}
+
+static int
+set_option(struct config *c, const struct option *o, const char *value, char *err, size_t err_size)
+{
+	if (o->kind == KIND_str)
+		return set_str(c, o, value, err, err_size);
+	return set_number(c, o, value, err, err_size);
+}
+
+static int
+set_defaults(struct config *c, char *err, size_t err_size)
+{
+	memset(c, 0, sizeof(*c));
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		if (set_option(c, &options[i], options[i].fallback, err, err_size) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+refuse_not_built(const char *(*get)(const char *), char *err, size_t err_size)
+{
+	for (size_t i = 0; i < COUNT_OF(not_built); i++) {
+		const char *value = get(not_built[i].variable);
+
+		if (!value || !*value || strcmp(value, "0") == 0)
+			continue;
+		snprintf(err, err_size, "%s: not available in this version (%s); unset it",
+		    not_built[i].variable, not_built[i].why);
+		return -1;
+	}
+	return 0;
+}
+
+/* RUNTIME and USE_STUB_CONNECTOR are the same choice; only the stub exists yet. */
+static int
+settle_runtime(struct config *c, char *err, size_t err_size)
+{
+	if (*c->runtime && strcmp(c->runtime, "stub") != 0) {
+		char shown[80];
+
+		snprintf(err, err_size, "RUNTIME=%s: not available in this version; write stub",
+		    log_escape(view_of(c->runtime), shown, sizeof(shown)));
+		return -1;
+	}
+	if (!c->use_stub) {
+		snprintf(err, err_size, "USE_STUB_CONNECTOR: must be 1 in this version: the only "
+		    "runtime is the stub, and it is for development on a loopback listener");
+		return -1;
+	}
+	free(c->runtime);
+	c->runtime = strdup("stub");
+	return c->runtime ? 0 : -1;
+}
+
+static int
+check_together(struct config *c, char *err, size_t err_size)
+{
+	static const char levels[] = " error warn info debug ";
+	char wanted[16];
+
+	snprintf(wanted, sizeof(wanted), " %s ", c->log_level);
+	if (!strstr(levels, wanted)) {
+		snprintf(err, err_size, "LOG_LEVEL: must be error, warn, info or debug");
+		return -1;
+	}
+	if (!*c->tls_cert_file != !*c->tls_key_file) {
+		snprintf(err, err_size, "%s: must be set when %s is",
+		    *c->tls_cert_file ? "TLS_KEY_FILE" : "TLS_CERT_FILE",
+		    *c->tls_cert_file ? "TLS_CERT_FILE" : "TLS_KEY_FILE");
+		return -1;
+	}
+	return settle_runtime(c, err, err_size);
+}
+
+int
+config_from_env(struct config *c, const char *(*get)(const char *name), char *err, size_t err_size)
+{
+	int rc = set_defaults(c, err, err_size);
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(options); i++) {
+		const char *value = get(options[i].variable);
+
+		if (value && *value)
+			rc = set_option(c, &options[i], value, err, err_size);
+	}
+	if (rc == 0)
+		rc = refuse_not_built(get, err, err_size);
+	if (rc == 0)
+		rc = check_together(c, err, err_size);
+	if (rc != 0)
+		config_fini(c);
+	return rc;
+}
+
+void
+config_fini(struct config *c)
+{
+	if (c->signing_key)
+		explicit_bzero(c->signing_key, strlen(c->signing_key));
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		if (options[i].kind == KIND_str)
+			free(*AT(c, &options[i], char *));
+	}
+	memset(c, 0, sizeof(*c));
+}
+
+void
+config_clear_env(void)
+{
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		char *value = getenv(options[i].variable);
+
+		if (value && is_secret(&options[i]))
+			explicit_bzero(value, strlen(value));
+		unsetenv(options[i].variable);
+	}
+}
+
+int
+config_put(struct writer *w, const struct config *c, enum proc_id role)
+{
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		const struct option *o = &options[i];
+
+		if (!(o->who & (1u << role)))
+			continue;
+		if (o->kind == KIND_str)
+			put_view(w, view_of(*AT(c, o, char *)));
+		else if (o->kind == KIND_flag)
+			put_u32(w, *AT(c, o, bool));
+		else
+			put_u32(w, *AT(c, o, uint32_t));
+	}
+	return w->err;
+}
+
+static int
+get_option(struct reader *r, struct config *c, const struct option *o)
+{
+	char text[2048], err[128];
+
+	if (o->kind == KIND_str) {
+		if (view_copy(get_view(r), text, sizeof(text)) != 0)
+			return -FOG_E_BOUNDS;
+	} else {
+		snprintf(text, sizeof(text), "%u", get_u32(r));
+	}
+	if (r->err)
+		return r->err;
+	return set_option(c, o, text, err, sizeof(err)) == 0 ? 0 : -FOG_E_BOUNDS;
+}
+
+int
+config_get(struct reader *r, struct config *c, enum proc_id role)
+{
+	char err[128];
+	int rc = set_defaults(c, err, sizeof(err)) == 0 ? 0 : -FOG_E_NOMEM;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(options); i++) {
+		if (options[i].who & (1u << role))
+			rc = get_option(r, c, &options[i]);
+	}
+	if (rc == 0)
+		rc = reader_done(r);
+	if (rc != 0)
+		config_fini(c);
+	return rc;
+}
+
+void
+config_print(const struct config *c, FILE *out)
+{
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		const struct option *o = &options[i];
+
+		if (is_secret(o))
+			fprintf(out, "%s=%s\n", o->variable, **AT(c, o, char *) ? "set" : "");
+		else if (o->kind == KIND_str)
+			fprintf(out, "%s=%s\n", o->variable, *AT(c, o, char *));
+		else if (o->kind == KIND_flag)
+			fprintf(out, "%s=%d\n", o->variable, *AT(c, o, bool));
+		else
+			fprintf(out, "%s=%u\n", o->variable, *AT(c, o, uint32_t));
+	}
+}
+
+int
+config_log_level(const struct config *c)
+{
+	static const char initials[] = "ewid";
+
+	return (int)(strchr(initials, c->log_level[0]) - initials);
+}

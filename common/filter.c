@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* The seccomp tables: see filter.h. libseccomp kills foreign ABIs (bad architecture) itself. */
+#include "common/filter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+
+#ifdef FOG_NO_FILTER
+
+int
+filter_load(enum proc_id role)
+{
+	(void)role;
+	return 0;
+}
+
+int
+filter_is_built(void)
+{
+	return 0;
+}
+
+#else
+
+#define SC(name) SCMP_SYS(name)
+#define LIST_END (-10000)	/* libseccomp uses small negative numbers for calls of other ABIs */
+
+/* What libc, malloc and libevent's loop need in every role. */
+static const int common_calls[] = {
+    SC(read), SC(write), SC(readv), SC(writev), SC(close), SC(fcntl), SC(fstat), SC(lseek),
+    SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(sendto), SC(shutdown), SC(getsockopt),
+    SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1), SC(eventfd2), SC(poll),
+    SC(timerfd_settime), SC(timerfd_create),
+    SC(brk), SC(munmap), SC(mremap), SC(madvise), SC(futex), SC(getrandom),
+    SC(clock_gettime), SC(clock_getres), SC(gettimeofday), SC(time), SC(clock_nanosleep),
+    SC(nanosleep), SC(restart_syscall),
+    SC(rt_sigaction), SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack),
+    SC(exit), SC(exit_group), SC(getpid), SC(gettid), SC(getuid), SC(geteuid), SC(getgid),
+    SC(getegid), SC(sched_yield), SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2),
+    SC(socketpair), SC(tgkill), LIST_END};
+
+/* Calls that libraries try and can do without: an errno, not death. */
+static const struct {
+	int call, error;
+} soft_calls[] = {
+    {SC(clone3), ENOSYS}, {SC(openat), EACCES}, {SC(open), EACCES}, {SC(access), EACCES},
+    {SC(newfstatat), EACCES}, {SC(readlink), EACCES}, {SC(sysinfo), EPERM}, {SC(uname), EPERM},
+    {SC(prlimit64), EPERM}, {SC(getrusage), EPERM}, {SC(sched_getaffinity), EPERM},
+    {SC(statx), ENOSYS}, {SC(getcwd), EACCES}, {SC(madvise), ENOSYS}};
+
+static const int gatewayd_calls[] = {SC(accept4), SC(setsockopt), SC(getsockname),
+    SC(getpeername), SC(ioctl), LIST_END};
+static const int authd_calls[] = {LIST_END};
+static const int placerd_calls[] = {SC(fsync), SC(fdatasync), LIST_END};
+static const int ptyd_calls[] = {SC(openat), SC(unlink), SC(unlinkat), SC(rename),
+    SC(renameat), SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync),
+    SC(ftruncate), SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END};
+static const int holder_calls[] = {SC(accept4), SC(listen), SC(ioctl), SC(waitid), LIST_END};
+
+/* Denied with EPERM to fogd, the spawner and hence to every shell (S26 in part). */
+static const int denied_calls[] = {SC(bpf), SC(perf_event_open), SC(add_key), SC(keyctl),
+    SC(request_key), SC(userfaultfd), SC(open_by_handle_at), SC(init_module), SC(finit_module),
+    SC(delete_module), SC(kexec_load), SC(kexec_file_load), SC(io_uring_setup),
+    SC(io_uring_enter), SC(io_uring_register), SC(iopl), SC(ioperm), SC(swapon), SC(swapoff),
+    SC(reboot), SC(acct), SC(quotactl), SC(syslog), SC(vhangup), SC(nfsservctl),
+    SC(lookup_dcookie), SC(settimeofday), SC(clock_settime), SC(adjtimex), SC(clock_adjtime),
+    LIST_END};
+
+static int
+allow_list(scmp_filter_ctx f, const int *calls)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && calls[i] != LIST_END; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
+	return rc;
+}
+
+static bool
+is_listed(const int *calls, int call)
+{
+	for (size_t i = 0; calls[i] != LIST_END; i++) {
+		if (calls[i] == call)
+			return true;
+	}
+	return false;
+}
+
+static int
+soften(scmp_filter_ctx f, const int *own)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(soft_calls); i++) {
+		if (is_listed(common_calls, soft_calls[i].call) || is_listed(own, soft_calls[i].call))
+			continue;
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint32_t)soft_calls[i].error),
+		    soft_calls[i].call, 0);
+	}
+	return rc;
+}
+
+/* Anonymous memory, never executable; files are mapped by nobody. */
+static int
+allow_memory(scmp_filter_ctx f)
+{
+	int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(mmap), 2,
+	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+	    SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
+
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(mprotect), 1,
+		    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(prctl), 1,
+		    SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP, 0));
+	return rc;
+}
+
+/* The broker connects to holders, and to nothing but UNIX sockets. */
+static int
+allow_ptyd_sockets(scmp_filter_ctx f)
+{
+	int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socket), 1,
+	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
+
+	return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(connect), 0);
+}
+
+struct filter_row {
+	enum proc_id role;
+	const int *calls;
+	int (*more)(scmp_filter_ctx f);
+};
+
+static const struct filter_row filters[] = {
+    {PROC_GATEWAYD, gatewayd_calls, NULL},
+    {PROC_AUTHD, authd_calls, NULL},
+    {PROC_PLACERD, placerd_calls, NULL},
+    {PROC_PTYD, ptyd_calls, allow_ptyd_sockets},
+    {PROC_HOLDER, holder_calls, NULL},
+};
+
+static int
+build_strict(scmp_filter_ctx f, const struct filter_row *row)
+{
+	int rc = allow_list(f, common_calls);
+
+	if (rc == 0)
+		rc = allow_list(f, row->calls);
+	if (rc == 0)
+		rc = soften(f, row->calls);
+	if (rc == 0)
+		rc = allow_memory(f);
+	if (rc == 0 && row->more)
+		rc = row->more(f);
+	return rc;
+}
+
+static int
+load_strict(const struct filter_row *row)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int rc = f ? build_strict(f, row) : -ENOMEM;
+
+	if (rc == 0)
+		rc = seccomp_load(f);
+	seccomp_release(f);
+	return rc;
+}
+
+static int
+load_deny_list(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = f ? seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
+
+	for (size_t i = 0; rc == 0 && denied_calls[i] != LIST_END; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), denied_calls[i], 0);
+	if (rc == 0)
+		rc = seccomp_load(f);
+	if (f)
+		seccomp_release(f);
+	return rc;
+}
+
+int
+filter_load(enum proc_id role)
+{
+	for (size_t i = 0; i < COUNT_OF(filters); i++) {
+		if (filters[i].role == role)
+			return load_strict(&filters[i]);
+	}
+	return load_deny_list();
+}
+
+int
+filter_is_built(void)
+{
+	return 1;
+}
+
+#endif

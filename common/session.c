@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of the numbers of session.h. */
+#include "common/session.h"
+
+#include "common/cleanup.h"
+
+#define NAME_ROW(name, text) text,
+
+static const char *const statuses[] = {"unknown", STATUSES(NAME_ROW)};
+static const char *const ends[] = {"", END_REASONS(NAME_ROW)};
+static const char *const stages[] = {"unknown", STAGES(NAME_ROW)};
+static const char *const roles[] = {"unknown", "driver", "viewer"};
+static const char *const tiers[] = {"unknown", "fog", "cloud"};
+
+const char *
+session_status_name(unsigned status)
+{
+	return statuses[status < COUNT_OF(statuses) ? status : 0];
+}
+
+const char *
+session_end_name(unsigned reason)
+{
+	return ends[reason < COUNT_OF(ends) ? reason : 0];
+}
+
+const char *
+session_stage_name(unsigned stage)
+{
+	return stages[stage < COUNT_OF(stages) ? stage : 0];
+}
+
+const char *
+session_role_name(unsigned role)
+{
+	return roles[role < COUNT_OF(roles) ? role : 0];
+}
+
+const char *
+session_tier_name(unsigned tier)
+{
+	return tiers[tier < COUNT_OF(tiers) ? tier : 0];
+}
+
+int
+session_has_ended(unsigned status)
+{
+	return status >= STATUS_EXITED && status < STATUS_COUNT;
+}
