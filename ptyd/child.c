@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a role, wiring its edges, and seeing it end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/cleanup.h"
+#include "common/mono.h"
+#include "common/privdrop.h"
+#include "ptyd/fogd.h"
+
+#define CONFIG_RECORD_MAX 32768
+#define SAFE_FD 64	/* sources are moved above this before they take their places */
+
+/* Everything one exec needs, prepared before the fork. */
+struct birth {
+	int exe, log;
+	int gifts[GIFT_END];
+	uid_t uid;
+	gid_t gid;
+	uint64_t caps;
+	bool rooted;
+	char *argv[4];
+};
+
+struct child *
+child_of(struct fogd *f, enum proc_id id)
+{
+	for (size_t i = 0; i < FOGD_ROLES; i++) {
+		if (f->children[i].program->id == id)
+			return &f->children[i];
+	}
+	return NULL;
+}
+
+/* --- in the child, between fork and exec: no allocation, no lock --- */
+
+static void
+die(const char *step)
+{
+	dprintf(STDERR_FILENO, "error event=start_failed step=\"%s\" error=\"%s\"\n", step,
+	    strerrordesc_np(errno));
+	_exit(1);
+}
+
+/* Two passes, since a source may lie where another gift belongs. dup2 clears close-on-exec. */
+static void
+place_gifts(struct birth *b)
+{
+	for (int i = 0; i < GIFT_END; i++) {
+		if (b->gifts[i] >= 0)
+			b->gifts[i] = fcntl(b->gifts[i], F_DUPFD_CLOEXEC, SAFE_FD);
+	}
+	b->exe = fcntl(b->exe, F_DUPFD_CLOEXEC, SAFE_FD);
+	for (int i = GIFT_CONTROL; i < GIFT_END; i++) {
+		if (b->gifts[i] < 0)
+			close(i);
+		else if (dup2(b->gifts[i], i) < 0)
+			die("descriptors");
+	}
+}
+
+static void
+place_standard(const struct birth *b)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(b->log, 2) < 0)
+		die("standard descriptors");
+	if (null > 2)
+		close(null);
+}
+
+static void
+become(struct birth *b)
+{
+	static char *const no_environment[] = {NULL};
+	sigset_t none;
+	const char *step = NULL;
+
+	place_standard(b);
+	place_gifts(b);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (b->rooted)
+		step = privdrop_before_exec(b->uid, b->gid, b->caps);
+	if (step)
+		die(step);
+	syscall(SYS_execveat, b->exe, "", b->argv, no_environment, AT_EMPTY_PATH);
+	die("exec");
+}
+
+/* --- in fogd --- */
+
+static int
+config_memfd(struct fogd *f, enum proc_id id)
+{
+	unsigned char bytes[CONFIG_RECORD_MAX];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	if (config_put(&w, &f->config, id) != 0)
+		return -1;
+	return gifts_sealed("config", bytes, w.len, false);
+}
+
+static uint64_t
+caps_for(const struct child *c)
+{
+	return c->program->id == PROC_SPAWNER ? privdrop_spawner_caps : CAP_BIT(CAP_SYS_CHROOT);
+}
+
+static int
+fork_role(struct child *c, struct birth *b)
+{
+	pid_t pid;
+
+	b->exe = c->exe_fd;
+	b->uid = c->uid;
+	b->gid = c->gid;
+	b->caps = caps_for(c);
+	b->rooted = c->fogd->rooted;
+	b->argv[0] = (char *)(uintptr_t)c->program->file;
+	pid = fork();
+	if (pid == 0)
+		become(b);
+	return pid;
+}
+
+static void
+on_exited(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	siginfo_t info = {0};
+
+	(void)fd;
+	(void)what;
+	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+		return;
+	event_free(c->exited);
+	c->exited = NULL;
+	close_fd(&c->pidfd);
+	logpipe_free(c->log);
+	c->log = NULL;
+	peer_free(c->control);
+	c->control = NULL;
+	c->pid = 0;
+	fogd_child_ended(c, info.si_status, info.si_code);
+}
+
+/* --- the control pair, fogd's end --- */
+
+static int
+on_ready(void *ctx, struct peer *from, struct msg *m)
+{
+	struct child *c = ctx;
+
+	(void)from;
+	(void)m;
+	c->ready = true;
+	fogd_child_ready(c);
+	return 0;
+}
+
+/* The reporter says that its neighbour on this edge broke the protocol: replace the neighbour. */
+static int
+on_peer_bad(void *ctx, struct peer *from, struct msg *m)
+{
+	struct child *c = ctx;
+	enum edge edge = (enum edge)m->u.new_peer.edge;
+	const struct edge_row *row = &proc_edges[edge];
+	enum proc_id other = row->left == c->program->id ? row->right : row->left;
+
+	(void)from;
+	if (row->left != c->program->id && row->right != c->program->id)
+		return -FOG_E_LIAR;
+	if (m->u.new_peer.epoch != c->fogd->edge_epochs[edge])
+		return 0;	/* replaced meanwhile */
+	log_warnx("event=peer_bad edge=%s accused=%s by=%s", edge_name(edge), proc_name(other),
+	    proc_name(c->program->id));
+	child_kill(child_of(c->fogd, other));
+	return 0;
+}
+
+static int
+on_prepared(void *ctx, struct peer *from, struct msg *m)
+{
+	(void)from;
+	reload_answer(ctx, m->u.prepared.ok);
+	return 0;
+}
+
+static unsigned
+phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	(void)m;
+	return PH_NOTE;
+}
+
+/* EOF comes with the exit, which the pidfd tells; a liar is killed at once. */
+static void
+on_control_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
+{
+	struct child *c = ctx;
+
+	(void)p;
+	(void)detail;
+	if (why == PEER_GONE)
+		return;
+	log_warnx("event=peer_bad edge=control accused=%s by=fogd", proc_name(c->program->id));
+	child_kill(c);
+}
+
+static const msg_handler control_handlers[MSG_COUNT] = {
+    [MSG_CTL_READY] = on_ready,
+    [MSG_CTL_PEER_BAD] = on_peer_bad,
+    [MSG_CTL_PREPARED] = on_prepared,
+};
+static const struct peer_ops control_ops = {control_handlers, phase_of, on_control_down};
+
+static int
+watch(struct child *c, int control_fd, int log_fd)
+{
+	struct event_base *base = c->fogd->base;
+	struct peer_end end = {.fd = control_fd, .edge = EDGE_CONTROL, .self = PROC_FOGD,
+	    .other = c->program->id, .way = PEER_BOTH, .epoch = 1};
+
+	c->control = peer_new(base, &end, &control_ops, c);
+	c->log = logpipe_new(base, c->program->file, log_fd);
+	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	if (!c->control || !c->log || c->pidfd < 0)
+		return -1;
+	logpipe_set_pid(c->log, c->pid);
+	c->exited = event_new(base, c->pidfd, EV_READ | EV_PERSIST, on_exited, c);
+	return c->exited ? event_add(c->exited, NULL) : -1;
+}
+
+int
+child_start(struct child *c)
+{
+	struct birth b = {0};
+	int control[2] = {-1, -1}, logs[2] = {-1, -1};
+	int rc = -1;
+
+	gifts_of(c->fogd, c, b.gifts);
+	b.gifts[GIFT_CONFIG] = config_memfd(c->fogd, c->program->id);
+	if (b.gifts[GIFT_CONFIG] >= 0 && pipe2(logs, O_CLOEXEC) == 0 &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control) == 0) {
+		b.gifts[GIFT_CONTROL] = control[1];
+		b.log = logs[1];
+		c->pid = fork_role(c, &b);
+		if (c->pid > 0)
+			rc = watch(c, steal_fd(&control[0]), steal_fd(&logs[0]));
+	}
+	if (rc != 0)
+		log_warn("event=role_not_started role=%s", proc_name(c->program->id));
+	close_fd(&b.gifts[GIFT_CONFIG]);
+	for (int i = 0; i < 2; i++) {
+		close_fd(&control[i]);
+		close_fd(&logs[i]);
+	}
+	c->ready = false;
+	c->started_mono_ms = mono_ms();
+	if (rc == 0)
+		log_info("event=role_started role=%s pid=%d", proc_name(c->program->id),
+		    (int)c->pid);
+	return rc;
+}
+
+/* --- edges --- */
+
+static void
+give_end(struct child *c, enum edge edge, uint64_t epoch, int fd)
+{
+	struct pl_new_peer peer = {.edge = (uint8_t)edge, .epoch = epoch};
+
+	peer_send(c->control, MSG_CTL_NEW_PEER, 0, NULL, &peer, fd);
+}
+
+void
+child_wire(struct fogd *f, enum edge edge)
+{
+	const struct edge_row *row = &proc_edges[edge];
+	struct child *left = child_of(f, row->left), *right = child_of(f, row->right);
+	int pair[2];
+
+	if (left->pid == 0 || right->pid == 0)
+		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+		log_warn("event=edge_not_made edge=%s", edge_name(edge));
+		return;
+	}
+	/* The kernel keeps the direction: the receiver cannot write, whatever it becomes (S8). */
+	if (row->one_way)
+		shutdown(pair[0], SHUT_WR);
+	f->edge_epochs[edge] = ++f->next_epoch;
+	give_end(left, edge, f->next_epoch, pair[0]);
+	give_end(right, edge, f->next_epoch, pair[1]);
+}
+
+void
+child_wire_all(struct child *c)
+{
+	for (int edge = EDGE_CONTROL + 1; edge < EDGE_COUNT; edge++) {
+		if (proc_edges[edge].left == c->program->id ||
+		    proc_edges[edge].right == c->program->id)
+			child_wire(c->fogd, (enum edge)edge);
+	}
+}
+
+void
+child_kill(struct child *c)
+{
+	if (c->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+}
+
+/* `fogd -n`: the one parser of that file, dropped as when it serves, says what is wrong. */
+int
+child_run_check(struct fogd *f, enum proc_id id, const char *argument, int file)
+{
+	struct child *c = child_of(f, id);
+	struct birth b = {.log = STDERR_FILENO};
+	siginfo_t info = {0};
+	pid_t pid;
+
+	for (int i = 0; i < GIFT_END; i++)
+		b.gifts[i] = -1;
+	b.gifts[GIFT_OWN] = file;
+	b.argv[1] = (char *)(uintptr_t)"-n";
+	b.argv[2] = (char *)(uintptr_t)argument;
+	pid = fork_role(c, &b);
+	if (pid < 0 || waitid(P_PID, (id_t)pid, &info, WEXITED) != 0)
+		return -1;
+	return info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -1;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* The few types that the files of fogd share. fogd parses nothing that came from a network. */
+#ifndef FOG_FOGD_H
+#define FOG_FOGD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/config.h"
+#include "common/log.h"
+#include "common/peer.h"
+#include "common/proc.h"
+
+#define FOGD_ROLES 5
+#define USER_PREFIX "cloudshell-fog-"
+
+struct event;
+struct event_base;
+struct fogd;
+
+/* One row of the table of programs. */
+struct program {
+	enum proc_id id;
+	const char *file;	/* in libexec */
+	const char *user;	/* after USER_PREFIX; NULL: root */
+	enum { ROOT_EMPTY, ROOT_STATE, ROOT_SESSIONS } root;
+};
+
+extern const struct program programs[FOGD_ROLES];
+
+/* A role as it runs. */
+struct child {
+	struct fogd *fogd;
+	const struct program *program;
+	uid_t uid;
+	gid_t gid;
+	int exe_fd;	/* O_PATH */
+	pid_t pid;	/* 0: not running */
+	int pidfd;
+	struct event *exited, *restart;
+	struct peer *control;
+	struct logpipe *log;
+	uint64_t started_mono_ms;
+	unsigned failures;	/* in a row: sets the back-off */
+	bool ready, prepared_ok;
+};
+
+/* Files that roles get as descriptors: sealed copies of what was last accepted. */
+struct files {
+	int policy, tls_cert, tls_key;
+};
+
+struct fogd {
+	struct config config;
+	struct event_base *base;
+	bool rooted;
+	struct child children[FOGD_ROLES];
+	uint64_t edge_epochs[EDGE_COUNT], next_epoch;
+	/* opened while privileged */
+	int listener, metrics, page, signing_key, audit, lock;
+	int root_dirs[3];	/* by program.root */
+	int holder_exe, init_memfd;
+	struct files files;
+	/* reload in progress */
+	struct files next_files;
+	unsigned awaited;	/* answers still to come */
+	bool reload_ok;
+	bool announced, stopping;
+	int status;
+};
+
+/* gifts.c: everything that is opened before capabilities are cut. 0, or -1 with the message. */
+int gifts_open(struct fogd *f, char *err, size_t err_size);
+int gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size);
+void gifts_close_files(struct files *files);
+/* Fills by gift number; -1: absent. Borrowed. */
+void gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END]);
+/* A sealed memfd holding these bytes; -1 with errno. */
+int gifts_sealed(const char *name, const void *bytes, size_t len, bool executable);
+/* The directory two above this program: …/sbin/fogd → …; for libexec and share. */
+int gifts_find_prefix(char *out, size_t out_size);
+int gifts_find_users(struct fogd *f, char *err, size_t err_size);
+/* Directories to be the roots, and the lock that keeps a second fogd out. */
+int gifts_open_dirs(struct fogd *f, char *err, size_t err_size);
+
+/* bindaddr.c: numeric addresses only, so that root resolves no name. */
+int bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char *err,
+    size_t err_size);
+
+/* child.c: start, wire and end roles. */
+int child_start(struct child *c);
+void child_wire(struct fogd *f, enum edge edge);
+void child_wire_all(struct child *c);
+void child_kill(struct child *c);
+int child_run_check(struct fogd *f, enum proc_id id, const char *argument, int file);
+struct child *child_of(struct fogd *f, enum proc_id id);
+/* Called by child.c when a role has ended; supervisor.c decides what follows. */
+void fogd_child_ended(struct child *c, int status, int code);
+void fogd_child_ready(struct child *c);
+
+/* reload.c: two steps, so that all roles change or none. */
+void reload_begin(struct fogd *f);
+void reload_answer(struct child *c, bool ok);
+void reload_child_gone(struct child *c);
+
+/* logpipe.c: one pipe per role; lines get the role's name and go to standard error. */
+struct logpipe;
+struct logpipe *logpipe_new(struct event_base *base, const char *role, int read_fd);
+void logpipe_set_pid(struct logpipe *l, pid_t pid);
+void logpipe_drain(struct logpipe *l);
+void logpipe_free(struct logpipe *l);
+void logpipe_own_sink(enum log_level level, const char *line);
+
+/* notify.c: one datagram to NOTIFY_SOCKET, if there is one. */
+void notify_init(void);
+void notify_send(const char *state);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT */
+/* What fogd opens while it may, and which role gets which descriptor. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/mono.h"
+#include "ptyd/fogd.h"
+
+#define FILE_MAX_BYTES (256u << 10)
+#define INIT_MAX_BYTES (8u << 20)
+#define KEY_HEX_MIN 64
+#define KEY_HEX_MAX 128
+#define LOCK_RETRY_MS 2000
+
+#define FAIL(...) return snprintf(err, err_size, __VA_ARGS__), -1
+
+int
+gifts_sealed(const char *name, const void *bytes, size_t len, bool executable)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, bytes, len) != (ssize_t)len || fchmod(fd, executable ? 0555 : 0400) != 0 ||
+	    fcntl(fd, F_ADD_SEALS, seals) != 0)
+		close_fd(&fd);
+	return fd;
+}
+
+/* --- files of the operator --- */
+
+/* S22: owned by root or by whoever starts the service, and written by nobody else. */
+static const char *
+check_owner(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "not a regular file";
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return "must be owned by root or by the user that starts the service";
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return "must not be writable by group or others (chmod go-w)";
+	return NULL;
+}
+
+static char *
+read_operator_file(const char *variable, const char *path, size_t *len, char *err, size_t err_size)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	const char *wrong = fd < 0 ? strerror(errno) : check_owner(fd);
+	char *bytes = wrong ? NULL : proc_read_file(fd, FILE_MAX_BYTES, len);
+
+	if (!bytes)
+		snprintf(err, err_size, "%s=%s: %s", variable, path,
+		    wrong ? wrong : strerror(errno));
+	return bytes;
+}
+
+static int
+copy_sealed(const char *variable, const char *path, int *out, char *err, size_t err_size)
+{
+	size_t len = 0;
+	char *bytes;
+
+	*out = -1;
+	if (!*path)
+		return 0;
+	bytes = read_operator_file(variable, path, &len, err, err_size);
+	if (!bytes)
+		return -1;
+	*out = gifts_sealed(variable, bytes, len, false);
+	explicit_bzero(bytes, len);
+	free(bytes);
+	if (*out < 0)
+		FAIL("%s: %s", variable, strerror(errno));
+	return 0;
+}
+
+int
+gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size)
+{
+	struct files f = {-1, -1, -1};
+
+	if (copy_sealed("POLICY_CONFIG", c->policy_config, &f.policy, err, err_size) != 0 ||
+	    copy_sealed("TLS_CERT_FILE", c->tls_cert_file, &f.tls_cert, err, err_size) != 0 ||
+	    copy_sealed("TLS_KEY_FILE", c->tls_key_file, &f.tls_key, err, err_size) != 0) {
+		gifts_close_files(&f);
+		return -1;
+	}
+	*out = f;
+	return 0;
+}
+
+void
+gifts_close_files(struct files *files)
+{
+	close_fd(&files->policy);
+	close_fd(&files->tls_cert);
+	close_fd(&files->tls_key);
+}
+
+/* --- the signing key --- */
+
+static int
+hex_value(char c)
+{
+	const char *digits = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+static int
+key_from_hex(const char *variable, const char *hex, size_t len, int *out, char *err,
+    size_t err_size)
+{
+	unsigned char key[KEY_HEX_MAX / 2];
+	bool good = len >= KEY_HEX_MIN && len <= KEY_HEX_MAX && len % 2 == 0;
+
+	for (size_t i = 0; good && i < len / 2; i++) {
+		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+
+		good = high >= 0 && low >= 0;
+		key[i] = (unsigned char)(high << 4 | low);
+	}
+	if (good)
+		*out = gifts_sealed("signing-key", key, len / 2, false);
+	explicit_bzero(key, sizeof(key));
+	if (!good)
+		FAIL("%s: must be %d to %d hexadecimal digits (openssl rand -hex 32)", variable,
+		    KEY_HEX_MIN, KEY_HEX_MAX);
+	if (*out < 0)
+		FAIL("%s: %s", variable, strerror(errno));
+	return 0;
+}
+
+static int
+key_from_file(const char *variable, const char *path, int *out, char *err, size_t err_size)
+{
+	size_t len = 0, used;
+	char *text = read_operator_file(variable, path, &len, err, err_size);
+	int rc;
+
+	if (!text)
+		return -1;
+	used = strcspn(text, "\r\n");
+	rc = key_from_hex(variable, text, used, out, err, err_size);
+	explicit_bzero(text, len);
+	free(text);
+	return rc;
+}
+
+/* From the environment, a file, or a systemd credential, in this order; none: authd makes one. */
+static int
+open_signing_key(struct config *c, int *out, char *err, size_t err_size)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+	int rc;
+
+	*out = -1;
+	if (*c->signing_key) {
+		rc = key_from_hex("SESSION_TOKEN_SIGNING_KEY", c->signing_key,
+		    strlen(c->signing_key), out, err, err_size);
+		explicit_bzero(c->signing_key, strlen(c->signing_key));
+		return rc;
+	}
+	if (*c->signing_key_file)
+		return key_from_file("SESSION_TOKEN_SIGNING_KEY_FILE", c->signing_key_file, out,
+		    err, err_size);
+	if (!credentials)
+		return 0;
+	snprintf(path, sizeof(path), "%s/session-token-signing-key", credentials);
+	if (access(path, F_OK) != 0)
+		return 0;
+	return key_from_file("session-token-signing-key", path, out, err, err_size);
+}
+
+/* --- programs and the page, relative to this program --- */
+
+int
+gifts_find_prefix(char *out, size_t out_size)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return -1;
+	self[n] = '\0';
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(self, '/');
+
+		if (!slash)
+			return -1;
+		*slash = '\0';
+	}
+	return snprintf(out, out_size, "%s", self) < (int)out_size ? 0 : -1;
+}
+
+static int
+open_program(const char *prefix, const char *file, int flags, int *out, char *err, size_t err_size)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/libexec/cloudshell-fog/%s", prefix, file);
+	*out = open(path, flags | O_CLOEXEC);
+	if (*out < 0)
+		FAIL("%s: %s; is the installation complete?", path, strerror(errno));
+	return 0;
+}
+
+/* Init runs from a sealed memfd: no session shares an inode with a program of the host (S28). */
+static int
+open_init(const char *prefix, int *out, char *err, size_t err_size)
+{
+	cleanup_fd int fd = -1;
+	cleanup_free char *bytes = NULL;
+	size_t len = 0;
+
+	if (open_program(prefix, "session-init", O_RDONLY, &fd, err, err_size) != 0)
+		return -1;
+	bytes = proc_read_file(fd, INIT_MAX_BYTES, &len);
+	*out = bytes ? gifts_sealed("session-init", bytes, len, true) : -1;
+	if (*out < 0)
+		FAIL("session-init: %s", strerror(errno));
+	return 0;
+}
+
+static int
+open_programs(struct fogd *f, char *err, size_t err_size)
+{
+	char prefix[PATH_MAX - 64], page[PATH_MAX];
+
+	if (gifts_find_prefix(prefix, sizeof(prefix)) != 0)
+		FAIL("cannot tell where this program is installed");
+	for (size_t i = 0; i < FOGD_ROLES; i++) {
+		struct child *c = &f->children[i];
+
+		if (open_program(prefix, c->program->file, O_PATH, &c->exe_fd, err, err_size) != 0)
+			return -1;
+	}
+	if (open_program(prefix, "holder", O_PATH, &f->holder_exe, err, err_size) != 0 ||
+	    open_init(prefix, &f->init_memfd, err, err_size) != 0)
+		return -1;
+	snprintf(page, sizeof(page), "%s/share/cloudshell-fog/web", prefix);
+	f->page = open(page, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->page < 0)
+		FAIL("%s: %s", page, strerror(errno));
+	return 0;
+}
+
+/* --- users and directories --- */
+
+int
+gifts_find_users(struct fogd *f, char *err, size_t err_size)
+{
+	for (size_t i = 0; i < FOGD_ROLES; i++) {
+		struct child *c = &f->children[i];
+		char name[64];
+		const struct passwd *pw;
+
+		c->uid = geteuid();
+		c->gid = getegid();
+		if (!f->rooted || !c->program->user)
+			continue;
+		snprintf(name, sizeof(name), USER_PREFIX "%s", c->program->user);
+		pw = getpwnam(name);
+		if (!pw)
+			FAIL("user %s: does not exist; run systemd-sysusers, or make run-dev",
+			    name);
+		c->uid = pw->pw_uid;
+		c->gid = pw->pw_gid;
+	}
+	return 0;
+}
+
+/* Makes `path` and its missing parents (0755), then opens it. */
+static int
+make_dir(const char *variable, const char *path, char *err, size_t err_size)
+{
+	char part[PATH_MAX];
+	int fd;
+
+	if (*path != '/')
+		FAIL("%s=%s: must be an absolute path", variable, path);
+	for (size_t i = 1; path[i - 1]; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)i, path);
+		if (mkdir(part, 0755) != 0 && errno != EEXIST)
+			FAIL("%s=%s: %s", variable, path, strerror(errno));
+		if (!path[i])
+			break;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		FAIL("%s=%s: %s", variable, path, strerror(errno));
+	return fd;
+}
+
+/* A directory of ours inside it, with owner and mode as they must be, whatever they were. */
+static int
+make_own_dir(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
+{
+	int fd;
+
+	if (mkdirat(parent, name, mode) != 0 && errno != EEXIST)
+		return -1;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && geteuid() == 0 && fchown(fd, uid, gid) != 0)
+		close_fd(&fd);
+	if (fd >= 0 && fchmod(fd, mode) != 0)
+		close_fd(&fd);
+	return fd;
+}
+
+static int
+check_run_dir(int fd, const char *path, char *err, size_t err_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || (st.st_uid != 0 && st.st_uid != geteuid()) ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)))
+		FAIL("%s: must be owned by root or by the user that starts the service, and not "
+		    "writable by others", path);
+	return 0;
+}
+
+/* One fogd at a time; a successor waits for the roles of a killed predecessor to end. */
+static int
+take_lock(struct fogd *f, int run_dir, char *err, size_t err_size)
+{
+	uint64_t until = mono_ms() + LOCK_RETRY_MS;
+
+	f->lock = openat(run_dir, "fogd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (f->lock < 0)
+		FAIL("RUN_DIR=%s: fogd.lock: %s", f->config.run_dir, strerror(errno));
+	while (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
+		if (mono_ms() >= until)
+			FAIL("RUN_DIR=%s: another fogd is running here", f->config.run_dir);
+		usleep(50000);
+	}
+	return 0;
+}
+
+static const struct child *
+child_with_root(const struct fogd *f, int root)
+{
+	for (size_t i = 0; i < FOGD_ROLES; i++) {
+		if ((int)f->children[i].program->root == root)
+			return &f->children[i];
+	}
+	return NULL;
+}
+
+static int
+open_roots(struct fogd *f, int run_dir, int state_dir, char *err, size_t err_size)
+{
+	const struct child *pty = child_with_root(f, ROOT_SESSIONS);
+	const struct child *placer = child_with_root(f, ROOT_STATE);
+
+	f->root_dirs[ROOT_EMPTY] = make_own_dir(run_dir, "empty", geteuid(), getegid(), 0555);
+	f->root_dirs[ROOT_SESSIONS] = make_own_dir(run_dir, "sessions", pty->uid, pty->gid, 0700);
+	f->root_dirs[ROOT_STATE] = make_own_dir(state_dir, "placerd", placer->uid, placer->gid,
+	    0700);
+	for (size_t i = 0; i < COUNT_OF(f->root_dirs); i++) {
+		if (f->root_dirs[i] < 0)
+			FAIL("RUN_DIR=%s STATE_DIR=%s: %s", f->config.run_dir,
+			    f->config.state_dir, strerror(errno));
+	}
+	return 0;
+}
+
+/* Root-owned file in a directory that placerd cannot write: it appends, and no more (S33). */
+static int
+open_audit(struct fogd *f, int state_dir, char *err, size_t err_size)
+{
+	cleanup_fd int dir = make_own_dir(state_dir, "audit", geteuid(), getegid(), 0750);
+
+	f->audit = dir < 0 ? -1
+			   : openat(dir, "audit.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+				     O_NOFOLLOW | O_NONBLOCK, 0640);
+	if (f->audit < 0)
+		FAIL("STATE_DIR=%s: audit/audit.jsonl: %s", f->config.state_dir, strerror(errno));
+	return 0;
+}
+
+int
+gifts_open_dirs(struct fogd *f, char *err, size_t err_size)
+{
+	cleanup_fd int run_dir = make_dir("RUN_DIR", f->config.run_dir, err, err_size);
+	cleanup_fd int state_dir = -1;
+
+	if (run_dir < 0 || check_run_dir(run_dir, f->config.run_dir, err, err_size) != 0 ||
+	    take_lock(f, run_dir, err, err_size) != 0)
+		return -1;
+	state_dir = make_dir("STATE_DIR", f->config.state_dir, err, err_size);
+	if (state_dir < 0 || check_run_dir(state_dir, f->config.state_dir, err, err_size) != 0)
+		return -1;
+	if (open_roots(f, run_dir, state_dir, err, err_size) != 0)
+		return -1;
+	return open_audit(f, state_dir, err, err_size);
+}
+
+static int
+open_listeners(struct fogd *f, char *err, size_t err_size)
+{
+	const struct config *c = &f->config;
+
+	f->listener = bindaddr_listen("LISTEN_ADDR", c->listen_addr, c->use_stub, err, err_size);
+	if (f->listener < 0)
+		return -1;
+	f->metrics = -1;
+	if (strcmp(c->metrics_addr, "off") == 0)
+		return 0;
+	f->metrics = bindaddr_listen("METRICS_ADDR", c->metrics_addr, false, err, err_size);
+	return f->metrics < 0 ? -1 : 0;
+}
+
+int
+gifts_open(struct fogd *f, char *err, size_t err_size)
+{
+	if (gifts_find_users(f, err, err_size) != 0 || gifts_open_dirs(f, err, err_size) != 0 ||
+	    open_programs(f, err, err_size) != 0 ||
+	    gifts_open_files(&f->config, &f->files, err, err_size) != 0 ||
+	    open_signing_key(&f->config, &f->signing_key, err, err_size) != 0)
+		return -1;
+	return open_listeners(f, err, err_size);
+}
+
+/* --- who gets what --- */
+
+void
+gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END])
+{
+	for (int i = 0; i < GIFT_END; i++)
+		gifts[i] = -1;
+	gifts[GIFT_ROOT] = f->root_dirs[c->program->root];
+	switch (c->program->id) {
+	case PROC_GATEWAYD:
+		gifts[GIFT_GATEWAYD_LISTENER] = f->listener;
+		gifts[GIFT_GATEWAYD_METRICS] = f->metrics;
+		gifts[GIFT_GATEWAYD_PAGE] = f->page;
+		gifts[GIFT_GATEWAYD_TLS_CERT] = f->files.tls_cert;
+		gifts[GIFT_GATEWAYD_TLS_KEY] = f->files.tls_key;
+		break;
+	case PROC_AUTHD:
+		gifts[GIFT_AUTHD_SIGNING_KEY] = f->signing_key;
+		break;
+	case PROC_PLACERD:
+		gifts[GIFT_PLACERD_POLICY] = f->files.policy;
+		gifts[GIFT_PLACERD_AUDIT] = f->audit;
+		break;
+	case PROC_SPAWNER:
+		gifts[GIFT_SPAWNER_HOLDER] = f->holder_exe;
+		gifts[GIFT_SPAWNER_INIT] = f->init_memfd;
+		break;
+	default:
+		break;
+	}
+}

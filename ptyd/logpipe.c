@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* Lines from the roles, with time and role in front, to standard error. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/cleanup.h"
+#include "common/mono.h"
+#include "ptyd/fogd.h"
+
+#define LINE_MAX_BYTES 2048
+
+struct logpipe {
+	int fd;
+	struct event *readable;
+	const char *role;
+	pid_t pid;
+	size_t len;
+	char line[LINE_MAX_BYTES];
+};
+
+static unsigned long dropped;
+
+/* A terminal held by ctrl-S or a full journal must not stop the parent: such lines are dropped. */
+static void
+write_out(const char *text, size_t len)
+{
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) ||
+	    write(STDERR_FILENO, text, len) < 0)
+		dropped++;
+}
+
+static void
+print_line(const char *role, pid_t pid, const char *line, size_t len)
+{
+	char out[LINE_MAX_BYTES + 128], when[RFC3339_UTC_SIZE] = "";
+	bool journal = getenv("JOURNAL_STREAM") != NULL;
+	int n;
+
+	if (!journal)
+		rfc3339_utc(wall_s(), when);
+	if (dropped > 0) {
+		n = snprintf(out, sizeof(out), "fogd: %lu log lines dropped\n", dropped);
+		dropped = 0;
+		write_out(out, (size_t)n);
+	}
+	n = snprintf(out, sizeof(out), "%s%s%s[%d] %.*s\n", when, journal ? "" : " ", role,
+	    (int)pid, (int)len, line);
+	if (n > 0)
+		write_out(out, (size_t)n < sizeof(out) ? (size_t)n : sizeof(out) - 1);
+}
+
+void
+logpipe_own_sink(enum log_level level, const char *line)
+{
+	char text[LOG_LINE_MAX + 16];
+	int n = snprintf(text, sizeof(text), "%s %s", log_level_name(level), line);
+
+	print_line("fogd", getpid(), text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+/* Control characters of a role that was broken into do not reach the operator's terminal (S34). */
+static void
+make_printable(char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+
+		if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0))
+			line[i] = '?';
+	}
+}
+
+static void
+take_lines(struct logpipe *l)
+{
+	char *end;
+
+	while ((end = memchr(l->line, '\n', l->len)) || l->len == sizeof(l->line)) {
+		size_t len = end ? (size_t)(end - l->line) : l->len;
+		size_t used = end ? len + 1 : len;
+
+		make_printable(l->line, len);
+		print_line(l->role, l->pid, l->line, len);
+		memmove(l->line, l->line + used, l->len - used);
+		l->len -= used;
+	}
+}
+
+static bool
+read_some(struct logpipe *l)
+{
+	ssize_t n = read(l->fd, l->line + l->len, sizeof(l->line) - l->len);
+
+	if (n > 0) {
+		l->len += (size_t)n;
+		take_lines(l);
+		return true;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		event_del(l->readable);
+	return false;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < 16 && read_some(arg); i++)
+		;
+}
+
+struct logpipe *
+logpipe_new(struct event_base *base, const char *role, int read_fd)
+{
+	struct logpipe *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->fd = read_fd;
+	l->role = role;
+	fcntl(read_fd, F_SETFL, O_NONBLOCK);
+	l->readable = event_new(base, read_fd, EV_READ | EV_PERSIST, on_readable, l);
+	if (!l->readable) {
+		free(l);
+		return NULL;
+	}
+	event_add(l->readable, NULL);
+	return l;
+}
+
+void
+logpipe_set_pid(struct logpipe *l, pid_t pid)
+{
+	l->pid = pid;
+}
+
+void
+logpipe_drain(struct logpipe *l)
+{
+	while (read_some(l))
+		;
+}
+
+void
+logpipe_free(struct logpipe *l)
+{
+	if (!l)
+		return;
+	logpipe_drain(l);
+	event_free(l->readable);
+	close(l->fd);
+	free(l);
+}
