@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of policy.yaml's keys, and the table of admission's rules. */
+
+#include "placerd/policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "placerd/yaml.h"
+
+struct policy {
+	struct policy_profile *profiles;
+	size_t n_profiles;
+};
+
+/* The file. */
+
+static bool
+is_name_end(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool
+is_profile_name(const char *name, size_t len)
+{
+	if (len == 0 || !is_name_end(name[0]) || !is_name_end(name[len - 1]))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!is_name_end(name[i]) && !strchr("-._", name[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The line goes beside the name, for a later profile of the same name. */
+static int
+set_profile_name(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field,
+    char *why, size_t why_size)
+{
+	struct policy_profile *profile = (struct policy_profile *)((char *)field -
+	    offsetof(struct policy_profile, name));
+
+	if (scalar->len <= type->max && !is_profile_name(scalar->text, scalar->len)) {
+		(void)snprintf(why, why_size,
+		    "a name has a-z and 0-9, and inside also - . _; as in \"default\"");
+		return -1;
+	}
+	profile->line = scalar->line;
+	return yaml_set_string(type, scalar, &profile->name, why, why_size);
+}
+
+static void *
+append_group(void *list)
+{
+	struct policy_profile *profile = list;
+	char **grown;
+
+	grown = reallocarray(profile->groups, profile->n_groups + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	profile->groups = grown;
+	grown[profile->n_groups] = NULL;
+	return &grown[profile->n_groups++];
+}
+
+static void *
+append_profile(void *list)
+{
+	struct policy *policy = list;
+	struct policy_profile *grown;
+
+	grown = reallocarray(policy->profiles, policy->n_profiles + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	policy->profiles = grown;
+	memset(&grown[policy->n_profiles], 0, sizeof(*grown));
+	return &grown[policy->n_profiles++];
+}
+
+static const struct yaml_type group_type = { .kind = YAML_KIND_SCALAR,
+	.min = 1,
+	.max = POLICY_GROUP_MAX_BYTES,
+	.set = yaml_set_string };
+
+/* clang-format off */
+#define SCALAR(key, setter, member, least, most) \
+	{ key, YAML_REQUIRED, offsetof(struct policy_profile, member), \
+	  { .kind = YAML_KIND_SCALAR, .set = (setter), .min = (least), .max = (most) } }
+#define LIST(key, appender, item_type, least, most) /* filled into the whole struct */ \
+	{ key, YAML_REQUIRED, 0, \
+	  { .kind = YAML_KIND_LIST, .append = (appender), .item = &(item_type), \
+	    .min = (least), .max = (most) } }
+#define LATER(key) { key, YAML_RESERVED, 0, { 0 } }
+
+static const struct yaml_key profile_keys[] = {
+	SCALAR("name", set_profile_name, name, 1, POLICY_NAME_MAX_BYTES),
+	SCALAR("cpu", yaml_set_cpu, limits.cpu_milli, 1, POLICY_CPU_MAX_MILLI),
+	SCALAR("memory", yaml_set_bytes, limits.memory_bytes,
+	       POLICY_MEMORY_MIN_BYTES, POLICY_MEMORY_MAX_BYTES),
+	SCALAR("storage", yaml_set_bytes, limits.storage_bytes,
+	       POLICY_MEMORY_MIN_BYTES, POLICY_MEMORY_MAX_BYTES),
+	SCALAR("max_ttl_seconds", yaml_set_u32, max_ttl_seconds, 1, POLICY_TTL_MAX_SECONDS),
+	SCALAR("max_sessions", yaml_set_u32, max_sessions, 1, POLICY_SESSIONS_MAX),
+	LIST("allowed_groups", append_group, group_type, 0, POLICY_GROUPS_MAX),
+	LATER("pids"),
+	LATER("idle_timeout_seconds"),
+	LATER("egress"),
+	LATER("images"),
+	LATER("regions"),
+	LATER("data_labels"),
+	LATER("min_trust"),
+	LATER("recording"),
+	LATER("shell"),
+	LATER("home"),
+	LATER("limits"),
+	LATER("ring_size"),
+	{ 0 }
+};
+
+static const struct yaml_type profile_type = { .kind = YAML_KIND_MAP, .keys = profile_keys };
+
+static const struct yaml_key policy_keys[] = {
+	LIST("profiles", append_profile, profile_type, 1, POLICY_PROFILES_MAX),
+	{ 0 }
+};
+/* clang-format on */
+
+static const struct yaml_type policy_type = { .kind = YAML_KIND_MAP, .keys = policy_keys };
+
+_Static_assert(COUNT_OF(profile_keys) <= YAML_KEYS_MAX, "the reader has no room for these keys");
+
+static int
+check_names_differ(const struct policy *policy, const char *file_name, char *err, size_t err_size)
+{
+	for (size_t i = 1; i < policy->n_profiles; i++) {
+		const struct policy_profile *profile = &policy->profiles[i], *first;
+		char path[40];
+
+		first = policy_find_profile(policy, view_of(profile->name));
+		if (first == profile)
+			continue;
+		(void)snprintf(path, sizeof(path), "profiles[%zu].name", i);
+		yaml_format_error(err, err_size, file_name, profile->line, path,
+		    "\"%s\" is the name of the profile on line %zu already", profile->name,
+		    first->line);
+		return -1;
+	}
+	return 0;
+}
+
+struct policy *
+policy_new_from_yaml(const char *file_name, const void *bytes, size_t len, char *err,
+    size_t err_size)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	if (!policy) {
+		yaml_format_error(err, err_size, file_name, 1, "", "out of memory");
+		return NULL;
+	}
+	if (yaml_read(file_name, bytes, len, &policy_type, policy, err, err_size) < 0 ||
+	    check_names_differ(policy, file_name, err, err_size) < 0) {
+		policy_free(policy);
+		return NULL;
+	}
+	return policy;
+}
+
+static void
+profile_fini(struct policy_profile *profile)
+{
+	for (size_t i = 0; i < profile->n_groups; i++)
+		free(profile->groups[i]);
+	free(profile->groups);
+	free(profile->name);
+}
+
+void
+policy_free(struct policy *policy)
+{
+	if (!policy)
+		return;
+	for (size_t i = 0; i < policy->n_profiles; i++)
+		profile_fini(&policy->profiles[i]);
+	free(policy->profiles);
+	free(policy);
+}
+
+const struct policy_profile *
+policy_profile_at(const struct policy *policy, size_t index)
+{
+	return index < policy->n_profiles ? &policy->profiles[index] : NULL;
+}
+
+const struct policy_profile *
+policy_find_profile(const struct policy *policy, struct view name)
+{
+	for (size_t i = 0; i < policy->n_profiles; i++) {
+		if (view_is(name, policy->profiles[i].name))
+			return &policy->profiles[i];
+	}
+	return NULL;
+}
+
+/* Admission. */
+
+struct inquiry {
+	const struct policy_identity *identity;
+	const struct policy_request *request;
+	const struct policy_profile *profile; /* NULL: unknown */
+	uint32_t live_sessions;
+};
+
+/* Returns true when the rule has nothing against it; otherwise says what would have to change. */
+typedef bool rule_fn(const struct inquiry *inquiry, char *detail, size_t size);
+
+static bool
+is_somebody(const struct policy_identity *identity)
+{
+	return identity->issuer.len > 0 && identity->subject.len > 0;
+}
+
+bool
+policy_visible(const struct policy_identity *identity, const struct policy_profile *profile)
+{
+	if (!is_somebody(identity))
+		return false;
+	for (size_t i = 0; i < profile->n_groups; i++) {
+		if (list_holds(identity->groups, view_of(profile->groups[i])))
+			return true;
+	}
+	return profile->n_groups == 0;
+}
+
+static bool
+rule_identity(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (is_somebody(inquiry->identity))
+		return true;
+	(void)snprintf(detail, size, "the request must come from an authenticated subject");
+	return false;
+}
+
+static bool
+rule_profile(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (inquiry->profile)
+		return true;
+	(void)snprintf(detail, size,
+	    "no profile has this name; GET /v1/profiles lists those you may ask for");
+	return false;
+}
+
+/* Adds ", name", or ", ..." in its place when it does not fit: never half a character. */
+static bool
+append_name(char *text, size_t size, const char *separator, const char *name)
+{
+	size_t len = strlen(text), ellipsis = sizeof(", ...") - 1;
+
+	if (len + strlen(separator) + strlen(name) + ellipsis >= size) {
+		(void)snprintf(text + len, size - len, ", ...");
+		return false;
+	}
+	(void)snprintf(text + len, size - len, "%s%s", separator, name);
+	return true;
+}
+
+static bool
+rule_groups(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	const struct policy_profile *profile = inquiry->profile;
+
+	if (policy_visible(inquiry->identity, profile))
+		return true;
+	(void)snprintf(detail, size, "profile \"%s\" is for members of ", profile->name);
+	for (size_t i = 0; i < profile->n_groups; i++) {
+		if (!append_name(detail, size, i ? ", " : "", profile->groups[i]))
+			break;
+	}
+	return false;
+}
+
+/* No profile can allow an image before there is a key for it. */
+static bool
+rule_images(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (inquiry->request->image_ref.len == 0)
+		return true;
+	(void)snprintf(detail, size, "profile \"%s\" allows no image_ref; leave it out",
+	    inquiry->profile->name);
+	return false;
+}
+
+static bool
+rule_ttl(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (inquiry->request->ttl_seconds <= inquiry->profile->max_ttl_seconds)
+		return true;
+	(void)snprintf(detail, size, "profile \"%s\" allows a ttl_seconds of at most %u",
+	    inquiry->profile->name, inquiry->profile->max_ttl_seconds);
+	return false;
+}
+
+static bool
+rule_sessions(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (inquiry->live_sessions < inquiry->profile->max_sessions)
+		return true;
+	(void)snprintf(detail, size,
+	    "profile \"%s\" allows %u at a time and you have %u; end one first",
+	    inquiry->profile->name, inquiry->profile->max_sessions, inquiry->live_sessions);
+	return false;
+}
+
+static rule_fn *const rules[POLICY_ALLOW] = {
+	[POLICY_IDENTITY] = rule_identity,
+	[POLICY_PROFILE] = rule_profile,
+	[POLICY_GROUPS] = rule_groups,
+	[POLICY_IMAGES] = rule_images,
+	[POLICY_TTL] = rule_ttl,
+	[POLICY_SESSIONS] = rule_sessions,
+};
+
+static void
+allow(const struct inquiry *inquiry, struct policy_decision *decision)
+{
+	decision->rule = POLICY_ALLOW;
+	decision->limits = inquiry->profile->limits;
+	decision->max_sessions = inquiry->profile->max_sessions;
+	decision->ttl_seconds = inquiry->request->ttl_seconds ? inquiry->request->ttl_seconds
+							      : inquiry->profile->max_ttl_seconds;
+}
+
+void
+policy_admit(const struct policy *policy, const struct policy_identity *identity,
+    const struct policy_request *request, uint32_t live_sessions, struct policy_decision *decision)
+{
+	const struct inquiry inquiry = {
+		.identity = identity,
+		.request = request,
+		.profile = policy_find_profile(policy, request->profile),
+		.live_sessions = live_sessions,
+	};
+
+	memset(decision, 0, sizeof(*decision));
+	for (unsigned int rule = 0; rule < POLICY_ALLOW; rule++) {
+		decision->rule = rule;
+		if (!rules[rule](&inquiry, decision->detail, sizeof(decision->detail)))
+			return;
+	}
+	allow(&inquiry, decision);
+}
+
+#define RULE_ROW(name, error, rule_id) [POLICY_##name] = { error, rule_id },
+
+static const struct {
+	enum fog_err error;
+	const char *rule_id;
+} rule_rows[] = { POLICY_RULES(RULE_ROW) };
+
+enum fog_err
+policy_rule_error(enum policy_rule rule)
+{
+	return rule < POLICY_RULE_COUNT ? rule_rows[rule].error : FOG_E_INTERNAL;
+}
+
+const char *
+policy_rule_id(enum policy_rule rule)
+{
+	return rule < POLICY_RULE_COUNT ? rule_rows[rule].rule_id : "unknown";
+}

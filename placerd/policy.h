@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What may be had, and by whom: the profiles of policy.yaml (fog-policy.yaml(5)), and admission as
+ * a pure function that denies unless every rule passes (S23).
+ */
+#ifndef PLACERD_POLICY_H
+#define PLACERD_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#define POLICY_PROFILES_MAX 64
+#define POLICY_NAME_MAX_BYTES 64
+#define POLICY_GROUPS_MAX 64
+#define POLICY_GROUP_MAX_BYTES 128
+#define POLICY_TTL_MAX_SECONDS (86400 * 7)
+#define POLICY_SESSIONS_MAX 64
+#define POLICY_CPU_MAX_MILLI UINT64_C(1024000)
+#define POLICY_MEMORY_MIN_BYTES (UINT64_C(1) << 20)
+#define POLICY_MEMORY_MAX_BYTES (UINT64_C(1) << 44) /* 16Ti; storage likewise */
+#define POLICY_DETAIL_BYTES 400
+
+/* What one session gets. */
+struct policy_limits {
+	uint64_t cpu_milli; /* thousandths of a CPU */
+	uint64_t memory_bytes;
+	uint64_t storage_bytes;
+};
+
+struct policy_profile {
+	char *name;
+	size_t line; /* where its name stands in the file, from 1 */
+	struct policy_limits limits;
+	uint32_t max_ttl_seconds;
+	uint32_t max_sessions; /* of one subject, at one time */
+	char **groups;         /* none: every authenticated subject */
+	size_t n_groups;
+};
+
+struct policy;
+
+/*
+ * Reads policy.yaml, given as bytes; file_name is for messages only. Returns a policy that owns
+ * its memory, or NULL with "FILE:LINE: message" in err (YAML_ERROR_BYTES are enough).
+ */
+struct policy *policy_new_from_yaml(const char *file_name, const void *bytes, size_t len, char *err,
+    size_t err_size);
+void policy_free(struct policy *policy);
+
+/* The profile at index, in the order of the file, or NULL past the end. Borrowed. */
+const struct policy_profile *policy_profile_at(const struct policy *policy, size_t index);
+
+/* Borrowed, or NULL. Names are compared byte by byte. */
+const struct policy_profile *policy_find_profile(const struct policy *policy, struct view name);
+
+/* As authd asserts it. Without both an issuer and a subject it is nobody (S18). */
+struct policy_identity {
+	struct view issuer;
+	struct view subject;
+	struct view groups; /* packed, see list_next */
+};
+
+struct policy_request {
+	struct view profile;
+	uint32_t ttl_seconds;  /* 0: as long as the profile allows */
+	struct view image_ref; /* empty: none */
+};
+
+/*
+ * R(NAME, error, rule_id): every decision, and the order in which the rules are tried: the first
+ * that does not pass decides. Who is asking comes first, so that a request for a profile which one
+ * may not use says nothing more about it; the session count comes last, since it alone changes
+ * from one moment to the next. An all-zero decision is a denial.
+ */
+#define POLICY_RULES(R) \
+	R(IDENTITY, FOG_E_DENIED, "identity.missing") \
+	R(PROFILE, FOG_E_UNKNOWN_PROFILE, "profile.unknown") \
+	R(GROUPS, FOG_E_DENIED, "profile.allowed_groups") \
+	R(IMAGES, FOG_E_DENIED, "profile.images") \
+	R(TTL, FOG_E_TTL, "profile.max_ttl_seconds") \
+	R(SESSIONS, FOG_E_QUOTA, "profile.max_sessions") \
+	R(ALLOW, FOG_OK, "profile.admitted")
+
+#define POLICY_RULE_ENUM(name, error, rule_id) POLICY_##name,
+enum policy_rule { POLICY_RULES(POLICY_RULE_ENUM) POLICY_RULE_COUNT };
+
+struct policy_decision {
+	enum policy_rule rule;            /* POLICY_ALLOW, or the one that denied */
+	char detail[POLICY_DETAIL_BYTES]; /* denied: what would have to change; clean text */
+	/* Allowed: */
+	struct policy_limits limits;
+	uint32_t ttl_seconds;
+	uint32_t max_sessions; /* for quota_reserve in the same turn of the event loop */
+};
+
+/*
+ * Decides one request. live_sessions: those that the subject has in that profile now, with the
+ * ones being made. Copies all it says, so the decision outlives a reload of the policy.
+ */
+void policy_admit(const struct policy *policy, const struct policy_identity *identity,
+    const struct policy_request *request, uint32_t live_sessions, struct policy_decision *decision);
+
+/* Is the profile shown to this identity (GET /v1/profiles)? As admission would decide on groups. */
+bool policy_visible(const struct policy_identity *identity, const struct policy_profile *profile);
+
+/* The error of err.def (positive, FOG_OK when allowed) and the static rule id of a decision. */
+enum fog_err policy_rule_error(enum policy_rule rule);
+const char *policy_rule_id(enum policy_rule rule);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* policy.yaml from any bytes: an error with a line, or a policy whose every value is in bounds. */
+/* links: placerd/policy.c placerd/yaml.c */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "placerd/policy.h"
+#include "placerd/yaml.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void
+check_error(const char *err)
+{
+	char *end;
+
+	check(strncmp(err, "fuzz:", 5) == 0);
+	check(strtoul(err + 5, &end, 10) > 0 && strncmp(end, ": ", 2) == 0 && end[2]);
+	check(strlen(err) < YAML_ERROR_BYTES);
+	for (; *err; err++)
+		check((unsigned char)*err >= 0x20 && (unsigned char)*err < 0x7f);
+}
+
+static void
+check_profile(const struct policy_profile *profile)
+{
+	const struct policy_limits *limits = &profile->limits;
+	size_t len = strlen(profile->name);
+
+	check(len >= 1 && len <= POLICY_NAME_MAX_BYTES && profile->line > 0);
+	check(strspn(profile->name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == len);
+	check(limits->cpu_milli >= 1 && limits->cpu_milli <= POLICY_CPU_MAX_MILLI);
+	check(limits->memory_bytes >= POLICY_MEMORY_MIN_BYTES);
+	check(limits->memory_bytes <= POLICY_MEMORY_MAX_BYTES);
+	check(limits->storage_bytes >= POLICY_MEMORY_MIN_BYTES);
+	check(limits->storage_bytes <= POLICY_MEMORY_MAX_BYTES);
+	check(profile->max_ttl_seconds >= 1 && profile->max_ttl_seconds <= POLICY_TTL_MAX_SECONDS);
+	check(profile->max_sessions >= 1 && profile->max_sessions <= POLICY_SESSIONS_MAX);
+	check(profile->n_groups <= POLICY_GROUPS_MAX);
+	for (size_t i = 0; i < profile->n_groups; i++) {
+		check(strlen(profile->groups[i]) - 1 < POLICY_GROUP_MAX_BYTES);
+		check(text_is_clean(view_of(profile->groups[i])));
+	}
+}
+
+/* Somebody in no group: let in by an empty list of groups alone, and shown what he may have. */
+static void
+check_admission(const struct policy *policy, const struct policy_profile *profile)
+{
+	struct policy_identity identity = { view_of("issuer"), view_of("subject"), view_of("") };
+	struct policy_request request = { .profile = view_of(profile->name) };
+	struct policy_decision decision;
+
+	policy_admit(policy, &identity, &request, 0, &decision);
+	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_ALLOW));
+	check(policy_visible(&identity, profile) == (decision.rule == POLICY_ALLOW));
+	check(decision.ttl_seconds == (profile->n_groups ? 0 : profile->max_ttl_seconds));
+	check(text_is_clean(view_of(decision.detail)));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char err[YAML_ERROR_BYTES] = "";
+	struct policy *policy = policy_new_from_yaml("fuzz", data, size, err, sizeof(err));
+	const struct policy_profile *profile;
+	size_t n = 0;
+
+	if (!policy) {
+		check_error(err);
+		return 0;
+	}
+	while ((profile = policy_profile_at(policy, n))) {
+		n++;
+		check_profile(profile);
+		check(policy_find_profile(policy, view_of(profile->name)) == profile);
+		check_admission(policy, profile);
+	}
+	check(n >= 1 && n <= POLICY_PROFILES_MAX);
+	policy_free(policy);
+	return 0;
+}

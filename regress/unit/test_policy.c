@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: MIT */
+/* The policy file, and admission by it. */
+/* links: placerd/policy.c placerd/yaml.c */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "placerd/policy.h"
+#include "placerd/yaml.h"
+
+#define DATA "regress/unit/data/policy/" /* tests run at the top of the tree */
+
+static size_t
+read_file(const char *path, char *out, size_t out_size)
+{
+	FILE *file = fopen(path, "rb");
+	size_t len;
+
+	if (!file)
+		fail_msg("%s is not there", path);
+	len = fread(out, 1, out_size, file);
+	assert_int_equal(ferror(file), 0);
+	fclose(file);
+	assert_true(len < out_size);
+	return len;
+}
+
+static struct policy *
+load(const char *path, char err[YAML_ERROR_BYTES])
+{
+	char text[8192];
+	size_t len = read_file(path, text, sizeof(text));
+
+	err[0] = '\0';
+	return policy_new_from_yaml("p.yaml", text, len, err, YAML_ERROR_BYTES);
+}
+
+static struct policy *
+load_good(const char *path)
+{
+	char err[YAML_ERROR_BYTES];
+	struct policy *policy = load(path, err);
+
+	if (!policy)
+		fail_msg("%s: %s", path, err);
+	return policy;
+}
+
+static void
+assert_error(const char *err, size_t line, const char *phrase)
+{
+	char start[64];
+
+	(void)snprintf(start, sizeof(start), "p.yaml:%zu: ", line);
+	if (strncmp(err, start, strlen(start)) != 0 || !strstr(err, phrase))
+		fail_msg("\"%s\" is not \"%s... %s\"", err, start, phrase);
+}
+
+static void
+test_example(void **state)
+{
+	struct policy *policy = load_good(DATA "example.yaml");
+	const struct policy_profile *profile = policy_profile_at(policy, 0);
+
+	(void)state;
+	assert_string_equal(profile->name, "default");
+	assert_int_equal(profile->line, 2);
+	assert_int_equal(profile->limits.cpu_milli, 500);
+	assert_int_equal(profile->limits.memory_bytes, 536870912);
+	assert_int_equal(profile->limits.storage_bytes, 1073741824);
+	assert_int_equal(profile->max_ttl_seconds, 3600);
+	assert_int_equal(profile->max_sessions, 3);
+	assert_int_equal(profile->n_groups, 0);
+	assert_null(policy_profile_at(policy, 1));
+	assert_ptr_equal(policy_find_profile(policy, view_of("default")), profile);
+	assert_null(policy_find_profile(policy, view_of("defaul")));
+	assert_null(policy_find_profile(policy, view_of("default2")));
+	assert_null(policy_find_profile(policy, view_of("Default")));
+	assert_null(policy_find_profile(policy, view_of("")));
+	policy_free(policy);
+	policy_free(NULL);
+}
+
+static void
+test_groups_file(void **state)
+{
+	static const char *const groups[] = { "ml", "1000", "Gr\xc3\xb6\xc3\x9f\x65", "two words" };
+	struct policy *policy = load_good(DATA "groups.yaml");
+	const struct policy_profile *small = policy_profile_at(policy, 0);
+	const struct policy_profile *large = policy_profile_at(policy, 1);
+
+	(void)state;
+	assert_int_equal(small->limits.cpu_milli, 500);
+	assert_int_equal(small->limits.memory_bytes, 512000000);
+	assert_int_equal(small->limits.storage_bytes, 1000000000);
+	assert_string_equal(large->name, "gpu-2.large_x");
+	assert_int_equal(large->limits.cpu_milli, POLICY_CPU_MAX_MILLI);
+	assert_int_equal(large->limits.memory_bytes, POLICY_MEMORY_MIN_BYTES);
+	assert_int_equal(large->limits.storage_bytes, POLICY_MEMORY_MAX_BYTES);
+	assert_int_equal(large->max_ttl_seconds, POLICY_TTL_MAX_SECONDS);
+	assert_int_equal(large->max_sessions, POLICY_SESSIONS_MAX);
+	assert_int_equal(large->n_groups, COUNT_OF(groups));
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		assert_string_equal(large->groups[i], groups[i]);
+	policy_free(policy);
+}
+
+/* The file that is installed is valid, and has the profile that the page asks for. */
+static void
+test_installed_file(void **state)
+{
+	struct policy *policy = load_good("etc/policy.yaml");
+	const struct policy_profile *profile = policy_find_profile(policy, view_of("default"));
+
+	(void)state;
+	assert_non_null(profile);
+	assert_int_equal(profile->n_groups, 0);
+	assert_int_equal(profile->max_ttl_seconds, 3600);
+	policy_free(policy);
+}
+
+static void
+test_bad_files(void **state)
+{
+	static const struct {
+		const char *path;
+		size_t line;
+		const char *phrase;
+	} rows[] = {
+		{ DATA "bad-typo.yaml", 4,
+		    "profiles[0]: unknown key \"memroy\"; did you mean \"memory\"?" },
+		{ DATA "bad-alias.yaml", 2, "profiles: an anchor (&) is not allowed: \"base\"" },
+		{ DATA "bad-duplicate-key.yaml", 9,
+		    "profiles[0].allowed_groups: given twice; the first is on line 8" },
+		{ DATA "bad-unit.yaml", 4,
+		    "profiles[0].memory: \"512MB\" is not a quantity; write 512Mi or 512M" },
+		{ DATA "bad-duplicate-name.yaml", 12,
+		    "profiles[1].name: \"default\" is the name of the profile on line 2 already" },
+		{ DATA "bad-later.yaml", 9,
+		    "profiles[0].egress: not available yet in this version; remove the key" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char err[YAML_ERROR_BYTES];
+
+		assert_null(load(rows[i].path, err));
+		assert_error(err, rows[i].line, rows[i].phrase);
+	}
+}
+
+/* The lines of one good profile; a row of the next test puts another text in place of one. */
+static const char *const good_lines[] = {
+	"profiles:",
+	"  - name: default",
+	"    cpu: \"500m\"",
+	"    memory: \"512Mi\"",
+	"    storage: \"1Gi\"",
+	"    max_ttl_seconds: 3600",
+	"    max_sessions: 3",
+	"    allowed_groups: [a]",
+};
+
+/* Line 0 changes nothing; a NULL leaves the line out. */
+static size_t
+write_with_line(char *out, size_t out_size, size_t line, const char *text)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < COUNT_OF(good_lines); i++) {
+		const char *now = i + 1 == line ? text : good_lines[i];
+
+		if (now)
+			len += (size_t)snprintf(out + len, out_size - len, "%s\n", now);
+		assert_true(len < out_size);
+	}
+	return len;
+}
+
+#define NAME_64 "a234567890123456789012345678901234567890123456789012345678901234"
+#define GROUP_64 "g234567890123456789012345678901234567890123456789012345678901234"
+
+static const struct {
+	size_t line; /* the one changed */
+	const char *text;
+	size_t error_line; /* 0: it is valid */
+	const char *phrase;
+} line_rows[] = {
+	{ 0, NULL, 0, NULL },
+	/* profiles */
+	{ 1, "profile:", 1, "unknown key \"profile\"; did you mean \"profiles\"?" },
+	{ 1, "policies:", 1, "unknown key \"policies\"; known here: profiles" },
+	{ 1, "version: 1\nprofiles:", 1, "unknown key \"version\"; known here: profiles" },
+	{ 1, "profiles: []\nmore:", 1, "profiles: needs at least 1 item" },
+	{ 1, "profiles:\nprofiles:", 1, "profiles: must be a list, but here is nothing" },
+	{ 2, "    name: default", 2, "profiles: must be a list, but here is a mapping" },
+	{ 2, "  - default\n  - name: x", 2, "profiles[0]: must be a mapping (key: value)" },
+	{ 2, "  - [default]\n  - name: x", 2, "profiles[0]: must be a mapping (key: value)" },
+	{ 2, "  -\n  - name: x", 2,
+	    "profiles[0]: must be a mapping (key: value), but here is nothing" },
+	/* name */
+	{ 2, "  - name: a", 0, NULL },
+	{ 2, "  - name: \"1\"", 0, NULL },
+	{ 2, "  - name: a-b.c_d", 0, NULL },
+	{ 2, "  - name: " NAME_64, 0, NULL },
+	{ 2, "  - name: " NAME_64 "5", 2, "profiles[0].name: \"a2345" },
+	{ 2, "  - name: " NAME_64 "5", 2, "has 65 bytes; allowed are 1 to 64" },
+	{ 2, "  - name: ''", 2, "profiles[0].name: a name has a-z and 0-9" },
+	{ 2, "  - name:", 2, "profiles[0].name: has no value" },
+	{ 2, "  - name: Default", 2, "profiles[0].name: a name has a-z and 0-9" },
+	{ 2, "  - name: -a", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: a-", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: .a", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: a/b", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: a b", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: \xc3\xa4", 2, "a name has a-z and 0-9" },
+	{ 2, "  - name: 1", 2, "profiles[0].name: must be text; write \"1\" with the quotes" },
+	{ 2, "  - name: yes", 2, "must be text; write \"yes\" with the quotes" },
+	{ 2, "  - cpu: 1", 3, "profiles[0].cpu: given twice; the first is on line 2" },
+	/* quantities */
+	{ 3, "    cpu: 500m", 0, NULL },
+	{ 3, "    cpu: 0.5", 0, NULL },
+	{ 3, "    cpu: 1024", 0, NULL },
+	{ 3, "    cpu: 1025", 3,
+	    "profiles[0].cpu: \"1025\" is out of bounds; allowed are 1m to 1024" },
+	{ 3, "    cpu: 0", 3, "profiles[0].cpu: \"0\" is out of bounds" },
+	{ 3, "    cpu: half", 3,
+	    "profiles[0].cpu: \"half\" is not a quantity; write for example 500m" },
+	{ 3, "    cpu: 0.0001", 3, "profiles[0].cpu: \"0.0001\" is finer than a thousandth" },
+	{ 3, "    cpu: [1]", 3, "profiles[0].cpu: must be a single value, but here is a list" },
+	{ 4, "    memory: 16Ti", 0, NULL },
+	{ 4, "    memory: 17Ti", 4,
+	    "profiles[0].memory: \"17Ti\" is out of bounds; allowed are 1Mi to 16Ti" },
+	{ 4, "    memory: 512", 4,
+	    "profiles[0].memory: \"512\" is out of bounds; allowed are 1Mi to 16Ti" },
+	{ 4, "    memory: 512m", 4, "profiles[0].memory: \"512m\" is finer than a byte" },
+	{ 5, "    storage: 1GB", 5,
+	    "profiles[0].storage: \"1GB\" is not a quantity; write 1Gi or 1G" },
+	{ 5, "    storage: 1gi", 5,
+	    "profiles[0].storage: \"1gi\" is not a quantity; write 1Gi or 1G" },
+	{ 5, "    storage: 1e9", 5, "profiles[0].storage: \"1e9\" is not a quantity" },
+	{ 5, "    storage: -1Gi", 5, "profiles[0].storage: \"-1Gi\" is not a quantity" },
+	/* numbers */
+	{ 6, "    max_ttl_seconds: 604800", 0, NULL },
+	{ 6, "    max_ttl_seconds: 604801", 6,
+	    "\"604801\" is not a whole number from 1 to 604800" },
+	{ 6, "    max_ttl_seconds: 0", 6, "\"0\" is not a whole number from 1 to 604800" },
+	{ 6, "    max_ttl_seconds: 1h", 6, "\"1h\" is not a whole number from 1 to 604800" },
+	{ 7, "    max_sessions: 64", 0, NULL },
+	{ 7, "    max_sessions: 65", 7, "profiles[0].max_sessions: \"65\" is not a whole number" },
+	{ 7, "    max_sessions: \"3\"", 7, "profiles[0].max_sessions: is text in quotes; write 3" },
+	{ 7, "    max_sessions: 0x3", 7, "\"0x3\" is not a whole number from 1 to 64" },
+	{ 7, "    max_sessions: yes", 7, "\"yes\" is not a whole number from 1 to 64" },
+	{ 7, "    max_session: 3", 7,
+	    "unknown key \"max_session\"; did you mean \"max_sessions\"?" },
+	{ 7, "    sessions: 3", 7,
+	    "unknown key \"sessions\"; known here: name, cpu, memory, storage, "
+	    "max_ttl_seconds, max_sessions, allowed_groups" },
+	/* groups */
+	{ 8, "    allowed_groups: []", 0, NULL },
+	{ 8, "    allowed_groups:\n      - a\n      - b", 0, NULL },
+	{ 8, "    allowed_groups: [" GROUP_64 GROUP_64 "]", 0, NULL },
+	{ 8, "    allowed_groups: [" GROUP_64 GROUP_64 "5]", 8,
+	    "profiles[0].allowed_groups[0]: \"g2345" },
+	{ 8, "    allowed_groups:", 8,
+	    "must be a list ([] for an empty one), but here is nothing" },
+	{ 8, "    allowed_groups: a", 8,
+	    "must be a list ([] for an empty one), but here is a single" },
+	{ 8, "    allowed_groups: ''", 8, "must be a list ([] for an empty one)" },
+	{ 8, "    allowed_groups: {a: b}", 8, "must be a list ([] for an empty one)" },
+	{ 8, "    allowed_groups:\n      - a\n      - ''", 10,
+	    "allowed_groups[1]: \"\" has 0 bytes" },
+	{ 8, "    allowed_groups:\n      - a\n      -", 10, "allowed_groups[1]: has no value" },
+	{ 8, "    allowed_groups: [1000]", 8, "must be text; write \"1000\" with the quotes" },
+	{ 8, "    allowed_groups: [a, [b]]", 8, "allowed_groups[1]: must be a single value" },
+	{ 8, "    allowed_groups: [a]\n    pids: 100", 9, "pids: not available yet" },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 1Mi", 9, "ring_size: not available yet" },
+	{ 8, "    allowed_groups: [a]\n---\nprofiles: []", 9, "a second document" },
+	/* each key is needed */
+	{ 2, "  -", 3, "profiles[0]: the key \"name\" is missing" },
+	{ 3, NULL, 2, "profiles[0]: the key \"cpu\" is missing" },
+	{ 4, NULL, 2, "profiles[0]: the key \"memory\" is missing" },
+	{ 5, NULL, 2, "profiles[0]: the key \"storage\" is missing" },
+	{ 6, NULL, 2, "profiles[0]: the key \"max_ttl_seconds\" is missing" },
+	{ 7, NULL, 2, "profiles[0]: the key \"max_sessions\" is missing" },
+	{ 8, NULL, 2, "profiles[0]: the key \"allowed_groups\" is missing" },
+};
+
+static void
+test_lines(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(line_rows); i++) {
+		char text[1024], err[YAML_ERROR_BYTES] = "";
+		size_t len = write_with_line(text, sizeof(text), line_rows[i].line,
+		    line_rows[i].text);
+		struct policy *policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
+
+		if (line_rows[i].error_line) {
+			if (policy)
+				fail_msg("taken: %s", text);
+			assert_error(err, line_rows[i].error_line, line_rows[i].phrase);
+		} else if (!policy) {
+			fail_msg("%s\n%s", text, err);
+		}
+		policy_free(policy);
+	}
+}
+
+/* n profiles in flow style, of which the last has n_groups groups. */
+static struct policy *
+load_many(size_t n, size_t n_groups, char err[YAML_ERROR_BYTES])
+{
+	static char text[32768];
+	size_t len = (size_t)snprintf(text, sizeof(text), "profiles:\n");
+	struct policy *policy;
+
+	for (size_t i = 0; i < n; i++) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    "- {name: p%zu, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: 9,"
+		    " max_sessions: 1, allowed_groups: [",
+		    i);
+		for (size_t g = 0; i + 1 == n && g < n_groups; g++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%sg%zu",
+			    g ? "," : "", g);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "]}\n");
+		assert_true(len < sizeof(text));
+	}
+	policy = policy_new_from_yaml("p.yaml", text, len, err, YAML_ERROR_BYTES);
+	return policy;
+}
+
+static void
+test_counts(void **state)
+{
+	char err[YAML_ERROR_BYTES];
+	struct policy *policy = load_many(POLICY_PROFILES_MAX, POLICY_GROUPS_MAX, err);
+	const struct policy_profile *last;
+
+	(void)state;
+	assert_non_null(policy);
+	last = policy_profile_at(policy, POLICY_PROFILES_MAX - 1);
+	assert_string_equal(last->name, "p63");
+	assert_int_equal(last->n_groups, POLICY_GROUPS_MAX);
+	assert_string_equal(last->groups[63], "g63");
+	policy_free(policy);
+	assert_null(load_many(POLICY_PROFILES_MAX + 1, 0, err));
+	assert_error(err, 66, "profiles: has more than 64 items");
+	assert_null(load_many(2, POLICY_GROUPS_MAX + 1, err));
+	assert_error(err, 3, "profiles[1].allowed_groups: has more than 64 items");
+	assert_null(load_many(0, 0, err));
+	assert_error(err, 1, "profiles: must be a list, but here is nothing");
+}
+
+/* "NAME:LINE: message", where the line counts from 1 and the message is not empty. */
+static bool
+names_a_line(const char *err, const char *start)
+{
+	char *end;
+
+	if (strncmp(err, start, strlen(start)) != 0)
+		return false;
+	return strtoul(err + strlen(start), &end, 10) > 0 && strncmp(end, ": ", 2) == 0 && end[2];
+}
+
+/* Cut at each byte: an error with a line in the file, or, where nothing is missing, a policy. */
+static void
+check_truncated(const char *path)
+{
+	char text[8192];
+	size_t len = read_file(path, text, sizeof(text)), valid = 0;
+
+	for (size_t cut = 0; cut <= len; cut++) {
+		char err[YAML_ERROR_BYTES] = "", *copy = malloc(cut ? cut : 1);
+		struct policy *policy;
+
+		assert_non_null(copy);
+		memcpy(copy, text, cut);
+		policy = policy_new_from_yaml("p.yaml", copy, cut, err, sizeof(err));
+		valid += policy != NULL;
+		if (!policy && !names_a_line(err, "p.yaml:"))
+			fail_msg("%s cut at %zu: %s", path, cut, err);
+		policy_free(policy);
+		free(copy);
+	}
+	assert_true(valid > 0 && valid < len / 2);
+}
+
+static void
+test_truncated(void **state)
+{
+	(void)state;
+	check_truncated(DATA "example.yaml");
+	check_truncated(DATA "groups.yaml");
+}
+
+/* Admission. */
+
+#define ADMISSION \
+	"profiles:\n" \
+	"- {name: open, cpu: 500m, memory: 512Mi, storage: 1Gi, max_ttl_seconds: 3600," \
+	" max_sessions: 3, allowed_groups: []}\n" \
+	"- {name: large, cpu: 4, memory: 8Gi, storage: 20Gi, max_ttl_seconds: 60," \
+	" max_sessions: 1, allowed_groups: [power-users, ml]}\n"
+
+static int
+load_admission(void **state)
+{
+	char err[YAML_ERROR_BYTES];
+
+	*state = policy_new_from_yaml("p.yaml", ADMISSION, strlen(ADMISSION), err, sizeof(err));
+	return *state ? 0 : -1;
+}
+
+static int
+free_admission(void **state)
+{
+	policy_free(*state);
+	return 0;
+}
+
+/* Comma-separated names into the packed list of the wire. */
+static struct view
+pack_groups(unsigned char *storage, size_t size, const char *names)
+{
+	struct writer w;
+
+	writer_init(&w, storage, size);
+	while (*names) {
+		size_t len = strcspn(names, ",");
+
+		put_view(&w, view_bytes(names, len));
+		names += len + (names[len] == ',');
+	}
+	assert_int_equal(w.err, 0);
+	return view_bytes(w.p, w.len);
+}
+
+static const struct admission_row {
+	const char *issuer, *subject, *groups;
+	const char *profile;
+	uint32_t ttl_seconds;
+	const char *image_ref;
+	uint32_t live;
+	enum policy_rule rule;
+	const char *detail;   /* denied: part of it */
+	uint32_t granted_ttl; /* allowed */
+} admission_rows[] = {
+	/* allowed */
+	{ "i", "s", "", "open", 0, "", 0, POLICY_ALLOW, NULL, 3600 },
+	{ "i", "s", "", "open", 1, "", 0, POLICY_ALLOW, NULL, 1 },
+	{ "i", "s", "", "open", 3600, "", 2, POLICY_ALLOW, NULL, 3600 },
+	{ "i", "s", "other", "open", 10, "", 0, POLICY_ALLOW, NULL, 10 },
+	{ "i", "s", "ml", "large", 0, "", 0, POLICY_ALLOW, NULL, 60 },
+	{ "i", "s", "a,b,power-users,c", "large", 60, "", 0, POLICY_ALLOW, NULL, 60 },
+	/* each rule alone */
+	{ "", "s", "", "open", 0, "", 0, POLICY_IDENTITY, "must come from an authenticated", 0 },
+	{ "i", "", "", "open", 0, "", 0, POLICY_IDENTITY, "must come from an authenticated", 0 },
+	{ "i", "s", "", "closed", 0, "", 0, POLICY_PROFILE, "GET /v1/profiles lists", 0 },
+	{ "i", "s", "", "", 0, "", 0, POLICY_PROFILE, "no profile has this name", 0 },
+	{ "i", "s", "", "OPEN", 0, "", 0, POLICY_PROFILE, "no profile has this name", 0 },
+	{ "i", "s", "", "large", 0, "", 0, POLICY_GROUPS,
+	    "profile \"large\" is for members of power-users, ml", 0 },
+	{ "i", "s", "power-user,power-userss,Power-Users,m,mll", "large", 0, "", 0, POLICY_GROUPS,
+	    "power-users, ml", 0 },
+	{ "i", "s", "", "open", 0, "debian:12", 0, POLICY_IMAGES,
+	    "allows no image_ref; leave it out", 0 },
+	{ "i", "s", "", "open", 3601, "", 0, POLICY_TTL,
+	    "profile \"open\" allows a ttl_seconds of at most 3600", 0 },
+	{ "i", "s", "", "open", UINT32_MAX, "", 0, POLICY_TTL, "at most 3600", 0 },
+	{ "i", "s", "", "open", 0, "", 3, POLICY_SESSIONS,
+	    "profile \"open\" allows 3 at a time and you have 3; end one first", 0 },
+	{ "i", "s", "", "open", 0, "", UINT32_MAX, POLICY_SESSIONS, "end one first", 0 },
+	{ "i", "s", "ml", "large", 60, "", 1, POLICY_SESSIONS, "allows 1 at a time", 0 },
+	/* order: everything wrong, then one after the other put right */
+	{ "", "s", "", "closed", 61, "x", 1, POLICY_IDENTITY, "authenticated", 0 },
+	{ "i", "s", "", "closed", 61, "x", 1, POLICY_PROFILE, "no profile", 0 },
+	{ "i", "s", "", "large", 61, "x", 1, POLICY_GROUPS, "power-users", 0 },
+	{ "i", "s", "ml", "large", 61, "x", 1, POLICY_IMAGES, "image_ref", 0 },
+	{ "i", "s", "ml", "large", 61, "", 1, POLICY_TTL, "at most 60", 0 },
+	{ "i", "s", "ml", "large", 60, "", 1, POLICY_SESSIONS, "end one first", 0 },
+	{ "i", "s", "ml", "large", 60, "", 0, POLICY_ALLOW, NULL, 60 },
+};
+
+static void
+assert_limits(const struct policy *policy, const struct admission_row *row,
+    const struct policy_decision *decision)
+{
+	static const struct policy_limits nothing;
+	const struct policy_profile *profile = policy_find_profile(policy, view_of(row->profile));
+	bool allowed = row->rule == POLICY_ALLOW;
+
+	assert_memory_equal(&decision->limits, allowed ? &profile->limits : &nothing,
+	    sizeof(nothing));
+	assert_int_equal(decision->max_sessions, allowed ? profile->max_sessions : 0);
+	assert_int_equal(decision->ttl_seconds, row->granted_ttl);
+}
+
+static void
+test_admission(void **state)
+{
+	for (size_t i = 0; i < COUNT_OF(admission_rows); i++) {
+		const struct admission_row *row = &admission_rows[i];
+		unsigned char storage[256];
+		struct policy_identity identity = { view_of(row->issuer), view_of(row->subject),
+			pack_groups(storage, sizeof(storage), row->groups) };
+		struct policy_request request = { view_of(row->profile), row->ttl_seconds,
+			view_of(row->image_ref) };
+		struct policy_decision decision;
+
+		memset(&decision, 0xa5, sizeof(decision));
+		policy_admit(*state, &identity, &request, row->live, &decision);
+		if (decision.rule != row->rule)
+			fail_msg("row %zu: %s, %s", i, policy_rule_id(decision.rule),
+			    decision.detail);
+		if (row->detail && !strstr(decision.detail, row->detail))
+			fail_msg("row %zu: \"%s\"", i, decision.detail);
+		if (!row->detail)
+			assert_string_equal(decision.detail, "");
+		assert_limits(*state, row, &decision);
+	}
+}
+
+/* Half a list of groups names nobody's group. */
+static void
+test_malformed_groups(void **state)
+{
+	static const char cut[] = "\0\2m"; /* says two bytes, has one */
+	struct policy_identity identity = { view_of("i"), view_of("s"), view_bytes(cut, 3) };
+
+	assert_false(policy_visible(&identity, policy_find_profile(*state, view_of("large"))));
+	assert_true(policy_visible(&identity, policy_find_profile(*state, view_of("open"))));
+}
+
+static void
+test_visible(void **state)
+{
+	static const struct {
+		const char *subject, *groups;
+		bool open, large;
+	} rows[] = {
+		{ "s", "", true, false },
+		{ "s", "other", true, false },
+		{ "s", "other,ml", true, true },
+		{ "s", "power-users", true, true },
+		{ "", "power-users", false, false },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		unsigned char storage[64];
+		struct policy_identity identity = { view_of("i"), view_of(rows[i].subject),
+			pack_groups(storage, sizeof(storage), rows[i].groups) };
+
+		assert_int_equal(policy_visible(&identity, policy_profile_at(*state, 0)),
+		    rows[i].open);
+		assert_int_equal(policy_visible(&identity, policy_profile_at(*state, 1)),
+		    rows[i].large);
+	}
+}
+
+/* What an all-zero decision means, and what each rule becomes in an answer. */
+static void
+test_rules(void **state)
+{
+	static const struct {
+		enum policy_rule rule;
+		enum fog_err error;
+		int status;
+		const char *rule_id;
+	} rows[] = {
+		{ POLICY_IDENTITY, FOG_E_DENIED, 403, "identity.missing" },
+		{ POLICY_PROFILE, FOG_E_UNKNOWN_PROFILE, 422, "profile.unknown" },
+		{ POLICY_GROUPS, FOG_E_DENIED, 403, "profile.allowed_groups" },
+		{ POLICY_IMAGES, FOG_E_DENIED, 403, "profile.images" },
+		{ POLICY_TTL, FOG_E_TTL, 422, "profile.max_ttl_seconds" },
+		{ POLICY_SESSIONS, FOG_E_QUOTA, 409, "profile.max_sessions" },
+		{ POLICY_ALLOW, FOG_OK, 200, "profile.admitted" },
+		{ POLICY_RULE_COUNT, FOG_E_INTERNAL, 500, "unknown" },
+	};
+	static const struct policy_decision zero;
+
+	(void)state;
+	assert_int_not_equal(zero.rule, POLICY_ALLOW);
+	assert_int_equal(COUNT_OF(rows), POLICY_RULE_COUNT + 1);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		assert_int_equal(policy_rule_error(rows[i].rule), rows[i].error);
+		assert_int_equal(err_http_status(-(int)rows[i].error), rows[i].status);
+		assert_string_equal(policy_rule_id(rows[i].rule), rows[i].rule_id);
+	}
+}
+
+/* 64 groups of 128 bytes do not fit in a detail: whole names, then an ellipsis. */
+static void
+test_long_detail(void **state)
+{
+	char text[16384], err[YAML_ERROR_BYTES];
+	struct policy_identity identity = { view_of("i"), view_of("s"), view_of(NULL) };
+	struct policy_request request = { .profile = view_of(NAME_64) };
+	struct policy_decision decision;
+	struct policy *policy;
+	size_t len;
+
+	(void)state;
+	len = (size_t)snprintf(text, sizeof(text),
+	    "profiles:\n- {name: %s, cpu: 1, memory: 1Gi, storage: 1Gi,"
+	    " max_ttl_seconds: 9, max_sessions: 1, allowed_groups: [",
+	    NAME_64);
+	for (size_t i = 0; i < POLICY_GROUPS_MAX; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "\"%02zu%0*d\",", i,
+		    POLICY_GROUP_MAX_BYTES - 2, 0);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "]}\n");
+	policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
+	if (!policy)
+		fail_msg("%s", err);
+	policy_admit(policy, &identity, &request, 0, &decision);
+	assert_int_equal(decision.rule, POLICY_GROUPS);
+	assert_true(strlen(decision.detail) < POLICY_DETAIL_BYTES);
+	assert_string_equal(decision.detail + strlen(decision.detail) - 6, "0, ...");
+	policy_free(policy);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_groups_file),
+		cmocka_unit_test(test_installed_file),
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test_setup_teardown(test_admission, load_admission, free_admission),
+		cmocka_unit_test_setup_teardown(test_malformed_groups, load_admission,
+		    free_admission),
+		cmocka_unit_test_setup_teardown(test_visible, load_admission, free_admission),
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_long_detail),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
