@@ -7,7 +7,7 @@ set -euo pipefail
 # "package", or "command=package" where any version of the command will do, wherever it comes from.
 declare -A groups=(
 	[run]="gcc libc6-dev make autoconf pkg-config ca-certificates libevent-dev libwslay-dev libssl-dev
-		libjwt-dev libjansson-dev libyaml-dev libseccomp-dev libcap-dev node=nodejs npm=npm"
+		libjansson-dev libyaml-dev libseccomp-dev node=nodejs npm=npm"
 	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl chromium fonts-dejavu-core"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
 )

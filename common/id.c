@@ -14,7 +14,7 @@ static const char hex_digits[] = "0123456789abcdef";
 int
 id_random(struct id128 *out)
 {
-	struct id128 id;
+	struct id128 id = { { 0 } };
 
 	if (secret_random(id.b, sizeof(id.b)) != 0)
 		return -1;

@@ -76,7 +76,7 @@ struct json_member {
 
 /*
  * Seeds jansson's hash tables from getrandom. Call it before the filter is loaded in every process
- * that uses jansson, also through libjwt: left alone, jansson opens /dev/urandom when it makes its
+ * that uses jansson: left alone, jansson opens /dev/urandom when it makes its
  * first object. A second call does nothing. Returns 0, or -1 with errno.
  */
 int json_init(void);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Dropping privilege and proving it: see privdrop.h. */
+/*
+ * Dropping privilege and proving it: see privdrop.h. By system calls, not by libcap: this runs
+ * between fork and exec too, where nothing may allocate, and a holder maps one library less.
+ */
 #include "common/privdrop.h"
 
 #include <errno.h>
