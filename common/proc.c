@@ -31,6 +31,7 @@ static struct process {
 	struct peer_ops ops;
 	msg_handler handlers[MSG_COUNT];
 	bool rooted;
+	bool has_gift[GIFT_END];
 } proc;
 
 const struct edge_row proc_edges[EDGE_COUNT] = {
@@ -80,12 +81,18 @@ proc_peer_ops(void)
 int
 proc_take_gift(enum gift gift)
 {
-	static bool taken[GIFT_END];
-
-	if (taken[gift] || fcntl((int)gift, F_GETFD) < 0)
+	if (!proc.has_gift[gift])
 		return -1;
-	taken[gift] = true;
+	proc.has_gift[gift] = false;
 	return (int)gift;
+}
+
+/* Before anything is opened: the number of an absent gift is the next that open gives. */
+static void
+note_gifts(void)
+{
+	for (int gift = 0; gift < GIFT_END; gift++)
+		proc.has_gift[gift] = fcntl(gift, F_GETFD) >= 0;
 }
 
 bool
@@ -298,6 +305,7 @@ merge_handlers(void)
 static int
 prepare_process(void)
 {
+	note_gifts();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);	/* fogd's to handle; a terminal sends it to all */
 	signal(SIGINT, SIG_IGN);
