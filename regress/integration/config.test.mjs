@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+// Configuration: what is refused and how it is said (S22, S24), -n and -T, SIGHUP, and that no secret reaches a log.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { DEFAULT_POLICY, makeDir, policyOf, runFogd, suite } from "../lib/harness.mjs";
+import { isRoot, until } from "../lib/proc.mjs";
+import { BinaryTerminal, JsonTerminal } from "../lib/ws.mjs";
+
+const KEY = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
+
+// The line of DEFAULT_POLICY that holds text, counted from 1, and the policy with a replacement in it.
+const change = (from, to) => {
+	const lines = DEFAULT_POLICY.split("\n");
+	const at = lines.findIndex((line) => line.includes(from));
+	assert.ok(at >= 0, from);
+	lines[at] = lines[at].replace(from, to);
+	return { policy: lines.join("\n"), line: at + 1 };
+};
+const insertAfter = (text, added) => {
+	const lines = DEFAULT_POLICY.split("\n");
+	const at = lines.findIndex((line) => line.includes(text));
+	lines.splice(at + 1, 0, added);
+	return { policy: lines.join("\n"), line: at + 2 };
+};
+
+// Arguments, and for root the environment too, as /proc shows them.
+const argumentsOf = (pid) =>
+	fs.readFileSync(`/proc/${pid}/cmdline`, "latin1") + (isRoot ? fs.readFileSync(`/proc/${pid}/environ`, "latin1") : "");
+
+const BAD_POLICIES = [
+	["misspelt key", change("max_sessions:", "max_session:")],
+	["unknown top-level key", { policy: `${DEFAULT_POLICY}extra: 1\n`, line: DEFAULT_POLICY.split("\n").length }],
+	["duplicate key", insertAfter("cpu:", '    cpu: "1"')],
+	["anchor", { policy: DEFAULT_POLICY.replace('cpu: "500m"', 'cpu: &a "500m"'), line: 3 }],
+	["alias", change('cpu: "500m"', "cpu: *a")],
+	["tag", change('cpu: "500m"', 'cpu: !!str "500m"')],
+	["wrong unit of cpu", change('"500m"', '"500Q"')],
+	["wrong unit of memory", change('"512Mi"', '"512MB"')],
+	["negative memory", change('"512Mi"', '"-1Mi"')],
+	["number that is none", change("max_ttl_seconds: 3600", "max_ttl_seconds: 1h")],
+	["number out of range", change("max_ttl_seconds: 3600", "max_ttl_seconds: 0")],
+	["number too large", change("max_sessions: 3", "max_sessions: 99999999999")],
+	["groups no list", change("allowed_groups: []", "allowed_groups: admins")],
+	["a profile twice", change("name: large", "name: default")],
+	["empty name", change("name: large", 'name: ""')],
+	["not YAML", change("storage:", "storage: [")],
+	["two documents", { policy: `${DEFAULT_POLICY}---\n${DEFAULT_POLICY}` }],
+	["empty file", { policy: "" }],
+];
+
+describe("fogd -n", () => {
+	let dir;
+	const put = (policy) => fs.writeFileSync(path.join(dir, "policy.yaml"), policy);
+	before(() => { dir = makeDir(); });
+	after(() => fs.rmSync(dir, { recursive: true, force: true }));
+
+	it("takes a good configuration", async () => {
+		put(DEFAULT_POLICY);
+		const { code, text } = await runFogd(["-n"], { dir });
+		assert.equal(code, 0, text);
+	});
+
+	for (const [name, { policy, line }] of BAD_POLICIES) {
+		it(`policy: ${name}: file and line, exit status not 0`, async () => {
+			put(policy);
+			const { code, text } = await runFogd(["-n"], { dir });
+			assert.ok(code > 0, `exit ${code}: ${text}`);
+			// Where the reader notices a missing end is its own affair.
+			const where = line === undefined || name === "not YAML" ? "[0-9]+" : String(line);
+			assert.match(text, new RegExp(`policy\\.yaml:${where}\\b`));
+		});
+	}
+
+	const BAD_ENV = [
+		["LISTEN_ADDR", "nonsense"], ["LISTEN_ADDR", "127.0.0.1:65536"], ["LISTEN_ADDR", "localhost:8080"],
+		["LISTEN_ADDR", "0.0.0.0:0"], // the dev shim is for loopback alone
+		["RUNTIME", "sandbox"], ["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
+		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"],
+		["TRUSTED_PROXIES", "127.0.0.1"], ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"],
+		["SESSION_TOKEN_SIGNING_KEY", "abc"], ["SESSION_TOKEN_SIGNING_KEY", KEY.replace("0", "x")],
+		["ATTACH_TOKEN_TTL_SECONDS", "0"], ["ATTACH_TOKEN_TTL_SECONDS", "61"], ["ATTACH_TOKEN_TTL_SECONDS", "1m"],
+		["HTTP_HEADER_TIMEOUT_MS", "-1"], ["MAX_CONNECTIONS_PER_SOURCE", "0"], ["LOG_LEVEL", "loud"],
+		["TLS_CERT_FILE", "/nonexistent"], ["POLICY_CONFIG", "/nonexistent/policy.yaml"], ["GATEWAY_URL", "shell.example"],
+	];
+	for (const [name, value] of BAD_ENV) {
+		it(`${name}=${value === "abc" || value.length > 60 ? "…" : value} is refused by name`, async () => {
+			put(DEFAULT_POLICY);
+			const { code, text } = await runFogd(["-n"], { dir, env: { [name]: value } });
+			assert.ok(code > 0, `exit ${code}: ${text}`);
+			assert.match(text, name === "POLICY_CONFIG" ? /POLICY_CONFIG|policy\.yaml/ : new RegExp(`\\b${name}\\b`));
+			if (name === "SESSION_TOKEN_SIGNING_KEY")
+				assert.ok(!text.includes(value), "the key is in the message");
+		});
+	}
+
+	it("without USE_STUB_CONNECTOR nothing that exists is left to sign in with: refused", async () => {
+		put(DEFAULT_POLICY);
+		const { code, text } = await runFogd(["-n"], { dir, env: { USE_STUB_CONNECTOR: undefined } });
+		assert.ok(code > 0, text);
+		assert.match(text, /OIDC_ISSUER_URL|USE_STUB_CONNECTOR|RUNTIME/);
+	});
+
+	it("a policy that others may write, or that is no file, is refused", async () => {
+		put(DEFAULT_POLICY);
+		const file = path.join(dir, "policy.yaml");
+		fs.chmodSync(file, 0o666);
+		try {
+			const { code, text } = await runFogd(["-n"], { dir });
+			assert.ok(code > 0, text);
+			assert.match(text, /policy\.yaml/);
+		} finally {
+			fs.chmodSync(file, 0o644);
+		}
+		const { code, text } = await runFogd(["-n"], { dir, env: { POLICY_CONFIG: dir } });
+		assert.ok(code > 0, text);
+	});
+
+	it("a policy that belongs to somebody else is refused", { skip: isRoot ? false : "needs root" }, async () => {
+		put(DEFAULT_POLICY);
+		const file = path.join(dir, "policy.yaml");
+		fs.chownSync(file, 12_345, 12_345);
+		try {
+			const { code, text } = await runFogd(["-n"], { dir });
+			assert.ok(code > 0, text);
+			assert.match(text, /policy\.yaml/);
+		} finally {
+			fs.chownSync(file, 0, 0);
+		}
+	});
+
+	it("-T prints what it understood, and no secret", async () => {
+		put(DEFAULT_POLICY);
+		const { code, stdout, text } = await runFogd(["-T"], { dir, env: { SESSION_TOKEN_SIGNING_KEY: KEY, MAX_CONNECTIONS_PER_SOURCE: "77" } });
+		assert.equal(code, 0, text);
+		assert.match(stdout, /LISTEN_ADDR=.*127\.0\.0\.1:0/);
+		assert.match(stdout, /MAX_CONNECTIONS_PER_SOURCE=.*77/);
+		for (const name of ["default", "large", "power-users", "7200"])
+			assert.ok(stdout.includes(name), `${name} is missing:\n${stdout}`);
+		assert.ok(!text.includes(KEY) && !text.includes(KEY.slice(0, 16)));
+	});
+
+	it("an unknown flag is refused with the usage", async () => {
+		const { code, text } = await runFogd(["-X"], { dir });
+		assert.ok(code > 0);
+		assert.match(text, /usage: /i);
+	});
+});
+
+describe("start", () => {
+	let dir;
+	before(() => { dir = makeDir(); });
+	after(() => fs.rmSync(dir, { recursive: true, force: true }));
+
+	it("with the port in use: one line that says so, exit status not 0", async () => {
+		const taken = net.createServer().listen(0, "127.0.0.1");
+		await new Promise((resolve) => taken.once("listening", resolve));
+		try {
+			const { port } = taken.address();
+			const { code, text } = await runFogd(["-d"], { dir, env: { LISTEN_ADDR: `127.0.0.1:${port}` } });
+			assert.ok(code > 0, text);
+			const told = text.split("\n").filter((line) => line.includes(`127.0.0.1:${port}`) && /in use/i.test(line));
+			assert.equal(told.length, 1, text);
+		} finally {
+			taken.close();
+		}
+	});
+
+	it("with a bad policy: file and line, and nothing listens", async () => {
+		const { policy, line } = change("max_sessions:", "max_session:");
+		fs.writeFileSync(path.join(dir, "policy.yaml"), policy);
+		const { code, text } = await runFogd(["-d"], { dir });
+		assert.ok(code > 0, text);
+		assert.match(text, new RegExp(`policy\\.yaml:${line}\\b`));
+		assert.doesNotMatch(text, /event=ready/);
+	});
+});
+
+suite("running", { env: { SESSION_TOKEN_SIGNING_KEY: KEY, LOG_LEVEL: "debug" } }, ({ fog, test }) => {
+	const profiles = async (token = "alice") =>
+		(await fog.expect(200, "GET", "/v1/profiles", { token })).profiles.map(({ name }) => name);
+
+	test("start says dev mode", () => {
+		assert.match(fog.logs(), /dev/i);
+	});
+
+	test("a second fogd in the same RUN_DIR is kept out", async () => {
+		const { code, text } = await runFogd(["-d"], { dir: fog.dir });
+		assert.ok(code > 0, text);
+		assert.ok(text.includes(fog.runDir), text);
+		await fog.expect(200, "GET", "/readyz");
+	});
+
+	test("SIGHUP: a good policy takes effect, sessions stay", async () => {
+		const session = await fog.create();
+		fs.writeFileSync(fog.policyFile, policyOf([["default", { ttl: 1200 }], ["extra"]]));
+		assert.equal((await fog.reload()).event, "reloaded");
+		assert.deepEqual(await profiles(), ["default", "extra"]);
+		await fog.expect(422, "POST", "/v1/sessions", { token: fog.user(), body: { profile: "default", ttl_seconds: 1201 } });
+		const terminal = await JsonTerminal.open(fog, session.attach);
+		await terminal.run("echo $((6*7))", /\b42\r$/m);
+	});
+
+	test("SIGHUP: a bad policy keeps the old one, and says file and line", async () => {
+		const { policy, line } = change('"500m"', '"500Q"');
+		fs.writeFileSync(fog.policyFile, policy);
+		const mark = fog.logMark();
+		assert.equal((await fog.reload()).event, "reload_refused");
+		assert.match(fog.logLines(mark).join("\n"), new RegExp(`policy\\.yaml:${line}\\b`));
+		assert.deepEqual(await profiles(), ["default", "extra"]);
+		const made = await fog.create({ profile: "extra" });
+		assert.ok(made.id);
+		fs.writeFileSync(fog.policyFile, DEFAULT_POLICY);
+		assert.equal((await fog.reload()).event, "reloaded");
+		assert.deepEqual(await profiles("alice+power-users"), ["default", "large"]);
+	});
+
+	test("SIGHUP: a policy that is gone keeps the old one", async () => {
+		fs.rmSync(fog.policyFile);
+		assert.equal((await fog.reload()).event, "reload_refused");
+		assert.deepEqual(await profiles(), ["default"]);
+		fs.writeFileSync(fog.policyFile, DEFAULT_POLICY);
+		assert.equal((await fog.reload()).event, "reloaded");
+	});
+
+	test("no token, key, keystroke or output in any log line or audit record, at debug level", async () => {
+		const wrongBearer = "wr0ng!bearer~value";
+		const typed = "k3ystr0ke";
+		const printed = "0utput";
+		const session = await fog.create();
+		const terminal = await BinaryTerminal.open(fog, session.attach);
+		await terminal.run(`: ${typed}; printf '%s%s\\n' 0ut put`, new RegExp(`\\b${printed}\r$`, "m"));
+		const query = await fog.mint(session);
+		await (await JsonTerminal.open(fog, query, { via: "query" })).run("echo $((6*7))", /\b42\r$/m);
+		const unused = await fog.mint(session);
+		const again = await JsonTerminal.open(fog, query, { via: "query" }).then(() => undefined, (error) => error);
+		assert.equal(again?.status, 401);
+		await fog.expect(401, "GET", "/v1/sessions", { headers: { Authorization: `Bearer ${wrongBearer}` } });
+		await fog.expect(401, "GET", "/v1/sessions", { headers: { Authorization: "Basic c2VjcmV0LWJhc2lj" } });
+		await fog.expect(404, "GET", "/nope?token=s3cret-in-query", { headers: { Cookie: "c00kie=1" } });
+		await fog.expect(200, "DELETE", `/v1/sessions/${session.id}`, { token: session.token });
+		await until("the end is in the log", () => fog.logs().includes(session.id));
+
+		const written = [["the log", fog.logs()]];
+		for (const dir of [fog.stateDir, fog.runDir])
+			for (const name of fs.readdirSync(dir, { recursive: true }).map((entry) => path.join(dir, entry)))
+				if (fs.statSync(name).isFile())
+					written.push([name, fs.readFileSync(name, "latin1")]);
+		const secrets = { KEY, wrongBearer, typed, printed, basic: "c2VjcmV0LWJhc2lj", queryToken: "s3cret-in-query", cookie: "c00kie" };
+		for (const { token } of [session.attach, query, unused])
+			token.split(".").slice(1).forEach((part, i) => { secrets[`${token.slice(-6)} part ${i + 2}`] = part; });
+		for (const [where, text] of written)
+			for (const [name, secret] of Object.entries(secrets))
+				assert.ok(!text.includes(secret), `${name} is in ${where}`);
+		assert.ok(!argumentsOf(fog.pid).includes(KEY), "the key is in an argument list or an environment");
+	});
+});
