@@ -31,11 +31,6 @@ static const char *const error_texts[] = { [ATTACHTOKEN_OK] = "ok",
 #undef ATTACHTOKEN_TEXT
 };
 
-static const char *const role_names[] = {
-	[ATTACH_ROLE_VIEWER] = "viewer",
-	[ATTACH_ROLE_DRIVER] = "driver",
-};
-
 /* One of the three parts: text that lies in the token. */
 struct part {
 	const char *text;
@@ -78,18 +73,12 @@ attachtoken_strerror(int error)
 	return error_texts[-error];
 }
 
-const char *
-attach_role_name(enum attach_role role)
-{
-	return (unsigned int)role < ROWS(role_names) ? role_names[role] : NULL;
-}
-
 /* Sets *out to the role of that name. Returns 0 or -1. */
 static int
 role_parse(const char *name, enum attach_role *out)
 {
-	for (unsigned int role = 0; role < ROWS(role_names); role++) {
-		if (role_names[role] != NULL && strcmp(role_names[role], name) == 0) {
+	for (unsigned int role = ROLE_DRIVER; role <= ROLE_VIEWER; role++) {
+		if (strcmp(session_role_name(role), name) == 0) {
 			*out = (enum attach_role)role;
 			return 0;
 		}
@@ -109,7 +98,7 @@ is_text(const char *s, size_t size)
 static int
 claims_check(const struct attachtoken *claims)
 {
-	if (attach_role_name(claims->role) == NULL)
+	if (claims->role != ROLE_DRIVER && claims->role != ROLE_VIEWER)
 		return -ATTACHTOKEN_E_ROLE;
 	if (!is_text(claims->subject, sizeof(claims->subject)) ||
 	    !is_text(claims->subject_issuer, sizeof(claims->subject_issuer)) ||
@@ -147,7 +136,7 @@ claims_to_json(const struct attachtoken *claims)
 	    "sid", sid,
 	    "sub", claims->subject,
 	    "sub_iss", claims->subject_issuer,
-	    "role", attach_role_name(claims->role),
+	    "role", session_role_name(claims->role),
 	    "boot", claims->boot_id,
 	    "iat", (json_int_t)claims->issued_wall_s,
 	    "exp", (json_int_t)claims->expires_wall_s,
@@ -364,7 +353,7 @@ attachtoken_verify(const struct secret *key, const char *token, size_t len,
 int
 attachtoken_init(void)
 {
-	const struct attachtoken claims = { .role = ATTACH_ROLE_VIEWER,
+	const struct attachtoken claims = { .role = ROLE_VIEWER,
 		.subject = "self-test",
 		.subject_issuer = ATTACHTOKEN_ISSUER,
 		.expires_wall_s = 1,

@@ -14,6 +14,7 @@
 
 #include "common/id.h"
 #include "common/mono.h"
+#include "common/session.h"
 #include "common/secret.h"
 
 #define ATTACHTOKEN_ISSUER "cloudshell-fog"
@@ -31,11 +32,6 @@
 
 /* How far the wall clock may have stepped while a token lived (S18). */
 #define ATTACHTOKEN_SKEW_S 60
-
-enum attach_role {
-	ATTACH_ROLE_VIEWER = 1,
-	ATTACH_ROLE_DRIVER = 2,
-};
 
 struct attachtoken {
 	struct id128 token_id;                                         /* jti */
@@ -83,9 +79,6 @@ enum attachtoken_error {
 
 /* A short text for the log, of what a function here returned. Holds nothing of the token. */
 const char *attachtoken_strerror(int error);
-
-/* "driver" or "viewer"; NULL for a value outside the enum. */
-const char *attach_role_name(enum attach_role role);
 
 /*
  * Makes and verifies one token of a throw-away key. Call it before the filter is loaded: it leaves

@@ -35,7 +35,7 @@ filter_is_built(void)
 
 /* What libc, malloc and libevent's loop need in every role. */
 static const int common_calls[] = {
-    SC(read), SC(write), SC(readv), SC(writev), SC(close), SC(fcntl), SC(fstat), SC(lseek),
+    SC(read), SC(pread64), SC(write), SC(readv), SC(writev), SC(close), SC(fcntl), SC(fstat), SC(lseek),
     SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(sendto), SC(shutdown), SC(getsockopt),
     SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1), SC(eventfd2), SC(poll),
     SC(timerfd_settime), SC(timerfd_create),
@@ -59,7 +59,7 @@ static const struct {
 static const int gatewayd_calls[] = {SC(accept4), SC(setsockopt), SC(getsockname),
     SC(getpeername), SC(ioctl), LIST_END};
 static const int authd_calls[] = {LIST_END};
-static const int placerd_calls[] = {SC(fsync), SC(fdatasync), LIST_END};
+static const int placerd_calls[] = {LIST_END};
 static const int ptyd_calls[] = {SC(openat), SC(unlink), SC(unlinkat), SC(rename),
     SC(renameat), SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync),
     SC(ftruncate), SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END};

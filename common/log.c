@@ -42,27 +42,22 @@ log_level_name(enum log_level level)
 }
 
 /* One write, so that a line is atomic in the pipe (it is below PIPE_BUF). */
-static void
+static int
 write_line(char *line, size_t len)
 {
-	ssize_t n;
-
 	line[len++] = '\n';
-	n = write(log_fd, line, len);
-	if (n < 0)
-		log_dropped++;
+	return write(log_fd, line, len) < 0 ? -1 : 0;
 }
 
+/* Counts on when not even this line passes. */
 static void
 note_dropped(void)
 {
 	char line[64];
-	unsigned long dropped = log_dropped;
-	int n = snprintf(line, sizeof(line), "warn event=log_dropped lines=%lu", dropped);
+	int n = snprintf(line, sizeof(line), "warn event=log_dropped lines=%lu", log_dropped);
 
-	log_dropped = 0;
-	if (n > 0)
-		write_line(line, (size_t)n);
+	if (n > 0 && write_line(line, (size_t)n) == 0)
+		log_dropped = 0;
 }
 
 static void
@@ -78,11 +73,12 @@ emit(enum log_level level, const char *text)
 	if (log_dropped > 0)
 		note_dropped();
 	n = snprintf(line, sizeof(line) - 1, "%s %s", level_names[level], text);
-	if (n > 0)
-		write_line(line, (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2);
+	if (n > 0 &&
+	    write_line(line, (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2) != 0)
+		log_dropped++;
 }
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 vlog(enum log_level level, int with_errno, const char *fmt, va_list args)
 {
 	int saved = errno;

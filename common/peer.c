@@ -52,6 +52,7 @@ drop_queue(struct peer *p)
 
 	while ((r = TAILQ_FIRST(&p->queue))) {
 		TAILQ_REMOVE(&p->queue, r, next);
+		explicit_bzero(r->bytes, r->len);
 		close_fd(&r->fd);
 		free(r);
 	}
@@ -343,6 +344,9 @@ take_one(struct peer *p)
 	int rc = receive(p->end.fd, &a);
 
 	if (rc < 0) {
+		/* It closed with records of ours unread: its own last ones are still to be had. */
+		if (errno == ECONNRESET)
+			return true;
 		if (errno != EAGAIN && errno != EINTR)
 			go_down(p, PEER_GONE, "receive failed");
 		return false;
@@ -387,13 +391,23 @@ arm(struct peer *p, struct event_base *base)
 	return p->end.way == PEER_SEND_ONLY || event_add(p->readable, NULL) == 0;
 }
 
+/*
+ * An end that is dead already is told by the first read or send of a later turn: down() from
+ * inside peer_new would find an owner that does not have the peer yet.
+ */
 static void
 say_hello(struct peer *p)
 {
 	struct pl_hello hello = {.table_hash = msg_table_hash(), .epoch = p->end.epoch};
+	unsigned char bytes[MSG_MAX_BYTES];
+	struct writer w;
 
-	if (p->end.way != PEER_RECEIVE_ONLY)
-		peer_send(p, MSG_HELLO, 0, NULL, &hello, -1);
+	if (p->end.way == PEER_RECEIVE_ONLY)
+		return;
+	writer_init(&w, bytes, sizeof(bytes));
+	if (msg_put(&w, MSG_HELLO, 0, NULL, &hello) == 0 &&
+	    transmit(p->end.fd, w.p, w.len, -1) == -EAGAIN)
+		enqueue(p, &w, -1);
 }
 
 struct peer *

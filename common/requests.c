@@ -2,6 +2,7 @@
 /* Pending requests: an RB-free hash of chains, one timer for all deadlines. See requests.h. */
 #include "common/requests.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -14,6 +15,7 @@
 struct entry {
 	struct request r;	/* first: callers hold a pointer to it */
 	struct entry *next;
+	bool is_late;
 };
 
 struct requests {
@@ -30,22 +32,42 @@ slot_of(struct requests *rs, uint64_t id)
 	return &rs->buckets[(id ^ id >> 32) & (BUCKETS - 1)];
 }
 
-/* Removes each entry past the deadline (UINT64_MAX: every one), telling its owner. */
+static void
+mark_until(struct requests *rs, uint64_t now_ms)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct entry *e = rs->buckets[i]; e; e = e->next)
+			e->is_late = e->r.deadline_mono_ms <= now_ms;
+	}
+}
+
+static struct entry *
+take_late(struct requests *rs, struct entry **at)
+{
+	struct entry *e;
+
+	while (*at && !(*at)->is_late)
+		at = &(*at)->next;
+	e = *at;
+	if (e) {
+		*at = e->next;
+		rs->count--;
+	}
+	return e;
+}
+
+/*
+ * Removes each entry past the deadline (UINT64_MAX: every one), telling its owner, who may add,
+ * remove or clear others: no place in a chain is kept across that.
+ */
 static void
 lose_until(struct requests *rs, uint64_t now_ms, int error)
 {
+	struct entry *e;
+
+	mark_until(rs, now_ms);
 	for (size_t i = 0; i < BUCKETS; i++) {
-		struct entry **at = &rs->buckets[i];
-
-		while (*at) {
-			struct entry *e = *at;
-
-			if (e->r.deadline_mono_ms > now_ms) {
-				at = &e->next;
-				continue;
-			}
-			*at = e->next;
-			rs->count--;
+		while ((e = take_late(rs, &rs->buckets[i]))) {
 			rs->lost(rs->ctx, &e->r, error);
 			free(e);
 		}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests from gatewayd, on to placerd with a name; answers back. gatewayd is taken for hostile:
+ * it has no field in which to name a subject, and what an answer is about is held against what was
+ * asked, so that no token is minted for a session or role that nobody wished for.
+ */
+#include "authd/peers.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "common/requests.h"
+
+#define REQUESTS_MAX 1024
+/*
+ * Answers of many records, 65 at most each: as many at once as fit a peer's queue with room to
+ * spare, and no more while gatewayd has not read those before. Else a burst of listings, which any
+ * client can send, would make a gatewayd that is merely busy look stuck.
+ */
+#define LISTINGS_MAX 7
+#define RETRY_MS 2
+#define PH_LISTINGS (PH_LIST | PH_PROFILES | PH_NODES)
+
+/* What a pending request is about. */
+struct asked {
+	uint64_t id, gate_epoch; /* who asked: the answer is for no later gatewayd */
+	enum msg_phase phase;
+	enum msg_type passed_on;
+	struct trace trace;
+	struct identity who;
+	struct id128 session_id; /* where the request names one */
+	uint8_t role;
+	bool is_sent;
+	TAILQ_ENTRY(asked) next; /* while a listing waits */
+};
+
+/* --- answers to gatewayd --- */
+
+/* A gatewayd that has died gets nothing, and its successor nothing that it did not ask for. */
+static void
+answer(const struct asked *q, enum msg_type type, const void *payload)
+{
+	struct peer *gate = proc_peer(EDGE_GATE_AUTH);
+
+	if (gate && peer_epoch(gate) == q->gate_epoch)
+		peer_send(gate, type, q->id, &q->trace, payload, -1);
+}
+
+static void
+refuse(const struct asked *q, int error, const char *detail)
+{
+	struct pl_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
+
+	answer(q, MSG_GATE_REFUSED, &why);
+}
+
+/* A request that was never entered in the table. */
+static int
+refuse_message(struct peer *from, const struct msg *m, int error, const char *detail)
+{
+	struct pl_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
+
+	peer_send(from, MSG_GATE_REFUSED, m->request_id, &m->trace, &why, -1);
+	return 0;
+}
+
+/* --- requests to placerd --- */
+
+static struct view
+groups_of(const struct asked *q)
+{
+	return view_bytes(q->who.groups, q->who.groups_len);
+}
+
+static int
+send_listing(const struct asked *q)
+{
+	struct pl_identity who = { .issuer = view_of(q->who.issuer),
+		.subject = view_of(q->who.subject),
+		.groups = groups_of(q) };
+
+	return proc_send(EDGE_AUTH_PLACE, q->passed_on, q->id, &q->trace, &who, -1);
+}
+
+/* The request is over, and out of the table; its place is for a listing that waits. */
+static void
+release(struct authd *a, struct asked *q)
+{
+	if ((q->phase & PH_LISTINGS) && !q->is_sent) {
+		TAILQ_REMOVE(&a->waiting, q, next);
+	} else if (q->phase & PH_LISTINGS) {
+		a->listings--;
+		/* In a turn of its own: this may be a walk through the table of requests. */
+		event_active(a->place_free, EV_TIMEOUT, 0);
+	}
+	free(q);
+}
+
+/* A failed send may have brought the edge down, and the table been cleared by that. */
+static void
+sent(struct authd *a, uint64_t id, int rc)
+{
+	struct request *r = rc ? requests_find(a->requests, id) : NULL;
+	struct asked *q;
+
+	if (!r)
+		return;
+	q = r->data;
+	requests_remove(a->requests, r);
+	refuse(q, rc == -FOG_E_UNAVAILABLE ? rc : -FOG_E_INTERNAL, "");
+	release(a, q);
+}
+
+/* The kernel says so when three quarters of the socket's buffer are free. */
+static bool
+gate_keeps_up(void)
+{
+	struct peer *gate = proc_peer(EDGE_GATE_AUTH);
+	struct pollfd p = { .fd = gate ? peer_fd(gate) : -1, .events = POLLOUT };
+
+	return !gate || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
+}
+
+static void
+start_waiting(struct authd *a)
+{
+	static const struct timeval retry = { .tv_usec = RETRY_MS * 1000 };
+	struct asked *q;
+
+	while (a->listings < LISTINGS_MAX && (q = TAILQ_FIRST(&a->waiting))) {
+		if (!gate_keeps_up()) {
+			event_add(a->place_free, &retry);
+			return;
+		}
+		TAILQ_REMOVE(&a->waiting, q, next);
+		q->is_sent = true;
+		a->listings++;
+		sent(a, q->id, send_listing(q));
+	}
+}
+
+static void
+on_place_free(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	start_waiting(arg);
+}
+
+static void
+on_lost(void *ctx, struct request *r, int error)
+{
+	struct authd *a = ctx;
+	struct asked *q = r->data;
+
+	if (error == -FOG_E_TIMEOUT)
+		log_warnx("event=timeout req=%llx waited_for=placerd", (unsigned long long)r->id);
+	refuse(q, error, "");
+	release(a, q);
+}
+
+/* Enters a request in the table. NULL: it has been refused. */
+static struct asked *
+ask(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase)
+{
+	/* Sooner than gatewayd gives up, later than placerd does: who knows most says what it was. */
+	uint64_t timeout_ms = proc_config()->request_timeout_ms / 10 * 9;
+	struct asked *q;
+
+	if (!proc_peer(EDGE_AUTH_PLACE)) {
+		refuse_message(from, m, -FOG_E_UNAVAILABLE, "");
+		return NULL;
+	}
+	q = calloc(1, sizeof(*q));
+	if (!q || !requests_add(a->requests, m->request_id, phase, &m->trace, timeout_ms, q)) {
+		refuse_message(from, m, q ? -FOG_E_FULL : -FOG_E_NOMEM, "");
+		free(q);
+		return NULL;
+	}
+	q->id = m->request_id;
+	q->phase = phase;
+	q->trace = m->trace;
+	q->gate_epoch = peer_epoch(from);
+	return q;
+}
+
+/* As ask, for somebody: the bearer is verified first, whatever comes after. */
+static struct asked *
+ask_as(struct authd *a, struct peer *from, const struct msg *m, struct view bearer,
+    enum msg_phase phase)
+{
+	const char *why = "";
+	struct identity who;
+	struct asked *q;
+	int rc = verify_bearer(a, bearer, &who, &why);
+
+	if (rc != 0) {
+		log_info("event=bearer_refused req=%llx reason=\"%s\"",
+		    (unsigned long long)m->request_id, why);
+		refuse_message(from, m, rc, why);
+		return NULL;
+	}
+	q = ask(a, from, m, phase);
+	if (q)
+		q->who = who;
+	return q;
+}
+
+#define COPY_FIELD(T, kind, name, min, max) .name = from_gate->name,
+
+static int
+on_create(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_bearer_create *from_gate = &m->u.bearer_create;
+	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_CREATE);
+
+	if (q) {
+		struct pl_create to = { .issuer = view_of(q->who.issuer),
+			.subject = view_of(q->who.subject),
+			.groups = groups_of(q),
+			FIELDS_wish(COPY_FIELD, ) };
+
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CREATE, m->request_id, &m->trace, &to,
+			-1));
+	}
+	return 0;
+}
+
+/* Listings of all kinds: a few at a time, the others in the order in which they came. */
+static int
+ask_listing(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase,
+    enum msg_type passed_on)
+{
+	struct asked *q = ask_as(a, from, m, m->u.bearer.bearer, phase);
+
+	if (q) {
+		q->passed_on = passed_on;
+		TAILQ_INSERT_TAIL(&a->waiting, q, next);
+		start_waiting(a);
+	}
+	return 0;
+}
+
+static int
+on_list(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_listing(ctx, from, m, PH_LIST, MSG_PLACE_LIST);
+}
+
+static int
+on_profiles(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_listing(ctx, from, m, PH_PROFILES, MSG_PLACE_PROFILES);
+}
+
+static int
+on_nodes(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_listing(ctx, from, m, PH_NODES, MSG_PLACE_NODES);
+}
+
+static int
+ask_of_session(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase,
+    enum msg_type passed_on)
+{
+	const struct pl_bearer_session *from_gate = &m->u.bearer_session;
+	struct asked *q = ask_as(a, from, m, from_gate->bearer, phase);
+
+	if (q) {
+		struct pl_who_session to = { .issuer = view_of(q->who.issuer),
+			.subject = view_of(q->who.subject),
+			.groups = groups_of(q),
+			.session_id = from_gate->session_id };
+
+		q->session_id = from_gate->session_id;
+		sent(a, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, passed_on, m->request_id, &m->trace, &to, -1));
+	}
+	return 0;
+}
+
+static int
+on_show(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_of_session(ctx, from, m, PH_SHOW, MSG_PLACE_SHOW);
+}
+
+static int
+on_end(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_of_session(ctx, from, m, PH_END, MSG_PLACE_END);
+}
+
+static int
+on_mint(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_bearer_mint *from_gate = &m->u.bearer_mint;
+	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_MINT);
+
+	if (q) {
+		struct pl_who_mint to = { .issuer = view_of(q->who.issuer),
+			.subject = view_of(q->who.subject),
+			.groups = groups_of(q),
+			.session_id = from_gate->session_id,
+			.role = from_gate->role };
+
+		q->session_id = from_gate->session_id;
+		q->role = from_gate->role;
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_MINT, m->request_id, &m->trace, &to, -1));
+	}
+	return 0;
+}
+
+/* One public text for all causes: a forger learns nothing. */
+static int
+check_attach_token(const struct authd *a, const struct msg *m, struct grant *g)
+{
+	const struct pl_use_token *use = &m->u.use_token;
+	const char *why = "";
+	int rc = grant_verify(&a->keys, use->token, g, &why);
+
+	if (rc == 0 && !id_equal(&g->session_id, &use->session_id)) {
+		why = "OTHER_SESSION";
+		rc = -FOG_E_BAD_ATTACH_TOKEN;
+	}
+	if (rc != 0)
+		log_info("event=attach_token_refused sid=%s req=%llx reason=%s",
+		    log_id(&use->session_id), (unsigned long long)m->request_id, why);
+	return rc;
+}
+
+static int
+on_attach(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_use_token *use = &m->u.use_token;
+	struct grant g;
+	struct asked *q;
+	int rc = check_attach_token(ctx, m, &g);
+
+	if (rc != 0)
+		return refuse_message(from, m, rc, "");
+	q = ask(ctx, from, m, PH_ATTACH);
+	if (q) {
+		struct pl_attach to = { .session_id = g.session_id,
+			.issuer = view_of(g.issuer),
+			.subject = view_of(g.subject),
+			.token_id = g.token_id,
+			.token_expires_boot_ms = g.expires_boot_ms,
+			.role = (uint8_t)g.role,
+			.has_out = use->has_out,
+			.out_from = use->out_from };
+
+		q->session_id = g.session_id;
+		q->role = to.role;
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_ATTACH, m->request_id, &m->trace, &to,
+			-1));
+	}
+	return 0;
+}
+
+static int
+on_check(void *ctx, struct peer *from, struct msg *m)
+{
+	if (ask(ctx, from, m, PH_READY))
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CHECK, m->request_id, &m->trace, NULL,
+			-1));
+	return 0;
+}
+
+/* --- answers of placerd --- */
+
+/*
+ * Those that only change their number. last: phases in which it is the whole answer or its end.
+ * about: phases in which it has to name the session, and with_role the role, that was asked for.
+ */
+static const struct relay {
+	enum msg_type from, to;
+	unsigned last, about;
+	bool with_role;
+} relays[] = {
+	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, PH_SHOW, PH_SHOW, false },
+	{ MSG_AUTH_ENDED, MSG_GATE_ENDED, PH_END, PH_END, false },
+	{ MSG_AUTH_PROFILE, MSG_GATE_PROFILE, 0, 0, false },
+	{ MSG_AUTH_NODE, MSG_GATE_NODE, 0, 0, false },
+	{ MSG_AUTH_DONE, MSG_GATE_DONE, PH_LISTINGS, 0, false },
+	{ MSG_AUTH_REFUSED, MSG_GATE_REFUSED, PH_ASKED, 0, false },
+	{ MSG_AUTH_ATTACHED, MSG_GATE_ATTACHED, PH_ATTACH, PH_ATTACH, true },
+	{ MSG_AUTH_READY, MSG_GATE_READY, PH_READY, 0, false },
+};
+
+/* Where a payload names a session, the id is its first field. */
+_Static_assert(offsetof(union payload, session.session_id) == 0 &&
+	offsetof(union payload, session_role.session_id) == 0 &&
+	offsetof(union payload, session_id.session_id) == 0,
+    "the session id comes first");
+
+static bool
+is_about(const struct asked *q, const struct msg *m, bool with_role)
+{
+	return id_equal(&m->u.session_id.session_id, &q->session_id) &&
+	    (!with_role || m->u.session_role.role == q->role);
+}
+
+static const struct relay *
+find_relay(enum msg_type type)
+{
+	for (size_t i = 0; i < COUNT_OF(relays); i++) {
+		if (relays[i].from == type)
+			return &relays[i];
+	}
+	return NULL;
+}
+
+/* Out of the table before the answer is sent: sending may bring an edge down. */
+static struct asked *
+take(struct authd *a, uint64_t id)
+{
+	struct request *r = requests_find(a->requests, id);
+	struct asked *q = r->data;
+
+	requests_remove(a->requests, r);
+	return q;
+}
+
+static int
+on_relayed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	const struct relay *relay = find_relay(m->type);
+	struct asked *q = requests_find(a->requests, m->request_id)->data;
+
+	(void)from;
+	if (!q->is_sent && (q->phase & PH_LISTINGS))
+		return -FOG_E_LIAR;
+	if ((relay->about & q->phase) && !is_about(q, m, relay->with_role))
+		return -FOG_E_LIAR;
+	if (!(relay->last & q->phase)) {
+		answer(q, relay->to, &m->u);
+		return 0;
+	}
+	q = take(a, m->request_id);
+	answer(q, relay->to, &m->u);
+	release(a, q);
+	return 0;
+}
+
+static int
+mint(const struct authd *a, const struct asked *q, const struct id128 *session_id, uint8_t role,
+    struct grant *g, char *token)
+{
+	*g = (struct grant){ .session_id = *session_id, .role = role };
+	memcpy(g->issuer, q->who.issuer, sizeof(g->issuer));
+	memcpy(g->subject, q->who.subject, sizeof(g->subject));
+	return grant_mint(&a->keys, g, token, ATTACH_TOKEN_BYTES);
+}
+
+#define COPY_SESSION(T, kind, name, min, max) .name = session->name,
+
+static int
+on_created(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	const struct pl_session *session = &m->u.session;
+	struct asked *q = take(a, m->request_id);
+	char token[ATTACH_TOKEN_BYTES];
+	struct grant g;
+	int rc = mint(a, q, &session->session_id, ROLE_DRIVER, &g, token);
+
+	(void)from;
+	if (rc == 0) {
+		struct pl_created created = { .token = view_of(token),
+			.token_expires_s = g.expires_s,
+			FIELDS_session(COPY_SESSION, ) };
+
+		answer(q, MSG_GATE_CREATED, &created);
+		log_info("event=token_minted sid=%s req=%llx token_id=%s role=driver",
+		    log_id(&g.session_id), (unsigned long long)q->id, log_id(&g.token_id));
+	} else {
+		refuse(q, rc, "");
+	}
+	explicit_bzero(token, sizeof(token));
+	release(a, q);
+	return 0;
+}
+
+static int
+on_mintable(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	struct asked *q = requests_find(a->requests, m->request_id)->data;
+	char token[ATTACH_TOKEN_BYTES];
+	struct grant g;
+	int rc;
+
+	(void)from;
+	if (!is_about(q, m, true))
+		return -FOG_E_LIAR;
+	q = take(a, m->request_id);
+	rc = mint(a, q, &q->session_id, q->role, &g, token);
+	if (rc == 0) {
+		struct pl_minted minted = { .session_id = g.session_id,
+			.role = q->role,
+			.token = view_of(token),
+			.token_expires_s = g.expires_s };
+
+		answer(q, MSG_GATE_MINTED, &minted);
+		log_info("event=token_minted sid=%s req=%llx token_id=%s role=%s",
+		    log_id(&g.session_id), (unsigned long long)q->id, log_id(&g.token_id),
+		    session_role_name(g.role));
+	} else {
+		refuse(q, rc, "");
+	}
+	explicit_bzero(token, sizeof(token));
+	release(a, q);
+	return 0;
+}
+
+/* --- the role's hooks --- */
+
+unsigned
+peers_phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	const struct authd *a = ctx;
+
+	(void)from;
+	return m->request_id == 0 ? PH_NOTE : requests_phase(a->requests, m->request_id);
+}
+
+void
+peers_edge_up(void *ctx, struct peer *p)
+{
+	(void)ctx;
+	log_debug("event=neighbour peer=%s", proc_name(peer_other(p)));
+}
+
+/*
+ * gatewayd's end: what it asked stays in the table until it is answered or late, so that its
+ * successor cannot use the same ids meanwhile and make this process look like a liar to placerd.
+ */
+void
+peers_edge_down(void *ctx, enum edge edge)
+{
+	struct authd *a = ctx;
+
+	if (edge == EDGE_AUTH_PLACE)
+		requests_clear(a->requests, -FOG_E_UNAVAILABLE);
+}
+
+int
+peers_start(struct authd *a)
+{
+	TAILQ_INIT(&a->waiting);
+	a->place_free = evtimer_new(proc_base(), on_place_free, a);
+	a->requests = requests_new(proc_base(), REQUESTS_MAX, on_lost, a);
+	return a->place_free && a->requests ? 0 : -1;
+}
+
+const msg_handler authd_handlers[MSG_COUNT] = {
+	[MSG_AUTH_CREATE] = on_create,
+	[MSG_AUTH_LIST] = on_list,
+	[MSG_AUTH_SHOW] = on_show,
+	[MSG_AUTH_END] = on_end,
+	[MSG_AUTH_MINT] = on_mint,
+	[MSG_AUTH_ATTACH] = on_attach,
+	[MSG_AUTH_PROFILES] = on_profiles,
+	[MSG_AUTH_NODES] = on_nodes,
+	[MSG_AUTH_CHECK] = on_check,
+	[MSG_AUTH_SESSION] = on_relayed,
+	[MSG_AUTH_CREATED] = on_created,
+	[MSG_AUTH_MINTABLE] = on_mintable,
+	[MSG_AUTH_ENDED] = on_relayed,
+	[MSG_AUTH_PROFILE] = on_relayed,
+	[MSG_AUTH_NODE] = on_relayed,
+	[MSG_AUTH_DONE] = on_relayed,
+	[MSG_AUTH_REFUSED] = on_relayed,
+	[MSG_AUTH_ATTACHED] = on_relayed,
+	[MSG_AUTH_READY] = on_relayed,
+};

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The making of a session: decide (policy, then place), reserve, write down, order. Nothing is
+ * ordered that is not in the audit log before.
+ */
+#include "placerd/placerd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/codec.h"
+#include "common/log.h"
+#include "common/mono.h"
+#include "common/proc.h"
+#include "placerd/place.h"
+#include "placerd/quota.h"
+
+/* What was decided on one request. */
+struct verdict {
+	int error; /* 0: it may be made */
+	const char *rule_id;
+	struct policy_decision decision; /* its detail says why not */
+	struct place_node node;
+	char reasons[PLACE_REASON_BYTES];
+};
+
+/* A retry measures latencies anew, so they are no part of what has to be the same. */
+static uint64_t
+hash_wish(const struct pl_create *want)
+{
+	const struct view parts[] = { want->profile, want->placement_hint, want->image_ref };
+	uint64_t h = fnv1a(FNV1A_SEED, &want->ttl_seconds, sizeof(want->ttl_seconds));
+
+	for (size_t i = 0; i < COUNT_OF(parts); i++) {
+		h = fnv1a(h, &parts[i].len, sizeof(parts[i].len));
+		h = fnv1a(h, parts[i].p, parts[i].len);
+	}
+	return h;
+}
+
+/* --- repeats --- */
+
+static int
+answer_created(const struct asked *q, const struct session *s)
+{
+	struct pl_session made = session_to_wire(s);
+
+	return peers_answer(q, MSG_AUTH_CREATED, &made);
+}
+
+static void
+answer_repeat(const struct asked *q, const struct session *s)
+{
+	if (!s)
+		peers_refuse(q, -FOG_E_UNAVAILABLE, "", "");
+	else if (s->make_error)
+		peers_refuse(q, s->make_error, "", "");
+	else
+		answer_created(q, s);
+}
+
+void
+create_answer_repeats(struct placerd *d)
+{
+	struct asked *q = TAILQ_FIRST(&d->repeats), *after;
+
+	for (; q; q = after) {
+		const struct session *s = registry_find(d->registry, &q->session_id);
+
+		after = TAILQ_NEXT(q, next);
+		if (s && s->status == STATUS_STARTING)
+			continue;
+		TAILQ_REMOVE(&d->repeats, q, next);
+		peers_take(d, q->id);
+		answer_repeat(q, s);
+		free(q);
+	}
+}
+
+/* The same key again: the same session, as soon as there is one. */
+static int
+repeat(struct placerd *d, struct peer *from, const struct msg *m, struct session *s)
+{
+	struct pl_session made = session_to_wire(s);
+	struct asked *q;
+
+	if (s->idem_hash != hash_wish(&m->u.create))
+		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
+	if (s->status != STATUS_STARTING)
+		return peer_send(from, MSG_AUTH_CREATED, m->request_id, &m->trace, &made, -1);
+	q = peers_ask(d, from, m, PH_CREATE, &s->id);
+	if (q) {
+		q->is_repeat = true;
+		TAILQ_INSERT_TAIL(&d->repeats, q, next);
+	}
+	return 0;
+}
+
+/* --- decide --- */
+
+static void
+deny(struct verdict *v, int error, const char *rule_id)
+{
+	v->error = error;
+	v->rule_id = rule_id;
+}
+
+static void
+choose_node(const struct placerd *d, const struct pl_create *want, struct verdict *v)
+{
+	struct place_candidate choice;
+
+	v->node = (struct place_node){ .name = view_of(d->node_name),
+		.region = view_of(proc_config()->node_region),
+		.tier = TIER_FOG,
+		.healthy = d->is_synced,
+		.capacity = proc_config()->max_sessions,
+		.load = (uint32_t)registry_live(d->registry) };
+	if (place_choose(&v->decision, want->placement_hint, &v->node, 1, &choice) == 0) {
+		place_format_reasons(choice.reasons, v->reasons);
+		return;
+	}
+	if (v->node.load < v->node.capacity) {
+		deny(v, -FOG_E_NO_NODE, "node.healthy");
+		return;
+	}
+	deny(v, -FOG_E_FULL, "node.max_sessions");
+	snprintf(v->decision.detail, sizeof(v->decision.detail),
+	    "node \"%s\" holds %u sessions, and may hold no more", d->node_name, v->node.capacity);
+}
+
+static void
+decide(const struct placerd *d, const struct pl_create *want, struct verdict *v)
+{
+	struct policy_identity who = { want->issuer, want->subject, want->groups };
+	struct policy_request request = { want->profile, want->ttl_seconds, want->image_ref };
+	struct quota_key key = { want->issuer, want->subject, want->profile };
+
+	memset(v, 0, sizeof(*v));
+	policy_admit(d->policy, &who, &request, quota_count(d->keepers.quota, &key), &v->decision);
+	v->rule_id = policy_rule_id(v->decision.rule);
+	v->error = -(int)policy_rule_error(v->decision.rule);
+	if (v->error == 0)
+		choose_node(d, want, v);
+}
+
+static int
+refuse_denied(struct placerd *d, struct peer *from, const struct msg *m, const struct verdict *v)
+{
+	const struct pl_create *want = &m->u.create;
+	struct audit_event e = { .name = AUDIT_POLICY_DENIED,
+		.issuer = want->issuer,
+		.subject = want->subject,
+		.profile = want->profile,
+		.rule_id = view_of(v->rule_id),
+		.node = view_of(d->node_name),
+		.detail = view_of(v->decision.detail),
+		.trace = &m->trace };
+	char shown[128];
+
+	audit_write(d->keepers.audit, &e);
+	log_info("event=create_denied req=%llx rule=%s subject=%s",
+	    (unsigned long long)m->request_id, v->rule_id,
+	    log_escape(want->subject, shown, sizeof(shown)));
+	return peers_refuse_message(from, m, v->error, v->rule_id, v->decision.detail);
+}
+
+/* --- reserve --- */
+
+#define COPY_OWNED(T, kind, name, min, max) .name = owned->name,
+
+static struct pl_plan
+plan_of(const struct pl_owned *owned, const struct verdict *v)
+{
+	return (struct pl_plan){ .ttl_seconds = v->decision.ttl_seconds,
+		.ring_bytes = proc_config()->output_ring_bytes,
+		.cpu_milli = v->decision.limits.cpu_milli,
+		.memory_bytes = v->decision.limits.memory_bytes,
+		.storage_bytes = v->decision.limits.storage_bytes,
+		FIELDS_owned(COPY_OWNED, ) };
+}
+
+static struct pl_owned
+describe(const struct pl_create *want, const struct verdict *v, const struct id128 *id)
+{
+	uint64_t now_s = (uint64_t)wall_s();
+
+	return (struct pl_owned){ .session_id = *id,
+		.profile = want->profile,
+		.status = STATUS_STARTING,
+		.created_s = now_s,
+		.expires_s = now_s + v->decision.ttl_seconds,
+		.node = v->node.name,
+		.region = v->node.region,
+		.tier = (uint8_t)v->node.tier,
+		.placement_reason = view_of(v->reasons),
+		.issuer = want->issuer,
+		.subject = want->subject,
+		.idem_key = want->idem_key,
+		.idem_hash = hash_wish(want) };
+}
+
+/* In the registry and counted, or an error and nothing. */
+static int
+reserve(struct placerd *d, const struct msg *m, const struct pl_owned *owned, uint32_t max,
+    struct session **out)
+{
+	struct session fresh = { .born_mono_ms = mono_ms(), .trace = m->trace };
+	struct session *s;
+	int rc = session_fill(&fresh, owned);
+
+	if (rc != 0)
+		return rc;
+	s = registry_add(d->registry, &fresh);
+	if (!s)
+		return -FOG_E_FULL;
+	rc = session_count(s, &d->keepers, max);
+	if (rc != 0)
+		registry_remove(d->registry, s);
+	else
+		*out = s;
+	return rc;
+}
+
+static void
+unreserve(struct placerd *d, struct session *s)
+{
+	session_uncount(s, &d->keepers);
+	registry_remove(d->registry, s);
+}
+
+/* --- write down, order --- */
+
+static int
+write_intents(struct placerd *d, const struct session *s, const struct trace *trace)
+{
+	struct audit_event decided = peers_audit_of(s, AUDIT_PLACEMENT_DECIDED, AUDIT_NO_PHASE,
+	    trace);
+	struct audit_event created = peers_audit_of(s, AUDIT_SESSION_CREATED, AUDIT_INTENT, trace);
+
+	decided.reason = view_of(s->placement_reason);
+	decided.rule_id = created.rule_id = view_of(policy_rule_id(POLICY_ALLOW));
+	if (audit_write(d->keepers.audit, &decided) != 0)
+		return -FOG_E_NO_AUDIT;
+	return audit_write(d->keepers.audit, &created);
+}
+
+static void
+order(struct placerd *d, struct session *s, const struct msg *m, const struct pl_plan *plan)
+{
+	struct session_change starting = { .status = STATUS_STARTING };
+	struct asked *q;
+	char shown[128];
+	int rc;
+
+	peers_change(d, s, &starting);
+	log_info("event=session_ordered sid=%s req=%llx profile=%s reason=%s subject=%s",
+	    log_id(&s->id), (unsigned long long)m->request_id, s->profile, s->placement_reason,
+	    log_escape(view_of(s->subject), shown, sizeof(shown)));
+	rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_CREATE, m->request_id, &m->trace, plan, -1);
+	/* When the edge went down by it, the request is lost and has been refused already. */
+	q = rc ? peers_take(d, m->request_id) : NULL;
+	if (q) {
+		struct pl_refused why = { .error = (uint16_t)-rc };
+
+		create_on_refused(d, q, &why);
+		free(q);
+	}
+}
+
+static int
+proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdict *v)
+{
+	struct id128 id;
+	struct pl_owned owned;
+	struct pl_plan plan;
+	struct session *s = NULL;
+	int rc = id_session_new(id_node_tag(d->node_name), &id) == 0 ? 0 : -FOG_E_INTERNAL;
+
+	if (rc == 0) {
+		owned = describe(&m->u.create, v, &id);
+		rc = reserve(d, m, &owned, v->decision.max_sessions, &s);
+	}
+	if (rc != 0)
+		return peers_refuse_message(from, m, rc, "", "");
+	if (!peers_ask(d, from, m, PH_CREATE, &id)) {
+		unreserve(d, s);
+		return 0;
+	}
+	if (write_intents(d, s, &m->trace) != 0) {
+		free(peers_take(d, m->request_id));
+		unreserve(d, s);
+		return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
+	}
+	plan = plan_of(&owned, v);
+	order(d, s, m, &plan);
+	return 0;
+}
+
+int
+create_on_request(void *ctx, struct peer *from, struct msg *m)
+{
+	struct placerd *d = ctx;
+	const struct pl_create *want = &m->u.create;
+	struct session *earlier;
+	struct verdict v;
+
+	if (!d->is_synced)
+		return peers_refuse_message(from, m, -FOG_E_UNAVAILABLE, "", "");
+	registry_sweep(d->registry, mono_ms());
+	earlier = registry_find_repeat(d->registry, want->issuer, want->subject, want->idem_key,
+	    mono_ms());
+	if (earlier)
+		return repeat(d, from, m, earlier);
+	decide(d, want, &v);
+	return v.error ? refuse_denied(d, from, m, &v) : proceed(d, from, m, &v);
+}
+
+/* --- what became of it --- */
+
+static void
+write_outcome(struct placerd *d, const struct session *s, const struct trace *trace,
+    const char *reason)
+{
+	struct audit_event allocated = peers_audit_of(s, AUDIT_RUNTIME_ALLOCATED, AUDIT_OUTCOME,
+	    trace);
+	struct audit_event created = peers_audit_of(s, AUDIT_SESSION_CREATED, AUDIT_OUTCOME, trace);
+
+	created.reason = view_of(reason);
+	if (!reason)
+		audit_write(d->keepers.audit, &allocated);
+	audit_write(d->keepers.audit, &created);
+}
+
+int
+create_on_started(void *ctx, struct peer *from, struct msg *m)
+{
+	static const struct session_change detached = { .status = STATUS_DETACHED };
+	struct placerd *d = ctx;
+	struct asked *q = requests_find(d->requests, m->request_id)->data;
+	struct session *s = registry_find(d->registry, &q->session_id);
+
+	(void)from;
+	if (q->is_repeat || !id_equal(&q->session_id, &m->u.session_id.session_id))
+		return -FOG_E_LIAR;
+	q = peers_take(d, m->request_id);
+	if (s) {
+		write_outcome(d, s, &q->trace, NULL);
+		if (s->status == STATUS_STARTING)
+			peers_change(d, s, &detached);
+		answer_created(q, s);
+	} else {
+		peers_refuse(q, -FOG_E_INTERNAL, "", "");
+	}
+	free(q);
+	return 0;
+}
+
+static void
+fail(struct placerd *d, const struct asked *q, const struct pl_refused *why, enum end_reason reason)
+{
+	struct session_change failed = { .status = STATUS_FAILED, .end_reason = reason };
+	struct session *s = registry_find(d->registry, &q->session_id);
+
+	peers_answer(q, MSG_AUTH_REFUSED, why);
+	if (!s)
+		return;
+	write_outcome(d, s, &q->trace, err_code(why->error));
+	s->idem_key[0] = '\0'; /* whoever repeats it gets another try */
+	s->make_error = -(int)why->error;
+	if (!session_has_ended(s->status))
+		peers_change(d, s, &failed);
+}
+
+void
+create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why)
+{
+	fail(d, q, why, END_SPAWN);
+}
+
+/*
+ * Late: given up, and ended should it come to life after all. With ptyd gone, the next list of its
+ * sessions says whether this one is there.
+ */
+void
+create_on_lost(struct placerd *d, const struct asked *q, int error)
+{
+	struct pl_refused why = { .error = (uint16_t)-error };
+	struct session *s = registry_find(d->registry, &q->session_id);
+
+	if (q->is_repeat || error != -FOG_E_TIMEOUT || !s) {
+		peers_answer(q, MSG_AUTH_REFUSED, &why);
+		return;
+	}
+	fail(d, q, &why, END_ABANDONED);
+	peers_abandon(d, s);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* placerd: the role, its policy file and the reload of it; `placerd -n NAME` only checks one. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/filter.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/privdrop.h"
+#include "common/proc.h"
+#include "placerd/placerd.h"
+#include "placerd/quota.h"
+#include "placerd/yaml.h"
+
+static struct placerd placerd;
+
+/* fd is taken. NULL: err has "FILE:LINE: message". */
+static struct policy *
+read_policy(const char *name, int fd, char *err, size_t err_size)
+{
+	size_t len = 0;
+	cleanup_free char *bytes = fd < 0 ? NULL : proc_read_file(fd, YAML_FILE_MAX_BYTES, &len);
+	int saved = errno;
+
+	close_fd(&fd);
+	if (bytes)
+		return policy_new_from_yaml(name, bytes, len, err, err_size);
+	yaml_format_error(err, err_size, name, 1, "", "cannot be read: %s",
+	    saved == EFBIG ? "it is no regular file, or too large" : strerrordesc_np(saved));
+	return NULL;
+}
+
+static void
+log_policy_error(const char *event, const char *err)
+{
+	char shown[YAML_ERROR_BYTES * 2];
+
+	log_error("event=%s detail=%s", event, log_escape(view_of(err), shown, sizeof(shown)));
+}
+
+/* --- check alone --- */
+
+/* As ordinary root there are no ids to drop to; the filter comes on all the same. */
+static const char *
+confine_check(void)
+{
+	const char *step = getuid() == 0 ? NULL : privdrop_finish(0);
+
+	if (!step && filter_load(PROC_PLACERD) != 0)
+		step = "filter";
+	return step;
+}
+
+/* The file is read before, and understood after, the drop. */
+static int
+check_policy(const char *name)
+{
+	char err[YAML_ERROR_BYTES];
+	size_t len = 0;
+	char *bytes = proc_read_file(GIFT_PLACERD_POLICY, YAML_FILE_MAX_BYTES, &len);
+	const char *step = confine_check();
+	struct policy *policy;
+
+	if (!bytes || step) {
+		dprintf(STDERR_FILENO, "%s:1: cannot be checked: %s\n", name,
+		    step ? step : "it cannot be read");
+		free(bytes);
+		return 1;
+	}
+	policy = policy_new_from_yaml(name, bytes, len, err, sizeof(err));
+	if (!policy)
+		dprintf(STDERR_FILENO, "%s\n", err);
+	policy_free(policy);
+	free(bytes);
+	return policy ? 0 : 1;
+}
+
+/* --- the role --- */
+
+static int
+load_policy(struct placerd *d)
+{
+	char err[YAML_ERROR_BYTES];
+
+	d->policy = read_policy(proc_config()->policy_config, proc_take_gift(GIFT_PLACERD_POLICY),
+	    err, sizeof(err));
+	if (d->policy)
+		return 0;
+	log_policy_error("start_failed", err);
+	return -1;
+}
+
+/* The host's name is out of reach once the filter is on. */
+static int
+load_node_name(struct placerd *d)
+{
+	struct view name = view_of(proc_config()->node_name);
+	char host[65] = "";
+
+	if (name.len == 0 && gethostname(host, sizeof(host) - 1) == 0)
+		name = view_of(host);
+	if (name.len > 0 && text_is_clean(name) &&
+	    view_copy(name, d->node_name, sizeof(d->node_name)) == 0)
+		return 0;
+	log_error("event=start_failed step=\"name of this node\" detail=\"set NODE_NAME\"");
+	return -1;
+}
+
+static int
+load_audit(struct placerd *d)
+{
+	int fd = proc_take_gift(GIFT_PLACERD_AUDIT);
+
+	if (fd >= 0 && json_init() == 0)
+		d->keepers.audit = audit_new(fd);
+	if (d->keepers.audit)
+		return 0;
+	log_error("event=start_failed step=\"audit log\"");
+	return -1;
+}
+
+static int
+load(void *ctx)
+{
+	struct placerd *d = ctx;
+
+	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0)
+		return -1;
+	d->keepers.quota = quota_new();
+	d->registry = registry_new();
+	if (d->keepers.quota && d->registry)
+		return 0;
+	log_error("event=start_failed step=memory");
+	return -1;
+}
+
+static int
+start(void *ctx)
+{
+	return peers_start(ctx);
+}
+
+static int
+prepare(void *ctx, enum reload_file file, int fd)
+{
+	struct placerd *d = ctx;
+	char err[YAML_ERROR_BYTES];
+
+	if (file != FILE_POLICY) {
+		close_fd(&fd);
+		return -1;
+	}
+	policy_free(d->next_policy);
+	d->next_policy = read_policy(proc_config()->policy_config, fd, err, sizeof(err));
+	if (d->next_policy)
+		return 0;
+	log_policy_error("reload_refused", err);
+	return -1;
+}
+
+/* Sessions keep the limits that they were made with. */
+static void
+commit(void *ctx, bool apply)
+{
+	struct placerd *d = ctx;
+
+	if (apply && d->next_policy) {
+		policy_free(d->policy);
+		d->policy = d->next_policy;
+		d->next_policy = NULL;
+		log_info("event=policy_reloaded");
+	}
+	policy_free(d->next_policy);
+	d->next_policy = NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct role role = {
+		.id = PROC_PLACERD,
+		.ctx = &placerd,
+		.handlers = placerd_handlers,
+		.phase_of = peers_phase_of,
+		.load = load,
+		.start = start,
+		.edge_up = peers_edge_up,
+		.edge_down = peers_edge_down,
+		.prepare = prepare,
+		.commit = commit,
+	};
+
+	if (argc == 3 && strcmp(argv[1], "-n") == 0)
+		return check_policy(argv[2]);
+	return proc_main(&role);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of placerd share. placerd says what somebody may have and where; who that is it
+ * takes from authd alone, and what there is from ptyd alone.
+ */
+#ifndef PLACERD_PLACERD_H
+#define PLACERD_PLACERD_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "common/peer.h"
+#include "common/requests.h"
+#include "placerd/audit.h"
+#include "placerd/policy.h"
+#include "placerd/registry.h"
+#include "placerd/session.h"
+
+struct asked;
+struct event;
+
+struct placerd {
+	struct policy *policy;
+	struct policy *next_policy; /* prepared by a reload */
+	struct registry *registry;
+	struct session_keepers keepers;
+	struct requests *requests;   /* what ptyd was asked; data: struct asked */
+	TAILQ_HEAD(, asked) repeats; /* creates that wait for the session of an earlier one */
+	struct event *loose_ends;    /* repeats to be answered, abandoned sessions to be ended */
+	char node_name[65];
+	bool is_synced;  /* ptyd has told all its sessions on the present pair */
+	bool was_synced; /* on some pair: the registry means something */
+};
+
+/* A request of authd that waits for ptyd, or an order of our own. */
+struct asked {
+	uint64_t id;
+	uint64_t auth_epoch; /* who is to be answered; 0: nobody */
+	enum msg_phase phase;
+	struct trace trace;
+	struct id128 session_id;
+	uint8_t role;
+	bool is_repeat;
+	TAILQ_ENTRY(asked) next; /* repeats */
+};
+
+/* peers.c */
+extern const msg_handler placerd_handlers[MSG_COUNT];
+int peers_start(struct placerd *d); /* 0 or -1 */
+unsigned peers_phase_of(void *ctx, struct peer *from, const struct msg *m);
+void peers_edge_up(void *ctx, struct peer *p);
+void peers_edge_down(void *ctx, enum edge edge);
+
+/* Answers to authd; what an earlier authd asked is answered to nobody. Always 0. */
+int peers_answer(const struct asked *q, enum msg_type type, const void *payload);
+int peers_refuse(const struct asked *q, int error, const char *rule_id, const char *detail);
+int peers_refuse_message(struct peer *from, const struct msg *m, int error, const char *rule_id,
+    const char *detail);
+/* Enters a request in the table. NULL: it has been refused. */
+struct asked *peers_ask(struct placerd *d, struct peer *from, const struct msg *m,
+    enum msg_phase phase, const struct id128 *session_id);
+/* Out of the table; the caller frees it. NULL when the table does not have it any more. */
+struct asked *peers_take(struct placerd *d, uint64_t id);
+/*
+ * session_set_state, and what follows for the registry and, in a later turn, for the creates that
+ * wait for it. A change that is not legal is logged, and nothing changes.
+ */
+void peers_change(struct placerd *d, struct session *s, const struct session_change *to);
+/* Orders the end of a session that nobody knows of, in a later turn. */
+void peers_abandon(struct placerd *d, struct session *s);
+/* The parts of an audit line that say which session, whose and where. */
+struct audit_event peers_audit_of(const struct session *s, enum audit_name name,
+    enum audit_phase phase, const struct trace *trace);
+
+/* create.c: the making of a session. */
+int create_on_request(void *ctx, struct peer *from, struct msg *m);
+int create_on_started(void *ctx, struct peer *from, struct msg *m);
+void create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
+void create_on_lost(struct placerd *d, const struct asked *q, int error);
+/* Answers the creates that waited for a session which is no longer starting. */
+void create_answer_repeats(struct placerd *d);
+
+#endif

@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * placerd's handlers between an authd and a ptyd that are played by hand.
+ * links: placerd/peers.c placerd/create.c placerd/session.c placerd/registry.c placerd/audit.c
+ * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "common/json.h"
+#include "placerd/placerd.h"
+#include "placerd/quota.h"
+#include "placerd/yaml.h"
+#include "regress/unit/role_check.h"
+
+#define AUTH EDGE_AUTH_PLACE
+#define PTY EDGE_PLACE_PTY
+
+static const char policy_text[] =
+    "profiles:\n"
+    "  - {name: default, cpu: \"500m\", memory: \"512Mi\", storage: \"1Gi\",\n"
+    "     max_ttl_seconds: 3600, max_sessions: 2, allowed_groups: []}\n"
+    "  - {name: closed, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\",\n"
+    "     max_ttl_seconds: 60, max_sessions: 1, allowed_groups: [admins]}\n";
+
+static struct placerd placerd;
+static int audit_fd; /* the audit log's own descriptor */
+
+static struct policy *
+read_policy(void)
+{
+	char err[YAML_ERROR_BYTES] = "";
+	struct policy *p = policy_new_from_yaml("policy.yaml", policy_text, strlen(policy_text),
+	    err, sizeof(err));
+
+	assert_string_equal(err, "");
+	return p;
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	memset(&placerd, 0, sizeof(placerd));
+	role.self = PROC_PLACERD;
+	role.ctx = &placerd;
+	role.edge_up = peers_edge_up;
+	role.edge_down = peers_edge_down;
+	role.ops.handlers = placerd_handlers;
+	role.ops.phase_of = peers_phase_of;
+	role_begin();
+	assert_int_equal(json_init(), 0);
+	audit_fd = memfd_create("audit", MFD_CLOEXEC);
+	placerd.keepers.audit = audit_new(audit_fd);
+	placerd.keepers.quota = quota_new();
+	placerd.registry = registry_new();
+	placerd.policy = read_policy();
+	snprintf(placerd.node_name, sizeof(placerd.node_name), "fog-1");
+	assert_int_equal(peers_start(&placerd), 0);
+	connect_neighbour(AUTH);
+	connect_neighbour(PTY);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	requests_clear(placerd.requests, -FOG_E_UNAVAILABLE);
+	requests_free(placerd.requests);
+	event_free(placerd.loose_ends);
+	registry_free(placerd.registry);
+	audit_free(placerd.keepers.audit);
+	quota_free(placerd.keepers.quota);
+	policy_free(placerd.policy);
+	role_end();
+	return 0;
+}
+
+static void
+sync_pty(void)
+{
+	say(PTY, MSG_PLACE_KNOWN_ALL, 0, NULL);
+}
+
+/* How many lines of the audit log hold this text. */
+static unsigned
+audited(const char *text)
+{
+	static char log[65536];
+	ssize_t n = pread(audit_fd, log, sizeof(log) - 1, 0);
+	unsigned found = 0;
+
+	assert_true(n >= 0);
+	log[n] = '\0';
+	for (char *at = log; (at = strstr(at, text)); at++)
+		found++;
+	return found;
+}
+
+static struct pl_create
+wish(const char *subject, const char *key)
+{
+	return (struct pl_create){ .issuer = view_of("dev"),
+		.subject = view_of(subject),
+		.profile = view_of("default"),
+		.ttl_seconds = 60,
+		.idem_key = view_of(key) };
+}
+
+static struct pl_who_session
+who(const char *subject, const struct id128 *id)
+{
+	return (struct pl_who_session){ .issuer = view_of("dev"),
+		.subject = view_of(subject),
+		.session_id = *id };
+}
+
+/* Asks for a session and hears the order; the session is not started yet. */
+static struct id128
+ask_for_one(uint64_t request, const char *subject, const char *key)
+{
+	struct pl_create want = wish(subject, key);
+
+	say(AUTH, MSG_PLACE_CREATE, request, &want);
+	return hear(PTY, MSG_PTY_CREATE, request)->plan.session_id;
+}
+
+static struct id128
+make_one(uint64_t request, const char *subject, const char *key)
+{
+	struct pl_session_id started = { ask_for_one(request, subject, key) };
+
+	say(PTY, MSG_PLACE_STARTED, request, &started);
+	hear(AUTH, MSG_AUTH_CREATED, request);
+	return started.session_id;
+}
+
+static void
+tell_state(const struct id128 *id, enum session_status status, enum end_reason reason)
+{
+	struct pl_state told = { .session_id = *id,
+		.status = (uint8_t)status,
+		.end_reason = (uint8_t)reason };
+
+	say(PTY, MSG_PLACE_STATE, 0, &told);
+}
+
+static void
+expect_status(const char *subject, const struct id128 *id, enum session_status status)
+{
+	struct pl_who_session asks = who(subject, id);
+
+	say(AUTH, MSG_PLACE_SHOW, 9000, &asks);
+	assert_string_equal(session_status_name(hear(AUTH, MSG_AUTH_SESSION, 9000)->session.status),
+	    session_status_name(status));
+}
+
+static void
+test_create(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	struct pl_session_id started;
+	const union payload *u;
+
+	(void)state;
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	/* Written down before it is ordered. */
+	assert_int_equal(audited("\"placement.decided\""), 1);
+	assert_int_equal(audited("\"session.created\",\"phase\":\"intent\""), 1);
+	u = hear(PTY, MSG_PTY_CREATE, 1);
+	started.session_id = u->plan.session_id;
+	assert_true(id_is_session(&started.session_id));
+	assert_true(view_is(u->plan.subject, "alice") && view_is(u->plan.issuer, "dev"));
+	assert_true(view_is(u->plan.placement_reason, "local-only"));
+	assert_int_equal(u->plan.ttl_seconds, 60);
+	assert_int_equal(u->plan.expires_s - u->plan.created_s, 60);
+	assert_int_equal(u->plan.cpu_milli, 500);
+	hear_nothing(AUTH);
+	say(PTY, MSG_PLACE_STARTED, 1, &started);
+	u = hear(AUTH, MSG_AUTH_CREATED, 1);
+	assert_true(id_equal(&u->session.session_id, &started.session_id));
+	assert_int_equal(u->session.status, STATUS_DETACHED);
+	assert_true(view_is(u->session.node, "fog-1"));
+	assert_int_equal(audited("\"runtime.allocated\""), 1);
+	assert_int_equal(audited("\"session.created\",\"phase\":\"outcome\""), 1);
+}
+
+static void
+test_nothing_before_the_list_is_known(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	struct pl_identity asks = { .issuer = view_of("dev"), .subject = view_of("alice") };
+	struct pl_attach attach = { .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.token_expires_boot_ms = 1,
+		.role = ROLE_DRIVER };
+	struct id128 id = { { 0 } };
+	struct pl_who_session one = who("alice", &id);
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_ATTACH, 2, &attach);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_END, 3, &one);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_SHOW, 4, &one);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_LIST, 5, &asks);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_CHECK, 6, NULL);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 6)->ready.sessions_known, 0);
+	hear_nothing(PTY);
+	sync_pty();
+	say(AUTH, MSG_PLACE_CHECK, 7, NULL);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 7)->ready.sessions_known, 1);
+	say(AUTH, MSG_PLACE_SHOW, 8, &one);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 8, FOG_E_NO_SESSION);
+}
+
+static const struct {
+	const char *profile;
+	uint32_t ttl;
+	int error;
+	const char *rule_id;
+} denial_rows[] = {
+	{ "nosuch", 0, FOG_E_UNKNOWN_PROFILE, "profile.unknown" },
+	{ "closed", 0, FOG_E_DENIED, "profile.allowed_groups" },
+	{ "default", 3601, FOG_E_TTL, "profile.max_ttl_seconds" },
+};
+
+static void
+test_denials(void **state)
+{
+	(void)state;
+	sync_pty();
+	for (size_t i = 0; i < COUNT_OF(denial_rows); i++) {
+		struct pl_create want = wish("alice", "");
+		const union payload *u;
+
+		want.profile = view_of(denial_rows[i].profile);
+		want.ttl_seconds = denial_rows[i].ttl;
+		say(AUTH, MSG_PLACE_CREATE, i + 1, &want);
+		u = hear(AUTH, MSG_AUTH_REFUSED, i + 1);
+		assert_int_equal(u->refused.error, denial_rows[i].error);
+		assert_true(view_is(u->refused.rule_id, denial_rows[i].rule_id));
+		assert_true(u->refused.detail.len > 0);
+		assert_int_equal(audited(denial_rows[i].rule_id), 1);
+	}
+	assert_int_equal(audited("\"policy.denied\""), COUNT_OF(denial_rows));
+	hear_nothing(PTY);
+}
+
+static void
+test_quota_counts_what_is_under_way(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	struct pl_refused no_pty = { .error = FOG_E_NO_PTY };
+
+	(void)state;
+	sync_pty();
+	make_one(1, "alice", "");
+	ask_for_one(2, "alice", "");
+	say(AUTH, MSG_PLACE_CREATE, 3, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_QUOTA);
+	ask_for_one(4, "bob", "");
+	/* ptyd could not make it: its place is free again, and the error is passed on. */
+	say(PTY, MSG_PLACE_REFUSED, 2, &no_pty);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_NO_PTY);
+	assert_int_equal(audited("\"reason\":\"no_pty\""), 1);
+	ask_for_one(5, "alice", "");
+}
+
+static void
+test_node_full(void **state)
+{
+	struct pl_create want = wish("bob", "");
+	const union payload *u;
+
+	(void)state;
+	role.config.max_sessions = 1;
+	sync_pty();
+	make_one(1, "alice", "");
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	u = hear(AUTH, MSG_AUTH_REFUSED, 2);
+	assert_int_equal(u->refused.error, FOG_E_FULL);
+	assert_true(view_is(u->refused.rule_id, "node.max_sessions"));
+}
+
+static void
+test_repeats(void **state)
+{
+	struct pl_create want = wish("alice", "key"), other = want;
+	struct pl_session_id first;
+
+	(void)state;
+	sync_pty();
+	first.session_id = ask_for_one(1, "alice", "key");
+	/* While it is being made: waits. */
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	hear_nothing(AUTH);
+	hear_nothing(PTY);
+	other.ttl_seconds = 61;
+	say(AUTH, MSG_PLACE_CREATE, 3, &other);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_IDEMPOTENCY);
+	say(PTY, MSG_PLACE_STARTED, 1, &first);
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 1)->session.session_id,
+	    &first.session_id));
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 2)->session.session_id,
+	    &first.session_id));
+	/* Afterwards: at once. */
+	say(AUTH, MSG_PLACE_CREATE, 4, &want);
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 4)->session.session_id,
+	    &first.session_id));
+	/* A key belongs to its owner. */
+	ask_for_one(5, "bob", "key");
+}
+
+static void
+test_failed_create_may_be_repeated(void **state)
+{
+	struct pl_create want = wish("alice", "key");
+	struct pl_refused no_shell = { .error = FOG_E_NO_SHELL };
+
+	(void)state;
+	sync_pty();
+	ask_for_one(1, "alice", "key");
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	say(PTY, MSG_PLACE_REFUSED, 1, &no_shell);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_NO_SHELL);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_NO_SHELL);
+	make_one(3, "alice", "key");
+}
+
+static void
+test_no_audit_no_session(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), kept = dup(audit_fd);
+	struct id128 id;
+	struct pl_attach attach;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	assert_true(dup2(full, audit_fd) >= 0);
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_NO_AUDIT);
+	attach = (struct pl_attach){ .session_id = id,
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.token_expires_boot_ms = 1,
+		.role = ROLE_DRIVER };
+	say(AUTH, MSG_PLACE_ATTACH, 3, &attach);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_NO_AUDIT);
+	hear_nothing(PTY);
+	say(AUTH, MSG_PLACE_CHECK, 4, NULL);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 4)->ready.audit_writable, 0);
+	/* Room again: service resumes, and the place was not lost. */
+	assert_true(dup2(kept, audit_fd) >= 0);
+	say(AUTH, MSG_PLACE_CHECK, 5, NULL);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 5)->ready.audit_writable, 1);
+	assert_int_equal(audited("\"audit.resumed\""), 1);
+	make_one(6, "alice", "");
+	close(full);
+	close(kept);
+}
+
+static void
+test_list_is_the_callers_own(void **state)
+{
+	struct pl_identity alice = { .issuer = view_of("dev"), .subject = view_of("alice") };
+	struct id128 gone, stays;
+
+	(void)state;
+	sync_pty();
+	gone = make_one(1, "alice", "");
+	stays = make_one(2, "alice", "");
+	make_one(3, "bob", "");
+	tell_state(&gone, STATUS_EXITED, END_EXIT);
+	assert_true(id_equal(&hear(PTY, MSG_PTY_STATE_KEPT, 0)->session_id.session_id, &gone));
+	say(AUTH, MSG_PLACE_LIST, 4, &alice);
+	/* The living first. */
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_SESSION, 4)->session.session_id, &stays));
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_SESSION, 4)->session.session_id, &gone));
+	hear(AUTH, MSG_AUTH_DONE, 4);
+	hear_nothing(AUTH);
+}
+
+static void
+test_others_sessions_are_unknown(void **state)
+{
+	struct id128 id;
+	struct pl_who_session bob;
+	struct pl_who_mint mint;
+	struct pl_attach attach;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	bob = who("bob", &id);
+	mint = (struct pl_who_mint){ .issuer = view_of("dev"),
+		.subject = view_of("bob"),
+		.session_id = id,
+		.role = ROLE_DRIVER };
+	attach = (struct pl_attach){ .session_id = id,
+		.issuer = view_of("idp"),
+		.subject = view_of("alice"),
+		.token_expires_boot_ms = 1,
+		.role = ROLE_DRIVER };
+	say(AUTH, MSG_PLACE_SHOW, 2, &bob);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_NO_SESSION);
+	say(AUTH, MSG_PLACE_END, 3, &bob);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_NO_SESSION);
+	say(AUTH, MSG_PLACE_MINT, 4, &mint);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_NO_SESSION);
+	say(AUTH, MSG_PLACE_ATTACH, 5, &attach);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_NO_SESSION);
+	hear_nothing(PTY);
+}
+
+static void
+test_mint_and_attach(void **state)
+{
+	struct id128 id;
+	struct pl_who_mint mint;
+	struct pl_attach attach;
+	struct pl_session_role granted;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	mint = (struct pl_who_mint){ .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.session_id = id,
+		.role = ROLE_VIEWER };
+	say(AUTH, MSG_PLACE_MINT, 2, &mint);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_ROLE);
+	mint.role = ROLE_DRIVER;
+	say(AUTH, MSG_PLACE_MINT, 3, &mint);
+	assert_int_equal(hear(AUTH, MSG_AUTH_MINTABLE, 3)->session_role.role, ROLE_DRIVER);
+	attach = (struct pl_attach){ .session_id = id,
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.token_expires_boot_ms = 77,
+		.role = ROLE_DRIVER,
+		.has_out = 1,
+		.out_from = 5 };
+	say(AUTH, MSG_PLACE_ATTACH, 4, &attach);
+	assert_int_equal(audited("\"session.attached\",\"phase\":\"intent\""), 1);
+	assert_int_equal(hear(PTY, MSG_PTY_ATTACH, 4)->grant.token_expires_boot_ms, 77);
+	assert_int_equal(role.heard.u.grant.out_from, 5);
+	granted = (struct pl_session_role){ id, ROLE_DRIVER };
+	say(PTY, MSG_PLACE_ATTACHED, 4, &granted);
+	hear(AUTH, MSG_AUTH_ATTACHED, 4);
+	assert_int_equal(audited("\"session.attached\",\"phase\":\"outcome\""), 1);
+	tell_state(&id, STATUS_RUNNING, END_NONE);
+	expect_status("alice", &id, STATUS_RUNNING);
+	tell_state(&id, STATUS_EXPIRED, END_TTL);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	say(AUTH, MSG_PLACE_ATTACH, 5, &attach);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_SESSION_ENDED);
+	say(AUTH, MSG_PLACE_MINT, 6, &mint);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 6, FOG_E_SESSION_ENDED);
+}
+
+static void
+test_end(void **state)
+{
+	struct id128 id;
+	struct pl_who_session alice;
+	struct pl_session_id ended;
+
+	(void)state;
+	sync_pty();
+	ended.session_id = id = make_one(1, "alice", "");
+	alice = who("alice", &id);
+	say(AUTH, MSG_PLACE_END, 2, &alice);
+	assert_int_equal(hear(PTY, MSG_PTY_END, 2)->end.end_reason, END_REQUEST);
+	say(PTY, MSG_PLACE_ENDED, 2, &ended);
+	hear(AUTH, MSG_AUTH_ENDED, 2);
+	assert_int_equal(audited("\"session.terminated\""), 1);
+	assert_int_equal(audited("\"reason\":\"request\""), 1);
+	expect_status("alice", &id, STATUS_TERMINATED);
+	/* The note of it comes as well, and it is ended a second time: no more than once written. */
+	tell_state(&id, STATUS_TERMINATED, END_REQUEST);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	say(AUTH, MSG_PLACE_END, 3, &alice);
+	hear(AUTH, MSG_AUTH_ENDED, 3);
+	hear_nothing(PTY);
+	assert_int_equal(audited("\"session.terminated\""), 1);
+}
+
+/* ptyd dies while a session is made and another lives; its successor knows neither. */
+static void
+test_ptyd_dies(void **state)
+{
+	struct id128 live, half;
+
+	(void)state;
+	sync_pty();
+	live = make_one(1, "alice", "");
+	half = ask_for_one(2, "alice", "");
+	disconnect(PTY);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNAVAILABLE);
+	expect_status("alice", &live, STATUS_DETACHED);
+	connect_neighbour(PTY);
+	sync_pty();
+	expect_status("alice", &live, STATUS_LOST);
+	expect_status("alice", &half, STATUS_FAILED);
+	assert_int_equal(audited("\"reason\":\"holder_lost\""), 1);
+	/* Both places are free. */
+	make_one(3, "alice", "");
+	make_one(4, "alice", "");
+}
+
+static struct pl_owned
+told(const struct id128 *id, const char *key, uint64_t hash, enum session_status status)
+{
+	return (struct pl_owned){ .session_id = *id,
+		.profile = view_of("default"),
+		.status = (uint8_t)status,
+		.created_s = (uint64_t)wall_s() - 5,
+		.expires_s = (uint64_t)wall_s() + 60,
+		.node = view_of("fog-1"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("local-only"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of(key),
+		.idem_hash = hash };
+}
+
+/* A placerd that has just started takes sessions, counts and keys from ptyd's list. */
+static void
+test_registry_is_read_from_ptyd(void **state)
+{
+	struct pl_create want = wish("alice", "key");
+	struct id128 id;
+	struct pl_owned row;
+	uint64_t hash;
+
+	(void)state;
+	sync_pty();
+	id = ask_for_one(1, "carol", "key");
+	hash = role.heard.u.plan.idem_hash;
+	connect_neighbour(PTY);
+	assert_int_equal(id_session_new(1, &id), 0);
+	row = told(&id, "key", hash, STATUS_DETACHED);
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	expect_status("alice", &id, STATUS_DETACHED);
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 2)->session.session_id, &id));
+	make_one(3, "alice", "");
+	want = wish("alice", "");
+	say(AUTH, MSG_PLACE_CREATE, 4, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_QUOTA);
+}
+
+static void
+test_list_with_ended_and_found_again(void **state)
+{
+	struct id128 ended, back;
+	struct pl_owned row;
+
+	(void)state;
+	sync_pty();
+	back = make_one(1, "alice", "");
+	tell_state(&back, STATUS_LOST, END_HOLDER);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	connect_neighbour(PTY);
+	assert_int_equal(id_session_new(1, &ended), 0);
+	row = told(&ended, "", 0, STATUS_EXITED);
+	row.end_reason = END_EXIT;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	assert_true(id_equal(&hear(PTY, MSG_PTY_STATE_KEPT, 0)->session_id.session_id, &ended));
+	row = told(&back, "", 0, STATUS_DETACHED);
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	expect_status("alice", &ended, STATUS_EXITED);
+	expect_status("alice", &back, STATUS_DETACHED);
+	/* One place is taken by it. */
+	make_one(2, "alice", "");
+	assert_int_equal(registry_live(placerd.registry), 2);
+}
+
+static void
+test_late_create_is_ended(void **state)
+{
+	struct id128 id;
+
+	(void)state;
+	role.config.request_timeout_ms = 100;
+	sync_pty();
+	id = ask_for_one(1, "alice", "");
+	turn_for_ms(300);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_TIMEOUT);
+	assert_true(id_equal(&hear(PTY, MSG_PTY_END, 0)->end.session_id, &id));
+	assert_int_equal(role.heard.u.end.end_reason, END_ABANDONED);
+	expect_status("alice", &id, STATUS_FAILED);
+	/* It comes to life after all: ended again. */
+	tell_state(&id, STATUS_DETACHED, END_NONE);
+	assert_true(id_equal(&hear(PTY, MSG_PTY_END, 0)->end.session_id, &id));
+	expect_status("alice", &id, STATUS_FAILED);
+	assert_int_equal(role.lies, 0);
+}
+
+static void
+test_late_repeat(void **state)
+{
+	struct pl_create want = wish("alice", "key");
+	uint64_t heard;
+
+	(void)state;
+	role.config.request_timeout_ms = 500;
+	sync_pty();
+	ask_for_one(1, "alice", "key");
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	turn_for_ms(600);
+	/* In any order. */
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 0, FOG_E_TIMEOUT);
+	heard = role.heard.request_id;
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3 - heard, FOG_E_TIMEOUT);
+	hear_nothing(AUTH);
+	assert_int_equal(requests_count(placerd.requests), 1); /* the order to end it */
+}
+
+/* Answers about another session than the one asked for. */
+static void
+test_lying_ptyd(void **state)
+{
+	static const enum msg_type lies[] = { MSG_PLACE_STARTED, MSG_PLACE_ATTACHED,
+		MSG_PLACE_ENDED, MSG_PLACE_KNOWN_ALL };
+	struct id128 id;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(lies); i++) {
+		union payload lie = { .session_role = { .role = ROLE_DRIVER } };
+		struct pl_who_session alice;
+		struct pl_attach attach;
+		bool is_note = lies[i] == MSG_PLACE_KNOWN_ALL;
+
+		connect_neighbour(PTY);
+		sync_pty();
+		id = ask_for_one(100 + i, "alice", "");
+		if (lies[i] != MSG_PLACE_STARTED) {
+			struct pl_session_id started = { id };
+
+			say(PTY, MSG_PLACE_STARTED, 100 + i, &started);
+			hear(AUTH, MSG_AUTH_CREATED, 100 + i);
+		}
+		alice = who("alice", &id);
+		attach = (struct pl_attach){ .session_id = id,
+			.issuer = view_of("dev"),
+			.subject = view_of("alice"),
+			.token_expires_boot_ms = 1,
+			.role = ROLE_DRIVER };
+		if (lies[i] == MSG_PLACE_ATTACHED)
+			say(AUTH, MSG_PLACE_ATTACH, 200 + i, &attach);
+		if (lies[i] == MSG_PLACE_ENDED)
+			say(AUTH, MSG_PLACE_END, 200 + i, &alice);
+		say(PTY, lies[i], is_note ? 0 : (lies[i] == MSG_PLACE_STARTED ? 100 : 200) + i,
+		    is_note ? NULL : &lie);
+		assert_int_equal(role.lies, i + 1);
+		if (!is_note)
+			hear_refusal(AUTH, MSG_AUTH_REFUSED, 0, FOG_E_UNAVAILABLE);
+	}
+}
+
+/* A new authd does not know the ids that the last one left pending here: it is no liar. */
+static void
+test_new_authd_with_an_old_id(void **state)
+{
+	struct pl_create want = wish("bob", "");
+	struct pl_session_id started;
+
+	(void)state;
+	sync_pty();
+	started.session_id = ask_for_one(1, "alice", "");
+	connect_neighbour(AUTH);
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_FULL);
+	say(PTY, MSG_PLACE_STARTED, 1, &started);
+	hear_nothing(AUTH); /* the answer was another's */
+	assert_int_equal(role.lies, 0);
+	expect_status("alice", &started.session_id, STATUS_DETACHED);
+	/* The same authd twice with one id is one. */
+	ask_for_one(2, "bob", "");
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	assert_int_equal(role.lies, 1);
+}
+
+static void
+test_profiles_and_nodes(void **state)
+{
+	unsigned char groups[64];
+	struct writer w;
+	struct pl_identity asks = { .issuer = view_of("dev"), .subject = view_of("alice") };
+
+	(void)state;
+	say(AUTH, MSG_PLACE_PROFILES, 1, &asks);
+	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "default"));
+	hear(AUTH, MSG_AUTH_DONE, 1);
+	writer_init(&w, groups, sizeof(groups));
+	put_view(&w, view_of("admins"));
+	asks.groups = view_bytes(groups, w.len);
+	say(AUTH, MSG_PLACE_PROFILES, 2, &asks);
+	hear(AUTH, MSG_AUTH_PROFILE, 2);
+	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 2)->profile.name, "closed"));
+	hear(AUTH, MSG_AUTH_DONE, 2);
+	say(AUTH, MSG_PLACE_NODES, 3, &asks);
+	assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 3)->node.name, "fog-1"));
+	hear(AUTH, MSG_AUTH_DONE, 3);
+}
+
+#define WITH_ROLE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_ROLE(test_create),
+		WITH_ROLE(test_nothing_before_the_list_is_known),
+		WITH_ROLE(test_denials),
+		WITH_ROLE(test_quota_counts_what_is_under_way),
+		WITH_ROLE(test_node_full),
+		WITH_ROLE(test_repeats),
+		WITH_ROLE(test_failed_create_may_be_repeated),
+		WITH_ROLE(test_no_audit_no_session),
+		WITH_ROLE(test_list_is_the_callers_own),
+		WITH_ROLE(test_others_sessions_are_unknown),
+		WITH_ROLE(test_mint_and_attach),
+		WITH_ROLE(test_end),
+		WITH_ROLE(test_ptyd_dies),
+		WITH_ROLE(test_registry_is_read_from_ptyd),
+		WITH_ROLE(test_list_with_ended_and_found_again),
+		WITH_ROLE(test_late_create_is_ended),
+		WITH_ROLE(test_late_repeat),
+		WITH_ROLE(test_lying_ptyd),
+		WITH_ROLE(test_new_authd_with_an_old_id),
+		WITH_ROLE(test_profiles_and_nodes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
