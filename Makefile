@@ -24,9 +24,10 @@ AUTHD_SRC	= $(wildcard authd/*.c)
 PLACERD_SRC	= $(wildcard placerd/*.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
-PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c record.c))
-SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c pty.c plan.c connector_stub.c shellfilter.c))
-HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c))
+PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
+SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c shellfilter.c))
+HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_client.c holder_broker.c \
+		  holder_input.c holder_tokens.c holder_window.c))
 INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
 
 # What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage.
@@ -259,9 +260,13 @@ coverage:
 	@$(RUN_TESTS) unit build-cov/regress $(UNIT)
 	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
 
+$(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a
+	$(link)
+
+# ROUNDS=5; BENCH_ARGS='--json FILE'
 bench:
-	$(SUBMAKE) B=$(B) all helper-bin regress-npm
-	@FOG_BUILD=$(abspath $(B)) node regress/bench/bench.mjs
+	$(SUBMAKE) B=$(B) all $(B)/regress/bench
+	@FOG_BUILD=$(abspath $(B)) $(B)/regress/bench $(BENCH_ARGS)
 
 # ---- lint -------------------------------------------------------------------------------------------
 
