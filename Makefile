@@ -177,10 +177,11 @@ web: $(if $(wildcard web/build.mjs),$(WEB)/index.html)
 	@cd $* && npm ci --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
-$(WEB)/index.html: $(WEB_SRC) web/node_modules/.package-lock.json
+$(WEB)/index.html: $(WEB_SRC) docs/openapi.json web/node_modules/.package-lock.json
 	@echo '  WEB     $(WEB)'
 	@mkdir -p $(WEB)
 	@node web/build.mjs $(WEB)
+	@cp docs/openapi.json $(WEB)/
 	@touch $@
 
 # ---- running ----------------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ bench:
 
 # ---- lint -------------------------------------------------------------------------------------------
 
-C_DIRS = common common/compat gatewayd authd placerd ptyd regress regress/unit regress/fuzz
+C_DIRS = common common/compat gatewayd authd placerd ptyd regress regress/unit regress/fuzz regress/bench
 C_SRC = $(wildcard $(C_DIRS:%=%/*.c))
 C_HDR = $(wildcard $(C_DIRS:%=%/*.h))
 MAN = $(wildcard man/*.[158])

@@ -157,6 +157,11 @@ check_together(struct config *c, char *err, size_t err_size)
 		    *c->tls_cert_file ? "TLS_CERT_FILE" : "TLS_KEY_FILE");
 		return -1;
 	}
+	if (*c->gateway_url && strncmp(c->gateway_url, "http://", 7) != 0 &&
+	    strncmp(c->gateway_url, "https://", 8) != 0) {
+		snprintf(err, err_size, "GATEWAY_URL: must begin with http:// or https://");
+		return -1;
+	}
 	return settle_runtime(c, err, err_size);
 }
 

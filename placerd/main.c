@@ -55,9 +55,28 @@ confine_check(void)
 	return step;
 }
 
+/* fogd -T: each profile in one line, as it was understood. */
+static void
+print_policy(const struct policy *policy)
+{
+	const struct policy_profile *p;
+
+	for (size_t i = 0; (p = policy_profile_at(policy, i)); i++) {
+		dprintf(STDERR_FILENO, "profile %s: cpu %llum memory %llu storage %llu "
+		    "max_ttl_seconds %u max_sessions %u allowed_groups", p->name,
+		    (unsigned long long)p->limits.cpu_milli,
+		    (unsigned long long)p->limits.memory_bytes,
+		    (unsigned long long)p->limits.storage_bytes, p->max_ttl_seconds,
+		    p->max_sessions);
+		for (size_t g = 0; g < p->n_groups; g++)
+			dprintf(STDERR_FILENO, " %s", p->groups[g]);
+		dprintf(STDERR_FILENO, "%s\n", p->n_groups == 0 ? " (everybody)" : "");
+	}
+}
+
 /* The file is read before, and understood after, the drop. */
 static int
-check_policy(const char *name)
+check_policy(const char *name, bool print)
 {
 	char err[YAML_ERROR_BYTES];
 	size_t len = 0;
@@ -74,6 +93,8 @@ check_policy(const char *name)
 	policy = policy_new_from_yaml(name, bytes, len, err, sizeof(err));
 	if (!policy)
 		dprintf(STDERR_FILENO, "%s\n", err);
+	else if (print)
+		print_policy(policy);
 	policy_free(policy);
 	free(bytes);
 	return policy ? 0 : 1;
@@ -194,7 +215,7 @@ main(int argc, char **argv)
 		.commit = commit,
 	};
 
-	if (argc == 3 && strcmp(argv[1], "-n") == 0)
-		return check_policy(argv[2]);
+	if (argc == 3 && (strcmp(argv[1], "-n") == 0 || strcmp(argv[1], "-T") == 0))
+		return check_policy(argv[2], strcmp(argv[1], "-T") == 0);
 	return proc_main(&role);
 }

@@ -98,6 +98,33 @@ bind_once(const union address *a)
 	return -1;
 }
 
+static int
+check(const char *variable, const char *addr, bool need_loopback, union address *a, char *err,
+    size_t err_size)
+{
+	if (!parse(addr, a)) {
+		snprintf(err, err_size, "%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080",
+		    variable, addr);
+		return -1;
+	}
+	if (need_loopback && !is_loopback(a)) {
+		snprintf(err, err_size, "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
+		    "listener must be on loopback; write 127.0.0.1:PORT or [::1]:PORT",
+		    variable, addr);
+		return -1;
+	}
+	return 0;
+}
+
+int
+bindaddr_check(const char *variable, const char *addr, bool need_loopback, char *err,
+    size_t err_size)
+{
+	union address a;
+
+	return check(variable, addr, need_loopback, &a, err, err_size);
+}
+
 int
 bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char *err,
     size_t err_size)
@@ -106,17 +133,8 @@ bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char
 	union address a;
 	int fd;
 
-	if (!parse(addr, &a)) {
-		snprintf(err, err_size, "%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080",
-		    variable, addr);
+	if (check(variable, addr, need_loopback, &a, err, err_size) != 0)
 		return -1;
-	}
-	if (need_loopback && !is_loopback(&a)) {
-		snprintf(err, err_size, "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
-		    "listener must be on loopback; write 127.0.0.1:PORT or [::1]:PORT",
-		    variable, addr);
-		return -1;
-	}
 	while ((fd = bind_once(&a)) < 0 && errno == EADDRINUSE && mono_ms() < until)
 		usleep(50000);
 	if (fd < 0)

@@ -76,7 +76,8 @@ place_standard(const struct birth *b)
 {
 	int null = open("/dev/null", O_RDWR);
 
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(b->log, 2) < 0)
+	/* The log first: it may be what lies at 1. */
+	if (null < 0 || dup2(b->log, 2) < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		die("standard descriptors");
 	if (null > 2)
 		close(null);
@@ -328,19 +329,20 @@ child_kill(struct child *c)
 		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
 }
 
-/* `fogd -n`: the one parser of that file, dropped as when it serves, says what is wrong. */
+/* `fogd -n` and `-T`: the one parser of that file, dropped as when it serves, says what it is. */
 int
-child_run_check(struct fogd *f, enum proc_id id, const char *argument, int file)
+child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument,
+    int file, int out)
 {
 	struct child *c = child_of(f, id);
-	struct birth b = {.log = STDERR_FILENO};
+	struct birth b = {.log = out};
 	siginfo_t info = {0};
 	pid_t pid;
 
 	for (int i = 0; i < GIFT_END; i++)
 		b.gifts[i] = -1;
 	b.gifts[GIFT_OWN] = file;
-	b.argv[1] = (char *)(uintptr_t)"-n";
+	b.argv[1] = (char *)(uintptr_t)option;
 	b.argv[2] = (char *)(uintptr_t)argument;
 	pid = fork_role(c, &b);
 	if (pid < 0 || waitid(P_PID, (id_t)pid, &info, WEXITED) != 0)

@@ -74,6 +74,8 @@ struct fogd {
 int gifts_open(struct fogd *f, char *err, size_t err_size);
 int gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size);
 void gifts_close_files(struct files *files);
+/* The signing key of the configuration as a sealed memfd; -1 in *out: none is configured. */
+int gifts_open_key(struct config *c, int *out, char *err, size_t err_size);
 /* Fills by gift number; -1: absent. Borrowed. */
 void gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END]);
 /* A sealed memfd holding these bytes; -1 with errno. */
@@ -85,6 +87,8 @@ int gifts_find_users(struct fogd *f, char *err, size_t err_size);
 int gifts_open_dirs(struct fogd *f, char *err, size_t err_size);
 
 /* bindaddr.c: numeric addresses only, so that root resolves no name. */
+int bindaddr_check(const char *variable, const char *addr, bool need_loopback, char *err,
+    size_t err_size);
 int bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char *err,
     size_t err_size);
 
@@ -93,7 +97,9 @@ int child_start(struct child *c);
 void child_wire(struct fogd *f, enum edge edge);
 void child_wire_all(struct child *c);
 void child_kill(struct child *c);
-int child_run_check(struct fogd *f, enum proc_id id, const char *argument, int file);
+/* Runs `role option argument` on a file and waits; what it says goes to out. 0: it exited with 0. */
+int child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument,
+    int file, int out);
 struct child *child_of(struct fogd *f, enum proc_id id);
 /* Called by child.c when a role has ended; supervisor.c decides what follows. */
 void fogd_child_ended(struct child *c, int status, int code);

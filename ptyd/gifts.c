@@ -165,8 +165,8 @@ key_from_file(const char *variable, const char *path, int *out, char *err, size_
 }
 
 /* From the environment, a file, or a systemd credential, in this order; none: authd makes one. */
-static int
-open_signing_key(struct config *c, int *out, char *err, size_t err_size)
+int
+gifts_open_key(struct config *c, int *out, char *err, size_t err_size)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 	char path[PATH_MAX];
@@ -437,7 +437,7 @@ gifts_open(struct fogd *f, char *err, size_t err_size)
 	if (gifts_find_users(f, err, err_size) != 0 || gifts_open_dirs(f, err, err_size) != 0 ||
 	    open_programs(f, err, err_size) != 0 ||
 	    gifts_open_files(&f->config, &f->files, err, err_size) != 0 ||
-	    open_signing_key(&f->config, &f->signing_key, err, err_size) != 0)
+	    gifts_open_key(&f->config, &f->signing_key, err, err_size) != 0)
 		return -1;
 	return open_listeners(f, err, err_size);
 }

@@ -294,23 +294,60 @@ read_environment(struct fogd *f, bool verbose)
 	}
 }
 
-static void
-check_and_exit(struct fogd *f)
+/* What run() would open, but neither bound nor made. */
+static int
+check_values(struct fogd *f, char *err, size_t err_size)
 {
-	char err[1024];
+	const struct config *c = &f->config;
+
+	if (bindaddr_check("LISTEN_ADDR", c->listen_addr, c->use_stub, err, err_size) != 0)
+		return -1;
+	if (strcmp(c->metrics_addr, "off") != 0 &&
+	    bindaddr_check("METRICS_ADDR", c->metrics_addr, false, err, err_size) != 0)
+		return -1;
+	if (gifts_find_users(f, err, err_size) != 0 ||
+	    gifts_open_files(c, &f->files, err, err_size) != 0)
+		return -1;
+	return gifts_open_key(&f->config, &f->signing_key, err, err_size);
+}
+
+/* The policy's own parser, dropped, checks it (-n) or prints it (-T). */
+static int
+run_policy_check(struct fogd *f, const char *option, int out)
+{
 	char prefix[4096], path[4200];
 	struct child *placer = child_of(f, PROC_PLACERD);
 
-	if (gifts_find_users(f, err, sizeof(err)) != 0 ||
-	    gifts_open_files(&f->config, &f->files, err, sizeof(err)) != 0)
-		give_up(err);
 	if (gifts_find_prefix(prefix, sizeof(prefix)) != 0)
 		give_up("cannot tell where this program is installed");
 	snprintf(path, sizeof(path), "%s/libexec/cloudshell-fog/placerd", prefix);
 	placer->exe_fd = open(path, O_PATH | O_CLOEXEC);
 	if (placer->exe_fd < 0)
 		give_up("placerd: not installed beside this program");
-	exit(child_run_check(f, PROC_PLACERD, f->config.policy_config, f->files.policy) == 0 ? 0 : 1);
+	return child_run_check(f, PROC_PLACERD, option, f->config.policy_config, f->files.policy,
+	    out);
+}
+
+static int
+check(struct fogd *f)
+{
+	char err[1024];
+
+	if (check_values(f, err, sizeof(err)) != 0)
+		give_up(err);
+	return run_policy_check(f, "-n", STDERR_FILENO) == 0 ? 0 : 1;
+}
+
+static int
+print(struct fogd *f)
+{
+	char err[1024];
+
+	config_print(&f->config, stdout);
+	fflush(stdout);
+	if (check_values(f, err, sizeof(err)) != 0)
+		give_up(err);
+	return run_policy_check(f, "-T", STDOUT_FILENO) == 0 ? 0 : 1;
 }
 
 static void
@@ -412,12 +449,10 @@ main(int argc, char **argv)
 	umask(022);
 	prepare_table(&fogd);
 	read_environment(&fogd, o.verbose);
-	if (o.print) {
-		config_print(&fogd.config, stdout);
-		return 0;
-	}
+	if (o.print)
+		return print(&fogd);
 	if (o.check)
-		check_and_exit(&fogd);
+		return check(&fogd);
 	log_set_sink(logpipe_own_sink);
 	log_init(STDERR_FILENO, (enum log_level)config_log_level(&fogd.config));
 	return run(&fogd);

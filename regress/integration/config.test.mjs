@@ -75,7 +75,7 @@ describe("fogd -n", () => {
 	}
 
 	const BAD_ENV = [
-		["LISTEN_ADDR", "nonsense"], ["LISTEN_ADDR", "127.0.0.1:65536"], ["LISTEN_ADDR", "localhost:8080"],
+		["LISTEN_ADDR", "nonsense"], ["LISTEN_ADDR", "127.0.0.1:65536"], ["LISTEN_ADDR", "shell.example.org:8080"],
 		["LISTEN_ADDR", "0.0.0.0:0"], // the dev shim is for loopback alone
 		["RUNTIME", "sandbox"], ["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
 		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"],

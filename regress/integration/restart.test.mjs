@@ -168,6 +168,7 @@ suite("restart", {}, ({ fog, test }) => {
 	});
 
 	test("killing a holder ends exactly its session", async () => {
+		await fog.waitReady();
 		const before = new Set(fog.holders().map(({ pid }) => pid));
 		const session = await fog.create();
 		const terminal = await BinaryTerminal.open(fog, session.attach);

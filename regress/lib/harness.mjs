@@ -171,7 +171,7 @@ export class Instance {
 			this.pid = this.#child.pid;
 			this.fogd = identify(this.pid);
 			await until("log line event=ready", seen("ready"), { timeout: 20_000 });
-			await until("readyz says ready", async () => (await this.api("GET", "/readyz")).status === 200);
+			await this.waitReady();
 		} catch (error) {
 			// The last lines may still be on their way when the exit is known.
 			await Promise.race([this.#closed, sleep(500)]);
@@ -345,11 +345,16 @@ export class Instance {
 		return this.expect(201, "POST", `/v1/sessions/${id}/attach`, { token, body: { role: "driver" } });
 	}
 
-	waitStatus(session, wanted, options) {
+	// 503 while a part is being replaced is no state yet (R2).
+	waitStatus({ id, token }, wanted, options) {
 		return until(`session is ${wanted}`, async () => {
-			const shown = await this.show(session);
-			return shown.status === wanted && shown;
+			const { status, json } = await this.api("GET", `/v1/sessions/${id}`, { token });
+			return status !== 503 && json.status === wanted && json;
 		}, options);
+	}
+
+	waitReady() {
+		return until("readyz says ready", async () => (await this.api("GET", "/readyz")).status === 200);
 	}
 }
 

@@ -114,7 +114,7 @@ export function status(pid) {
 	const text = read(`/proc/${pid}/status`);
 	if (!text)
 		throw new Error(`process ${pid} is gone`);
-	const field = (name) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)?.[1] ?? "";
+	const field = (name) => new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(text)?.[1] ?? "";
 	const ids = (name) => field(name).split(/\s+/).filter(Boolean).map(Number);
 	const mask = (name) => BigInt(`0x${field(name)}`);
 	return {
