@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* What placerd and the spawner say to the broker. See broker.h. */
+#include "ptyd/broker.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "common/secret.h"
+
+#define CREATE_MS 9000     /* the spawner gives up after 5 s */
+#define KEPT_ENDED_MAX 512 /* ended sessions known at once */
+#define FIRST_COLS 80
+#define FIRST_ROWS 24
+
+#define COPY_FIELD(type, kind, name, min, max) to.name = from->name;
+
+/* --- placerd --- */
+
+unsigned
+broker_phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	return m->request_id == 0 ? PH_NOTE : requests_phase(broker.requests, m->request_id);
+}
+
+static int
+write_plan(const struct pl_holder_plan *plan, int fd)
+{
+	unsigned char bytes[RECORD_MAX_BYTES];
+	struct writer w;
+	int rc;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	rc = codec_put(&w, &msg_layouts[PAYLOAD_holder_plan], plan, NULL);
+	if (rc == 0 && write(fd, bytes, w.len) != (ssize_t)w.len)
+		rc = -FOG_E_NOMEM;
+	if (rc == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+		rc = -FOG_E_INTERNAL;
+	explicit_bzero(bytes, sizeof(bytes));
+	return rc;
+}
+
+/* The holder's copy of what it is, sealed: it trusts no hand that it goes through. */
+static int
+seal_plan(const struct session *s, const struct pl_plan *order, int *out)
+{
+	cleanup_fd int fd = memfd_create("holder-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const struct pl_session_record *from = &s->record.pl;
+	struct pl_holder_plan to;
+	int rc;
+
+	if (fd < 0)
+		return -FOG_E_NOMEM;
+	FIELDS_holder_hello(COPY_FIELD, ) to.broker_nonce = from->broker_nonce;
+	to.broker_uid = geteuid();
+	to.ttl_seconds = order->ttl_seconds;
+	to.ring_bytes = order->ring_bytes;
+	rc = write_plan(&to, fd);
+	explicit_bzero(&to, sizeof(to));
+	if (rc == 0)
+		*out = steal_fd(&fd);
+	return rc;
+}
+
+/* A new session with its nonces and its slot, not in any file yet. */
+static struct session *
+session_of_plan(const struct pl_plan *from, uint32_t slot)
+{
+	struct pl_session_record to = { .slot = slot };
+	struct session *s = NULL;
+
+	FIELDS_owned(COPY_FIELD, ) if (secret_random(&to.nonce, sizeof(to.nonce)) == 0 &&
+	    secret_random(&to.broker_nonce, sizeof(to.broker_nonce)) == 0) s = session_new(&to);
+	explicit_bzero(&to, sizeof(to));
+	if (s)
+		s->holds_slot = slots_take(&broker.slots, slot);
+	return s;
+}
+
+static int
+order_session(struct session *s, const struct msg *m)
+{
+	struct pl_spawn order = { .session_id = s->record.pl.session_id,
+		.slot = s->record.pl.slot,
+		.connector = CONNECTOR_STUB,
+		.cols = FIRST_COLS,
+		.rows = FIRST_ROWS };
+	int fd, rc;
+
+	if (record_save(&s->record) != RECORD_OK) {
+		log_warn("event=record_not_saved sid=%s", log_id(&order.session_id));
+		return -FOG_E_SPAWN;
+	}
+	rc = seal_plan(s, &m->u.plan, &fd);
+	if (rc != 0)
+		return rc;
+	return proc_send(EDGE_PTY_SPAWN, MSG_SPAWN_SESSION, m->request_id, &m->trace, &order, fd);
+}
+
+static void
+count(uint32_t *living, uint32_t *ended, struct session **oldest_kept)
+{
+	struct session *s;
+
+	*living = *ended = 0;
+	*oldest_kept = NULL;
+	TAILQ_FOREACH(s, &broker.sessions, next) {
+		if (!session_is_ended(s)) {
+			(*living)++;
+			continue;
+		}
+		(*ended)++;
+		if (!*oldest_kept && s->record.pl.acknowledged && s->stage == SESSION_APART)
+			*oldest_kept = s;
+	}
+}
+
+/* Our own limits, whatever placerd has checked. */
+static int
+check_plan(const struct pl_plan *plan, uint32_t *slot, const char **why)
+{
+	const struct config *c = proc_config();
+	struct plan_limits limits = { c->max_sessions, c->session_uid_base };
+	struct plan_host host = { .slots = &broker.slots,
+		.id_known = session_find(&plan->session_id) != NULL };
+	struct session *oldest;
+	uint32_t ended;
+	int rc;
+
+	count(&host.living, &ended, &oldest);
+	rc = plan_check(plan, &limits, &host, slot, why);
+	if (rc == 0 && ended >= KEPT_ENDED_MAX && !oldest) {
+		*why = "too many ended sessions are not acknowledged";
+		rc = -FOG_E_FULL;
+	} else if (rc == 0 && ended >= KEPT_ENDED_MAX) {
+		session_forget(oldest);
+	}
+	return rc;
+}
+
+static int
+place_on_create(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s;
+	const char *why;
+	uint32_t slot;
+	int rc = check_plan(&m->u.plan, &slot, &why);
+
+	(void)ctx;
+	(void)from;
+	if (rc != 0) {
+		log_warnx("event=plan_refused sid=%s detail=\"%s\"", log_id(&m->u.plan.session_id),
+		    why);
+		broker_refuse(m->request_id, &m->trace, rc == -FOG_E_FULL ? rc : -FOG_E_SPAWN, why);
+		return 0;
+	}
+	s = session_of_plan(&m->u.plan, slot);
+	if (!s || !pending_new(s, m, PH_CREATE, CREATE_MS)) {
+		broker_refuse(m->request_id, &m->trace, -FOG_E_FULL, "");
+		if (s)
+			session_forget(s);
+		return 0;
+	}
+	rc = order_session(s, m);
+	if (rc != 0)
+		session_abort(s, rc, "plan: the order could not be passed on");
+	return 0;
+}
+
+static int
+check_attach(const struct session *s)
+{
+	if (!s || s->is_half_made)
+		return -FOG_E_NO_SESSION;
+	if (session_is_ended(s))
+		return -FOG_E_SESSION_ENDED;
+	if (s->stage != SESSION_LIVE || !peer_is_up(s->holder) || !proc_peer(EDGE_DELIVERY))
+		return -FOG_E_UNAVAILABLE;
+	return 0;
+}
+
+static int
+place_on_attach(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.grant.session_id);
+	struct pending *p = NULL;
+	int rc = check_attach(s);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0) {
+		p = pending_new(s, m, PH_ATTACH, proc_config()->request_timeout_ms);
+		rc = p ? 0 : -FOG_E_FULL;
+	}
+	if (rc != 0) {
+		broker_refuse(m->request_id, &m->trace, rc, "");
+		return 0;
+	}
+	p->role = m->u.grant.role;
+	/* Should this fail, the session has ended and the request is answered. */
+	peer_send(s->holder, MSG_HOLD_ATTACH, m->request_id, &m->trace, &m->u.grant, -1);
+	return 0;
+}
+
+static int
+check_end(const struct session *s)
+{
+	if (!s || s->is_half_made || (s->stage == SESSION_MAKING && !s->is_found))
+		return -FOG_E_NO_SESSION;
+	return s->stage == SESSION_FOREIGN ? -FOG_E_UNAVAILABLE : 0;
+}
+
+static int
+place_on_end(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.end.session_id);
+	int rc = check_end(s);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0 && !pending_new(s, m, PH_END, proc_config()->request_timeout_ms))
+		rc = -FOG_E_FULL;
+	if (rc != 0)
+		broker_refuse(m->request_id, &m->trace, rc, "");
+	else if (session_is_ended(s))
+		session_answer_ended(s);
+	else
+		session_ask_end(s, m->u.end.end_reason);
+	return 0;
+}
+
+static int
+place_on_state_kept(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.session_id.session_id);
+
+	(void)ctx;
+	(void)from;
+	if (!s)
+		return 0; /* kept longer there than here */
+	if (!session_is_ended(s))
+		return -FOG_E_LIAR;
+	if (!s->record.pl.acknowledged) {
+		s->record.pl.acknowledged = 1;
+		session_save(s);
+	}
+	session_keep(s);
+	session_tell_kept(s);
+	return 0;
+}
+
+/* --- the spawner --- */
+
+static int
+spawner_on_spawned(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_spawned *done = &m->u.spawned;
+	struct session *s = session_find(&done->session_id);
+	char detail[128];
+	int rc;
+
+	(void)ctx;
+	(void)from;
+	if (!s || s->stage != SESSION_MAKING || !pending_find(m->request_id, s, PH_CREATE))
+		return -FOG_E_LIAR;
+	s->shell_pid = done->shell_pid;
+	rc = join_start(s);
+	if (rc == 0)
+		return 0;
+	snprintf(detail, sizeof(detail), "%s: %s", session_stage_name(STAGE_ADOPT),
+	    strerrordesc_np(-rc) ? strerrordesc_np(-rc) : "unknown");
+	session_abort(s, -FOG_E_SPAWN, detail);
+	return 0;
+}
+
+static int
+error_of_stage(unsigned stage)
+{
+	if (stage == STAGE_PTY)
+		return -FOG_E_NO_PTY;
+	return stage == STAGE_SHELL ? -FOG_E_NO_SHELL : -FOG_E_SPAWN;
+}
+
+static int
+spawner_on_failed(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_spawn_failed *failed = &m->u.spawn_failed;
+	struct session *s = session_find(&failed->session_id);
+	const char *text = strerrordesc_np((int)failed->error_number);
+	char detail[128];
+
+	(void)ctx;
+	(void)from;
+	if (!s || s->stage != SESSION_MAKING || !pending_find(m->request_id, s, PH_CREATE))
+		return -FOG_E_LIAR;
+	snprintf(detail, sizeof(detail), "%s: %s", session_stage_name(failed->stage),
+	    text ? text : "unknown");
+	session_abort(s, error_of_stage(failed->stage), detail);
+	return 0;
+}
+
+const msg_handler broker_handlers[MSG_COUNT] = {
+	[MSG_PTY_CREATE] = place_on_create,
+	[MSG_PTY_ATTACH] = place_on_attach,
+	[MSG_PTY_END] = place_on_end,
+	[MSG_PTY_STATE_KEPT] = place_on_state_kept,
+	[MSG_PTY_SPAWNED] = spawner_on_spawned,
+	[MSG_PTY_SPAWN_FAILED] = spawner_on_failed,
+};

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker's end of a holder: who it is (SO_PEERCRED, a pidfd from before its nonce, the nonce
+ * itself), what it says, and how its death is noticed. See broker.h.
+ */
+#include "ptyd/broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include <event2/event.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mono.h"
+#include "common/proc.h"
+#include "common/secret.h"
+
+#define LOG_LINES_A_SECOND 20
+
+/* --- what it says --- */
+
+static unsigned
+phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	return m->request_id == 0 ? PH_NOTE : requests_phase(broker.requests, m->request_id);
+}
+
+static bool
+is_of(const struct session *s, const struct id128 *id)
+{
+	return id_equal(id, &s->record.pl.session_id);
+}
+
+static struct pl_state
+state_of_hello(const struct pl_holder_hello *h)
+{
+	return (struct pl_state){ .session_id = h->session_id,
+		.status = h->status,
+		.exit_kind = h->exit_kind,
+		.exit_value = h->exit_value,
+		.end_reason = h->end_reason };
+}
+
+static void
+take_state(struct session *s, const struct pl_state *state)
+{
+	if (session_has_ended(state->status))
+		session_end(s, state);
+	else
+		session_set_status(s, state->status);
+}
+
+static int
+holder_on_hello(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_holder_hello *h = &m->u.holder_hello;
+	struct pl_state state = state_of_hello(h);
+
+	(void)from;
+	if (s->stage != SESSION_JOINING || !is_of(s, &h->session_id) ||
+	    h->slot != s->record.pl.slot || h->status == STATUS_STARTING ||
+	    !secret_equal(h->nonce.b, s->record.pl.nonce.b, sizeof(h->nonce.b)))
+		return -FOG_E_LIAR;
+	session_set_stage(s, SESSION_LIVE);
+	session_joined(s);
+	take_state(s, &state);
+	adopt_settled(s);
+	return 0;
+}
+
+static int
+holder_on_state(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_state *state = &m->u.state;
+
+	(void)from;
+	if (s->stage != SESSION_LIVE || !is_of(s, &state->session_id) || session_is_ended(s) ||
+	    state->status == STATUS_STARTING || state->status == STATUS_LOST)
+		return -FOG_E_LIAR;
+	take_state(s, state);
+	return 0;
+}
+
+/* The stream goes on to gatewayd; the way here and the way there name the same request. */
+static int
+holder_on_stream(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_session_role *what = &m->u.session_role;
+	struct pending *p = pending_find(m->request_id, s, PH_ATTACH);
+
+	(void)from;
+	if (!p || !is_of(s, &what->session_id) || what->role != p->role)
+		return -FOG_E_LIAR;
+	if (proc_send(EDGE_DELIVERY, MSG_GATE_DELIVER, p->id, &p->trace, what, steal_fd(&m->fd)) !=
+	    0) {
+		pending_refuse(p, -FOG_E_UNAVAILABLE, "the gateway is not there");
+		return 0;
+	}
+	proc_send(EDGE_PLACE_PTY, MSG_PLACE_ATTACHED, p->id, &p->trace, what, -1);
+	pending_done(p);
+	return 0;
+}
+
+static int
+holder_on_refused(void *ctx, struct peer *from, struct msg *m)
+{
+	struct pending *p = pending_find(m->request_id, ctx, PH_ATTACH);
+
+	(void)from;
+	if (!p)
+		return -FOG_E_LIAR;
+	pending_refuse(p, -(int)m->u.refused.error, "");
+	return 0;
+}
+
+/* One that has been broken into must not fill the log. */
+static int
+holder_on_log(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	uint64_t second = mono_ms() / 1000;
+	char text[600];
+
+	(void)from;
+	if (second != s->log_second) {
+		if (s->log_lines > LOG_LINES_A_SECOND)
+			log_warnx("event=holder_log_dropped sid=%s lines=%u",
+			    log_id(&s->record.pl.session_id), s->log_lines - LOG_LINES_A_SECOND);
+		s->log_second = second;
+		s->log_lines = 0;
+	}
+	if (++s->log_lines > LOG_LINES_A_SECOND)
+		return 0;
+	log_escape(m->u.holder_log.text, text, sizeof(text));
+	if (m->u.holder_log.level <= LOG_LEVEL_WARN)
+		log_warnx("event=holder_log sid=%s text=%s", log_id(&s->record.pl.session_id),
+		    text);
+	else
+		log_debug("event=holder_log sid=%s text=%s", log_id(&s->record.pl.session_id),
+		    text);
+	return 0;
+}
+
+static const msg_handler handlers[MSG_COUNT] = {
+	[MSG_PTY_HOLDER_HELLO] = holder_on_hello,
+	[MSG_PTY_HOLDER_STREAM] = holder_on_stream,
+	[MSG_PTY_HOLDER_REFUSED] = holder_on_refused,
+	[MSG_PTY_HOLDER_STATE] = holder_on_state,
+	[MSG_PTY_HOLDER_LOG] = holder_on_log,
+};
+
+/* --- how it goes --- */
+
+/* Another version of us made it: its user keeps the shell, and we keep away. */
+static void
+leave_alone(struct session *s, const char *detail)
+{
+	log_warnx("event=holder_left_alone sid=%s detail=\"%s\"", log_id(&s->record.pl.session_id),
+	    detail);
+	session_set_stage(s, SESSION_FOREIGN);
+	adopt_settled(s);
+}
+
+static bool
+holder_has_exited(const struct session *s)
+{
+	return s->pidfd < 0 || !event_pending(s->on_exit, EV_READ, NULL);
+}
+
+static void
+on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
+{
+	struct session *s = ctx;
+	bool was_joining = s->stage == SESSION_JOINING;
+
+	if (p != s->holder)
+		return; /* not even greeted: see greet */
+	peer_free(p);
+	s->holder = NULL;
+	if (was_joining && s->is_found && why == PEER_LIED) {
+		leave_alone(s, detail);
+		return;
+	}
+	/* Without a connection nobody guards it: what still lives has to go. */
+	if (!session_is_ended(s))
+		session_kill(s);
+	if (was_joining && !s->is_found) {
+		session_abort(s, -FOG_E_SPAWN, "adopt: the holder did not answer as it should");
+		return;
+	}
+	if (was_joining)
+		session_set_stage(s, SESSION_LIVE);
+	session_end_lost(s);
+	adopt_settled(s);
+	if (holder_has_exited(s))
+		session_apart(s);
+}
+
+static const struct peer_ops ops = { handlers, phase_of, on_down };
+
+/* The connection ends by itself, after what is still in it has been read. */
+static void
+on_holder_exit(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (!s->holder)
+		session_apart(s);
+}
+
+void
+join_end(struct session *s)
+{
+	peer_free(s->holder);
+	s->holder = NULL;
+	if (s->on_exit)
+		event_free(s->on_exit);
+	s->on_exit = NULL;
+	close_fd(&s->pidfd);
+}
+
+/* --- connecting --- */
+
+static int
+open_connection(const struct session *s, int *out)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	record_name(&s->record.pl.session_id, RECORD_FILE_SOCKET, at.sun_path);
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0)
+		return -errno;
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+/* Who listens there, by the kernel's word from when it began to. */
+static int
+check_owner(const struct session *s, int fd, pid_t *pid)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	uid_t wanted = geteuid();
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
+		return -errno;
+	if (proc_is_rooted() &&
+	    plan_uid(proc_config()->session_uid_base, s->record.pl.slot, &wanted) != 0)
+		return -ERANGE;
+	if (who.uid != wanted) {
+		log_warnx("event=stranger_at_socket sid=%s uid=%u",
+		    log_id(&s->record.pl.session_id), who.uid);
+		return -EPERM;
+	}
+	*pid = who.pid;
+	return 0;
+}
+
+/* Before the nonce comes back: if the number had been reused, the nonce would not come. */
+static int
+watch_process(struct session *s, pid_t pid)
+{
+	s->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (s->pidfd < 0)
+		return -errno;
+	s->holder_pid = (uint32_t)pid;
+	s->on_exit = event_new(proc_base(), s->pidfd, EV_READ, on_holder_exit, s);
+	return s->on_exit && event_add(s->on_exit, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+/* Only a peer that took the greeting becomes the session's: before that its end is our error. */
+static int
+greet(struct session *s, int fd)
+{
+	struct peer_end end = { .fd = fd,
+		.edge = EDGE_HOLDER,
+		.self = PROC_PTYD,
+		.other = PROC_HOLDER,
+		.way = PEER_BOTH,
+		.epoch = 1 };
+	struct pl_nonce nonce = { s->record.pl.session_id, s->record.pl.broker_nonce };
+	struct peer *p = peer_new(proc_base(), &end, &ops, s);
+	int rc;
+
+	if (!p)
+		return -ENOMEM;
+	rc = peer_send(p, MSG_HOLD_HELLO, 0, NULL, &nonce, -1);
+	explicit_bzero(&nonce, sizeof(nonce));
+	if (rc != 0) {
+		peer_free(p);
+		return -ECONNREFUSED;
+	}
+	s->holder = p;
+	session_set_stage(s, SESSION_JOINING);
+	return 0;
+}
+
+int
+join_start(struct session *s)
+{
+	cleanup_fd int fd = -1;
+	pid_t pid = 0;
+	int rc = open_connection(s, &fd);
+
+	if (rc == 0)
+		rc = check_owner(s, fd, &pid);
+	if (rc == 0)
+		rc = watch_process(s, pid);
+	if (rc == 0)
+		rc = greet(s, steal_fd(&fd));
+	if (rc != 0)
+		join_end(s);
+	return rc;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* ptyd, the broker: the strictly filtered half of what makes sessions. See broker.h. */
+#include "ptyd/broker.h"
+
+#include "common/proc.h"
+
+#define REQUESTS_MAX 4096
+#define RETRY_MS 200
+
+static void
+on_request_lost(void *ctx, struct request *r, int error)
+{
+	struct pending *p = r->data;
+
+	(void)ctx;
+	if (p->phase == PH_CREATE)
+		session_abort(p->session, error, "plan: the spawner did not answer in time");
+	else
+		pending_refuse(p, error, "");
+}
+
+static int
+broker_start(void *ctx)
+{
+	(void)ctx;
+	broker.requests = requests_new(proc_base(), REQUESTS_MAX, on_request_lost, NULL);
+	return broker.requests ? adopt_all() : -1;
+}
+
+/* Holders that nobody guards and that could not be killed while there was no spawner. */
+static void
+kill_leftovers(void)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &broker.sessions, next) {
+		if (session_is_ended(s) && !s->holder)
+			session_kill(s);
+	}
+}
+
+static void
+broker_edge_up(void *ctx, struct peer *p)
+{
+	(void)ctx;
+	if (peer_edge(p) == EDGE_PLACE_PTY) {
+		broker.list_is_due = true;
+		broker_try_list();
+	} else if (peer_edge(p) == EDGE_PTY_SPAWN) {
+		kill_leftovers();
+	}
+}
+
+/* What is being made goes on: the next placerd finds it in the list. */
+static void
+drop_pending(void)
+{
+	struct session *s;
+	struct pending *p, *following;
+
+	TAILQ_FOREACH(s, &broker.sessions, next) {
+		for (p = TAILQ_FIRST(&s->pendings); p; p = following) {
+			following = TAILQ_NEXT(p, next);
+			if (p->phase != PH_CREATE)
+				pending_done(p);
+		}
+	}
+}
+
+/* The spawner has died over these. Some may come to life all the same: then to be ended. */
+static void
+give_up_making(void)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &broker.sessions, next) {
+		if (s->stage != SESSION_MAKING || s->is_found)
+			continue;
+		s->is_found = s->is_half_made = true;
+		session_refuse_all(s, -FOG_E_UNAVAILABLE, "the spawner has gone");
+		session_set_timer(s, RETRY_MS);
+	}
+	broker_try_list();
+}
+
+static void
+broker_edge_down(void *ctx, enum edge edge)
+{
+	(void)ctx;
+	if (edge == EDGE_PLACE_PTY)
+		drop_pending();
+	else if (edge == EDGE_PTY_SPAWN)
+		give_up_making();
+}
+
+/* The holders end by themselves; a later broker reads here that they were told to. */
+static void
+broker_stop(void *ctx, bool end_sessions)
+{
+	struct session *s;
+
+	(void)ctx;
+	if (!end_sessions)
+		return;
+	TAILQ_FOREACH(s, &broker.sessions, next) {
+		if (session_is_ended(s) || s->stage == SESSION_FOREIGN || s->is_half_made)
+			continue;
+		session_ask_end(s, END_SHUTDOWN);
+		session_end_lost(s);
+	}
+}
+
+int
+main(void)
+{
+	static const struct role role = { .id = PROC_PTYD,
+		.handlers = broker_handlers,
+		.phase_of = broker_phase_of,
+		.start = broker_start,
+		.edge_up = broker_edge_up,
+		.edge_down = broker_edge_down,
+		.stop = broker_stop };
+
+	return proc_main(&role);
+}

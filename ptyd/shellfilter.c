@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* What no shell may do: see shellfilter.h. */
+#include "ptyd/shellfilter.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+#define SC(name) SCMP_SYS(name)
+#define LOW32 UINT64_C(0xffffffff) /* the kernel looks at no more of an int argument */
+#define PROGRAM_MAX_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+static const int denied[] = { SC(setns), SC(mount), SC(umount2), SC(pivot_root), SC(move_mount),
+	SC(open_tree), SC(fsopen), SC(fsconfig), SC(fsmount), SC(fspick), SC(mount_setattr),
+	SC(bpf), SC(perf_event_open), SC(add_key), SC(keyctl), SC(request_key), SC(userfaultfd),
+	SC(io_uring_setup), SC(io_uring_enter), SC(io_uring_register), SC(open_by_handle_at),
+	SC(name_to_handle_at), SC(kexec_load), SC(kexec_file_load), SC(init_module),
+	SC(finit_module), SC(delete_module), SC(swapon), SC(swapoff), SC(reboot), SC(acct),
+	SC(quotactl), SC(quotactl_fd), SC(syslog), SC(vhangup), SC(settimeofday), SC(clock_settime),
+	SC(adjtimex), SC(clock_adjtime), SC(iopl), SC(ioperm), SC(modify_ldt), SC(fanotify_init),
+	SC(lookup_dcookie), SC(uselib), SC(ustat), SC(sysfs) };
+
+/* Typing into a terminal on behalf of its user, and pasting into a console. */
+static const uint64_t denied_ioctls[] = { TIOCSTI, TIOCLINUX };
+
+static const uint64_t namespace_flags[] = { CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET,
+	CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP, CLONE_NEWTIME };
+
+static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+
+static int
+deny(scmp_filter_ctx f, int call, unsigned count, struct scmp_arg_cmp arg)
+{
+	return seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), call, count, &arg);
+}
+
+static int
+deny_calls(scmp_filter_ctx f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(denied); i++)
+		rc = deny(f, denied[i], 0, (struct scmp_arg_cmp){ 0 });
+	/* clone3 hides its flags in memory; libc falls back to clone on ENOSYS alone. */
+	return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SC(clone3), 0);
+}
+
+static int
+deny_ioctls(scmp_filter_ctx f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(denied_ioctls); i++)
+		rc = deny(f, SC(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, LOW32, denied_ioctls[i]));
+	return rc;
+}
+
+/* One rule a flag: "any of these bits" is not one comparison. */
+static int
+deny_namespaces(scmp_filter_ctx f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(namespace_flags); i++) {
+		uint64_t flag = namespace_flags[i];
+
+		rc = deny(f, SC(unshare), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
+		/* To clone, the low byte is the exit signal, where CLONE_NEWTIME would be. */
+		if (rc == 0 && flag != CLONE_NEWTIME)
+			rc = deny(f, SC(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
+	}
+	return rc;
+}
+
+static bool
+family_is_allowed(int family)
+{
+	for (size_t i = 0; i < COUNT_OF(families); i++) {
+		if (families[i] == family)
+			return true;
+	}
+	return false;
+}
+
+static int
+deny_families(scmp_filter_ctx f)
+{
+	struct scmp_arg_cmp not_route[] = { SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, AF_NETLINK),
+		SCMP_A2(SCMP_CMP_NE, 0) };
+	int rc = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), SC(socket), 2, not_route);
+
+	for (int family = 0; rc == 0 && family < AF_MAX; family++) {
+		if (!family_is_allowed(family))
+			rc = deny(f, SC(socket), 1,
+			    SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, (uint64_t)family));
+	}
+	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX));
+}
+
+/* libseccomp can write the program to a descriptor alone. */
+static int
+export_program(scmp_filter_ctx f, struct sock_fprog *out)
+{
+	cleanup_fd int fd = memfd_create("shellfilter", MFD_CLOEXEC);
+	struct stat st;
+	void *program;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if ((rc = seccomp_export_bpf(f, fd)) != 0)
+		return rc;
+	if (fstat(fd, &st) != 0 || st.st_size <= 0 || (size_t)st.st_size > PROGRAM_MAX_BYTES)
+		return -EFBIG;
+	program = malloc((size_t)st.st_size);
+	if (!program)
+		return -ENOMEM;
+	if (pread(fd, program, (size_t)st.st_size, 0) != st.st_size) {
+		free(program);
+		return -EIO;
+	}
+	out->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
+	out->filter = program;
+	return 0;
+}
+
+int
+shellfilter_build(struct sock_fprog *out)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	int rc;
+
+	if (!f)
+		return -ENOMEM;
+	/* Calls of another ABI of this machine would pass by all of the above. */
+	rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (rc == 0)
+		rc = deny_calls(f);
+	if (rc == 0)
+		rc = deny_ioctls(f);
+	if (rc == 0)
+		rc = deny_namespaces(f);
+	if (rc == 0)
+		rc = deny_families(f);
+	if (rc == 0)
+		rc = export_program(f, out);
+	seccomp_release(f);
+	return rc;
+}
+
+void
+shellfilter_free(struct sock_fprog *p)
+{
+	free(p->filter);
+	*p = (struct sock_fprog){ 0 };
+}
+
+int
+shellfilter_load(const struct sock_fprog *p)
+{
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, p) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The spawner: the one role that keeps privilege. Takes fixed-size orders from the broker alone,
+ * opens the terminal, binds the holder's socket and forks the session (launch.c); kills a
+ * session on request, after making sure that it is one. Never waits for anything.
+ */
+#include "ptyd/spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <event2/event.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "ptyd/connector.h"
+#include "ptyd/plan.h"
+#include "ptyd/pty.h"
+#include "ptyd/shellfilter.h"
+
+#define MAKING_MAX 64 /* sessions being made at once */
+#define MAKING_DEADLINE_MS 5000
+#define SOCKET_NAME_SIZE (ID_TEXT_SIZE + 8)
+
+/* A child: being made, or living as a holder until we can reap it. */
+struct child {
+	TAILQ_ENTRY(child) next;
+	struct id128 session_id;
+	uint64_t request_id;
+	struct trace trace;
+	pid_t pid;
+	int pidfd, report;
+	struct event *on_exit, *on_report, *deadline;
+	bool making;
+};
+
+static struct spawner {
+	TAILQ_HEAD(, child) children;
+	size_t making;
+	struct sock_fprog filter;
+	struct shell_user user; /* name "" : ids of the slot's own */
+	int null, holder_exe, init_exe;
+} spawner = { .children = TAILQ_HEAD_INITIALIZER(spawner.children), .null = -1 };
+
+static const struct connector_ops *const connectors[] = { [CONNECTOR_STUB] = &connector_stub };
+
+/* --- children --- */
+
+static void
+child_free(struct child *c)
+{
+	TAILQ_REMOVE(&spawner.children, c, next);
+	if (c->making)
+		spawner.making--;
+	if (c->on_exit)
+		event_free(c->on_exit);
+	if (c->on_report)
+		event_free(c->on_report);
+	if (c->deadline)
+		event_free(c->deadline);
+	close_fd(&c->report);
+	close_fd(&c->pidfd);
+	free(c);
+}
+
+static void
+socket_name(const struct id128 *id, char out[static SOCKET_NAME_SIZE])
+{
+	char text[ID_TEXT_SIZE];
+
+	id_format(id, text);
+	snprintf(out, SOCKET_NAME_SIZE, "%s.sock", text);
+}
+
+static void
+send_failure(uint64_t request_id, const struct trace *trace, const struct id128 *id,
+    enum spawn_stage stage, int error)
+{
+	struct pl_spawn_failed failed = { .session_id = *id,
+		.stage = (uint8_t)stage,
+		.error_number = (uint32_t)error & 0xfff };
+	char name[SOCKET_NAME_SIZE];
+
+	socket_name(id, name);
+	unlink(name);
+	log_info("event=spawn_failed sid=%s stage=%s errno=%d", log_id(id),
+	    session_stage_name(stage), error);
+	proc_send(EDGE_PTY_SPAWN, MSG_PTY_SPAWN_FAILED, request_id, trace, &failed, -1);
+}
+
+/* The child is no more in the making; its events for that are gone. */
+static void
+end_making(struct child *c)
+{
+	event_free(c->on_report);
+	event_free(c->deadline);
+	c->on_report = c->deadline = NULL;
+	close_fd(&c->report);
+	c->making = false;
+	spawner.making--;
+}
+
+/* Kills what there is; the reaping follows when the pidfd says so. */
+static void
+fail_making(struct child *c, enum spawn_stage stage, int error)
+{
+	end_making(c);
+	connector_stub.terminate(c->pidfd);
+	send_failure(c->request_id, &c->trace, &c->session_id, stage, error);
+}
+
+static bool
+has_exited(const struct child *c)
+{
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* The first child of a process; the process itself when it has none (any more). */
+static pid_t
+first_child_of(pid_t pid)
+{
+	char path[64], text[64] = "";
+	cleanup_fd int fd = -1;
+	long child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return pid;
+	child = strtol(text, NULL, 10);
+	return child > 0 ? (pid_t)child : pid;
+}
+
+static void
+succeed_making(struct child *c)
+{
+	pid_t init = first_child_of(c->pid);
+	struct pl_spawned done = { .session_id = c->session_id,
+		.holder_pid = (uint32_t)c->pid,
+		.shell_pid = (uint32_t)first_child_of(init) };
+
+	end_making(c);
+	proc_send(EDGE_PTY_SPAWN, MSG_PTY_SPAWNED, c->request_id, &c->trace, &done, -1);
+}
+
+/* End of file without a report: the holder listens and the shell runs. */
+static void
+on_report(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	unsigned char b[REPORT_BYTES];
+	enum spawn_stage stage;
+	ssize_t n = read(fd, b, sizeof(b));
+	int error;
+
+	(void)what;
+	if (n < 0)
+		return;
+	if (n == 0 && !has_exited(c))
+		succeed_making(c);
+	else if (launch_report_get(b, (size_t)n, &stage, &error))
+		fail_making(c, stage, error);
+	else
+		fail_making(c, STAGE_HOLDER, ECHILD);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fail_making(arg, STAGE_HOLDER, ETIMEDOUT);
+}
+
+static void
+on_exit_of_child(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	siginfo_t info = { 0 };
+
+	(void)what;
+	if (c->making)
+		on_report(c->report, EV_READ, c);
+	if (c->making)
+		fail_making(c, STAGE_HOLDER, ECHILD);
+	waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
+	log_debug("event=holder_reaped sid=%s status=%d", log_id(&c->session_id), info.si_status);
+	child_free(c);
+}
+
+static bool
+watch_child(struct child *c)
+{
+	static const struct timeval deadline = { .tv_sec = MAKING_DEADLINE_MS / 1000 };
+
+	c->on_exit = event_new(proc_base(), c->pidfd, EV_READ, on_exit_of_child, c);
+	c->on_report = event_new(proc_base(), c->report, EV_READ | EV_PERSIST, on_report, c);
+	c->deadline = evtimer_new(proc_base(), on_deadline, c);
+	return c->on_exit && c->on_report && c->deadline && event_add(c->on_exit, NULL) == 0 &&
+	    event_add(c->on_report, NULL) == 0 && event_add(c->deadline, &deadline) == 0;
+}
+
+/* --- making one --- */
+
+/* All that a session in the making holds here; closed again after the fork. */
+struct making {
+	struct pty pty;
+	int listener, report[2], init_pair[2];
+};
+
+static void
+making_fini(struct making *k)
+{
+	pty_close(&k->pty);
+	close_fd(&k->listener);
+	for (int i = 0; i < 2; i++) {
+		close_fd(&k->report[i]);
+		close_fd(&k->init_pair[i]);
+	}
+}
+
+/*
+ * Bound with the ids of the directory's owner, the broker: it alone may connect, and there is no
+ * moment at which a path in its directory is chowned by root.
+ */
+static int
+bind_as_owner(int fd, const struct sockaddr_un *at)
+{
+	struct stat dir;
+	int rc;
+
+	if (stat(".", &dir) != 0 || fchmod(fd, S_IRUSR | S_IWUSR) != 0)
+		return -errno;
+	setfsgid(dir.st_gid);
+	setfsuid(dir.st_uid);
+	rc = bind(fd, (const struct sockaddr *)at, sizeof(*at)) == 0 ? 0 : -errno;
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	return rc;
+}
+
+static int
+open_listener(const struct id128 *id, int *out)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = -1;
+	int rc;
+
+	socket_name(id, at.sun_path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	rc = bind_as_owner(fd, &at);
+	if (rc == 0)
+		*out = steal_fd(&fd);
+	return rc;
+}
+
+static int
+find_ids(uint32_t slot, struct launch_ids *ids)
+{
+	uid_t first;
+
+	*ids = (struct launch_ids){ .change = proc_is_rooted(), .home = "/tmp", .user = "session" };
+	if (plan_uid(proc_config()->session_uid_base, slot, &first) != 0)
+		return -ERANGE;
+	ids->holder_uid = first;
+	ids->holder_gid = (gid_t)first;
+	ids->shell_uid = first + 1;
+	ids->shell_gid = (gid_t)first + 1;
+	if (spawner.user.name[0] == '\0')
+		return 0;
+	ids->shell_uid = spawner.user.uid;
+	ids->shell_gid = spawner.user.gid;
+	ids->home = spawner.user.home;
+	ids->user = spawner.user.name;
+	return 0;
+}
+
+static int
+open_terminal(const struct pl_spawn *order, const struct launch_ids *ids, struct pty *pty)
+{
+	int rc = pty_open(pty, order->cols, order->rows);
+
+	if (rc == 0 && ids->change)
+		rc = pty_give(pty, ids->shell_uid, ids->shell_gid);
+	return rc;
+}
+
+static int
+open_pipes(struct making *k)
+{
+	if (pipe2(k->report, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -errno;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, k->init_pair) != 0)
+		return -errno;
+	return 0;
+}
+
+/* The child of a fork, watched. It keeps the report's reading end. 0 or -errno. */
+static int
+watch_fork(pid_t pid, struct making *k, const struct msg *m)
+{
+	struct child *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct child){ .session_id = m->u.spawn.session_id,
+		.request_id = m->request_id,
+		.trace = m->trace,
+		.pid = pid,
+		.report = steal_fd(&k->report[0]),
+		.making = true,
+		.pidfd = (int)syscall(SYS_pidfd_open, pid, 0) };
+	TAILQ_INSERT_TAIL(&spawner.children, c, next);
+	spawner.making++;
+	if (c->pidfd >= 0 && watch_child(c))
+		return 0;
+	child_free(c);
+	return -EMFILE;
+}
+
+static int
+fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m)
+{
+	char id[ID_TEXT_SIZE];
+	struct launch l = { .connector = connectors[m->u.spawn.connector],
+		.filter = &spawner.filter,
+		.ids = *ids,
+		.session_id = id,
+		.null = spawner.null,
+		.master = k->pty.master,
+		.slave = k->pty.slave,
+		.listener = k->listener,
+		.plan = m->fd,
+		.report = k->report[1],
+		.init_pair = { k->init_pair[0], k->init_pair[1] },
+		.holder_exe = spawner.holder_exe,
+		.init_exe = spawner.init_exe };
+	pid_t pid;
+	int rc;
+
+	id_format(&m->u.spawn.session_id, id);
+	pid = launch_fork(&l);
+	if (pid < 0)
+		return -errno;
+	rc = watch_fork(pid, k, m);
+	if (rc != 0) {
+		/* Not reaped yet, so the number is still its own; it dies at once. */
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return rc;
+}
+
+static int
+make_session(const struct msg *m, enum spawn_stage *stage)
+{
+	struct making k = { .pty = PTY_EMPTY,
+		.listener = -1,
+		.report = { -1, -1 },
+		.init_pair = { -1, -1 } };
+	struct launch_ids ids;
+	int rc;
+
+	*stage = STAGE_PLAN;
+	rc = spawner.making >= MAKING_MAX ? -EAGAIN : find_ids(m->u.spawn.slot, &ids);
+	if (rc == 0) {
+		*stage = STAGE_PTY;
+		rc = open_terminal(&m->u.spawn, &ids, &k.pty);
+	}
+	if (rc == 0) {
+		*stage = STAGE_SOCKET;
+		rc = open_listener(&m->u.spawn.session_id, &k.listener);
+	}
+	if (rc == 0) {
+		*stage = STAGE_FORK;
+		rc = open_pipes(&k);
+	}
+	if (rc == 0)
+		rc = fork_session(&k, &ids, m);
+	making_fini(&k);
+	return rc;
+}
+
+static int
+broker_on_session(void *ctx, struct peer *from, struct msg *m)
+{
+	enum spawn_stage stage;
+	int rc = make_session(m, &stage);
+
+	(void)ctx;
+	(void)from;
+	if (rc != 0)
+		send_failure(m->request_id, &m->trace, &m->u.spawn.session_id, stage, -rc);
+	return 0;
+}
+
+/* --- killing one --- */
+
+static bool
+is_own_child(pid_t pid)
+{
+	struct child *c;
+
+	TAILQ_FOREACH(c, &spawner.children, next) {
+		if (c->pid == pid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A broker that has been broken into could pass any pidfd. While the process behind it has not
+ * been reaped its number is its own, and if it has been, the signal below goes nowhere.
+ * Without root all are one user, and the name of an older spawner's holder has to do.
+ */
+static bool
+may_kill(pid_t pid)
+{
+	char name[32];
+	uid_t uid;
+
+	if (is_own_child(pid))
+		return true;
+	if (!spawner_process_of(pid, &uid, name, sizeof(name)))
+		return false;
+	if (proc_is_rooted())
+		return plan_owns_uid(proc_config()->session_uid_base, uid);
+	return uid == geteuid() && strcmp(name, "holder") == 0;
+}
+
+static int
+broker_on_kill(void *ctx, struct peer *from, struct msg *m)
+{
+	pid_t pid = spawner_pid_of(m->fd);
+
+	(void)ctx;
+	(void)from;
+	if (pid == 0)
+		return 0;
+	if (pid < 0 || !may_kill(pid)) {
+		log_warnx("event=kill_refused sid=%s pid=%d", log_id(&m->u.session_id.session_id),
+		    pid);
+		return -FOG_E_LIAR;
+	}
+	if (connector_stub.terminate(m->fd) == 0)
+		log_info("event=session_killed sid=%s", log_id(&m->u.session_id.session_id));
+	return 0;
+}
+
+/* --- the role --- */
+
+static unsigned
+phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	struct child *c;
+
+	(void)ctx;
+	(void)from;
+	if (m->request_id == 0)
+		return PH_NOTE;
+	TAILQ_FOREACH(c, &spawner.children, next) {
+		if (c->making && c->request_id == m->request_id)
+			return PH_CREATE;
+	}
+	return PH_NEW;
+}
+
+/* Whose shells these are, while files can be read. Root never: then the slot's own ids. */
+static void
+find_shell_user(void)
+{
+	const struct config *c = proc_config();
+	struct shell_user *u = &spawner.user;
+	FILE *passwd;
+
+	u->uid = proc_is_rooted() ? c->stub_shell_uid : getuid();
+	u->gid = proc_is_rooted() ? c->stub_shell_gid : getgid();
+	if (proc_is_rooted() && (u->uid == 0 || u->gid == 0))
+		return;
+	passwd = fopen("/etc/passwd", "re");
+	if (!passwd || !shell_user_find(passwd, u->uid, u)) {
+		snprintf(u->home, sizeof(u->home), "/tmp");
+		snprintf(u->name, sizeof(u->name), "%u", u->uid);
+	}
+	if (passwd)
+		fclose(passwd);
+}
+
+static int
+take_program(enum gift gift)
+{
+	int fd = proc_take_gift(gift);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+static int
+spawner_load(void *ctx)
+{
+	int rc;
+
+	(void)ctx;
+	spawner.holder_exe = take_program(GIFT_SPAWNER_HOLDER);
+	spawner.init_exe = take_program(GIFT_SPAWNER_INIT);
+	spawner.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	rc = shellfilter_build(&spawner.filter);
+	if (spawner.holder_exe < 0 || spawner.init_exe < 0 || spawner.null < 0 || rc != 0) {
+		errno = rc ? -rc : errno;
+		log_warn("event=start_failed step=\"programs, /dev/null and the shell's filter\"");
+		return -1;
+	}
+	find_shell_user();
+	return 0;
+}
+
+/* The broker has gone: what is half-made would be nobody's. */
+static void
+spawner_edge_down(void *ctx, enum edge edge)
+{
+	struct child *c;
+
+	(void)ctx;
+	(void)edge;
+	TAILQ_FOREACH(c, &spawner.children, next) {
+		if (c->making)
+			fail_making(c, STAGE_HOLDER, ECONNRESET);
+	}
+}
+
+static void
+spawner_edge_up(void *ctx, struct peer *p)
+{
+	(void)ctx;
+	(void)p;
+}
+
+static void
+spawner_stop(void *ctx, bool end_sessions)
+{
+	(void)end_sessions; /* the broker tells the holders */
+	spawner_edge_down(ctx, EDGE_PTY_SPAWN);
+}
+
+int
+main(void)
+{
+	static const msg_handler handlers[MSG_COUNT] = {
+		[MSG_SPAWN_SESSION] = broker_on_session,
+		[MSG_SPAWN_KILL] = broker_on_kill,
+	};
+	static const struct role role = { .id = PROC_SPAWNER,
+		.handlers = handlers,
+		.phase_of = phase_of,
+		.load = spawner_load,
+		.edge_up = spawner_edge_up,
+		.edge_down = spawner_edge_down,
+		.stop = spawner_stop };
+
+	return proc_main(&role);
+}

@@ -1,0 +1,995 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The real ptyd, spawner, holder and session-init, started as fogd starts them; the test plays
+ * fogd, placerd and gatewayd on their edges, kills each of them, and looks at what is left.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/mono.h"
+#include "common/privdrop.h"
+#include "common/proc.h"
+#include "common/stream.h"
+#include "regress/unit/wire.h"
+
+#define PTYD_UID 64321
+#define MAX_SESSIONS 4
+#define SAFE_FD 64
+
+struct role_process {
+	enum proc_id id;
+	pid_t pid;
+	struct wire control;
+};
+
+static char folder[] = "/tmp/fog-ptyd-XXXXXX";
+static char sessions[64];
+static struct role_process ptyd = { .id = PROC_PTYD }, spawner = { .id = PROC_SPAWNER };
+static struct wire place, delivery; /* the ends of placerd and gatewayd */
+static uint64_t epoch, next_request = UINT64_C(7) << 32;
+static int holder_exe, init_exe, log_fd;
+
+/* --- fogd's part --- */
+
+static const char *
+test_environment(const char *name)
+{
+	if (strcmp(name, "MAX_SESSIONS") == 0)
+		return "4";
+	if (strcmp(name, "LOG_LEVEL") == 0)
+		return "debug";
+	return strcmp(name, "USE_STUB_CONNECTOR") == 0 ? "1" : NULL;
+}
+
+static int
+config_record(enum proc_id id)
+{
+	static unsigned char bytes[32768];
+	struct config c;
+	struct writer w;
+	char err[256];
+	int fd = memfd_create("config", MFD_CLOEXEC);
+
+	if (config_from_env(&c, test_environment, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+	writer_init(&w, bytes, sizeof(bytes));
+	assert_int_equal(config_put(&w, &c, id), 0);
+	config_fini(&c);
+	assert_int_equal(write(fd, bytes, w.len), (ssize_t)w.len);
+	return fd;
+}
+
+static int
+open_program(const char *name)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+	int fd;
+
+	assert_true(n > 0);
+	path[n] = '\0';
+	for (int i = 0; i < 3; i++)
+		*strrchr(path, '/') = '\0';
+	strcat(path, "/libexec/cloudshell-fog/");
+	strcat(path, name);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		fail_msg("%s is missing: make programs", path);
+	return fd;
+}
+
+static _Noreturn void
+become(int exe, enum proc_id id, const int *gifts, size_t count)
+{
+	char *const argv[] = { "role", NULL }, *const env[] = { NULL };
+	int high[16], null = open("/dev/null", O_RDWR);
+
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, SAFE_FD);
+	for (size_t i = 0; i < count; i++)
+		high[i] = fcntl(gifts[i], F_DUPFD_CLOEXEC, SAFE_FD);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(log_fd, 2);
+	for (size_t i = 0; i < count; i++)
+		dup2(high[i], GIFT_CONTROL + (int)i);
+	syscall(SYS_close_range, GIFT_CONTROL + count, SAFE_FD - 1, 0);
+	if (geteuid() == 0 &&
+	    privdrop_before_exec(id == PROC_PTYD ? PTYD_UID : 0, id == PROC_PTYD ? PTYD_UID : 0,
+		id == PROC_PTYD ? CAP_BIT(CAP_SYS_CHROOT) : privdrop_spawner_caps))
+		_exit(99);
+	syscall(SYS_execveat, exe, "", argv, env, AT_EMPTY_PATH);
+	_exit(98);
+}
+
+static void
+start_role(struct role_process *r, int first, int second)
+{
+	int pair[2];
+	int exe = open_program(r->id == PROC_PTYD ? "ptyd" : "spawner");
+	int gifts[5] = { -1, config_record(r->id), open(sessions, O_RDONLY | O_DIRECTORY), first,
+		second };
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+			     pair),
+	    0);
+	gifts[0] = pair[1];
+	r->pid = fork();
+	if (r->pid == 0)
+		become(exe, r->id, gifts, first < 0 ? 3 : 5);
+	close(exe);
+	close(pair[1]);
+	close(gifts[1]);
+	close(gifts[2]);
+	close_fd(&r->control.fd);
+	r->control.fd = pair[0];
+	wire_hello(&r->control, 1);
+}
+
+static void
+give_end(const struct role_process *r, enum edge edge, int fd)
+{
+	struct pl_new_peer end = { .edge = (uint8_t)edge, .epoch = epoch };
+
+	assert_true(wire_send(&r->control, MSG_CTL_NEW_PEER, 0, &end, fd));
+}
+
+static void
+pair_of(int pair[2])
+{
+	epoch++;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+			     pair),
+	    0);
+}
+
+static void
+wire_spawner(void)
+{
+	int pair[2];
+
+	pair_of(pair);
+	give_end(&ptyd, EDGE_PTY_SPAWN, pair[0]);
+	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
+}
+
+static void
+wire_neighbour(enum edge edge, struct wire *own)
+{
+	int pair[2];
+
+	pair_of(pair);
+	close_fd(&own->fd);
+	own->fd = pair[0];
+	give_end(&ptyd, edge, pair[1]);
+	if (edge != EDGE_DELIVERY)
+		wire_hello(own, epoch);
+}
+
+static void
+start_ptyd(void)
+{
+	start_role(&ptyd, -1, -1);
+	assert_true(wire_expect(&ptyd.control, MSG_CTL_READY));
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	wire_neighbour(EDGE_DELIVERY, &delivery);
+}
+
+static void
+start_spawner(int holder, int init)
+{
+	start_role(&spawner, holder, init);
+	assert_true(wire_expect(&spawner.control, MSG_CTL_READY));
+}
+
+static void
+kill_role(struct role_process *r)
+{
+	int status;
+
+	kill(r->pid, SIGKILL);
+	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close_fd(&r->control.fd);
+}
+
+static void
+start_all(void)
+{
+	start_spawner(holder_exe, init_exe);
+	start_ptyd();
+	wire_spawner();
+}
+
+/* --- placerd's part --- */
+
+static struct pl_plan
+new_plan(void)
+{
+	struct pl_plan p = { .profile = view_of("default"),
+		.status = STATUS_STARTING,
+		.created_s = 1000,
+		.expires_s = 1600,
+		.node = view_of("here"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("only_node"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of(""),
+		.ttl_seconds = 600,
+		.ring_bytes = 65536,
+		.cpu_milli = 500,
+		.memory_bytes = 1 << 29,
+		.storage_bytes = 1 << 30 };
+
+	assert_int_equal(id_session_new(3, &p.session_id), 0);
+	return p;
+}
+
+static void
+expect_place(enum msg_type type)
+{
+	assert_true(wire_expect(&place, type));
+}
+
+static struct id128
+create(void)
+{
+	struct pl_plan p = new_plan();
+
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &p, -1));
+	assert_true(wire_expect(&place, MSG_PLACE_STARTED));
+	assert_int_equal(place.m.request_id, next_request);
+	assert_true(id_equal(&place.m.u.session_id.session_id, &p.session_id));
+	return p.session_id;
+}
+
+static void
+assert_refused(enum msg_type type, const void *payload, int error)
+{
+	assert_true(wire_send(&place, type, ++next_request, payload, -1));
+	expect_place(MSG_PLACE_REFUSED);
+	assert_int_equal(place.m.request_id, next_request);
+	assert_string_equal(err_code(place.m.u.refused.error), err_code(error));
+}
+
+static struct pl_grant
+grant_for(const struct id128 *id)
+{
+	struct pl_grant g = { .session_id = *id,
+		.role = ROLE_DRIVER,
+		.token_expires_boot_ms = boot_ms() + 60000 };
+
+	assert_int_equal(id_random(&g.token_id), 0);
+	return g;
+}
+
+/* The stream as gatewayd gets it: the same request on both ways. */
+static int
+attach(const struct id128 *id)
+{
+	struct pl_grant g = grant_for(id);
+
+	assert_true(wire_send(&place, MSG_PTY_ATTACH, ++next_request, &g, -1));
+	assert_true(wire_expect(&delivery, MSG_GATE_DELIVER));
+	assert_int_equal(delivery.m.request_id, next_request);
+	assert_true(id_equal(&delivery.m.u.session_role.session_id, id));
+	expect_place(MSG_PLACE_ATTACHED);
+	assert_int_equal(place.m.request_id, next_request);
+	return steal_fd(&delivery.m.fd);
+}
+
+static void
+expect_state(unsigned status, unsigned reason)
+{
+	do {
+		expect_place(MSG_PLACE_STATE);
+	} while (place.m.u.state.status != status);
+	assert_int_equal(place.m.u.state.end_reason, reason);
+}
+
+static void
+keep(const struct id128 *id)
+{
+	struct pl_session_id kept = { *id };
+
+	assert_true(wire_send(&place, MSG_PTY_STATE_KEPT, 0, &kept, -1));
+}
+
+static void
+end_session(const struct id128 *id)
+{
+	struct pl_end end = { *id, END_REQUEST };
+
+	assert_true(wire_send(&place, MSG_PTY_END, ++next_request, &end, -1));
+	expect_state(STATUS_TERMINATED, END_REQUEST);
+	expect_place(MSG_PLACE_ENDED);
+	assert_int_equal(place.m.request_id, next_request);
+	keep(id);
+}
+
+/* The whole list: how many there are, and the status of one (0: it is not in it). */
+static unsigned
+take_list(const struct id128 *id, unsigned *status)
+{
+	unsigned count = 0;
+
+	*status = 0;
+	for (;;) {
+		assert_int_equal(wire_receive(&place, WIRE_WAIT_MS), 1);
+		if (place.m.type == MSG_PLACE_KNOWN_ALL)
+			return count;
+		if (place.m.type != MSG_PLACE_KNOWN)
+			continue;
+		count++;
+		if (id && id_equal(id, &place.m.u.owned.session_id))
+			*status = place.m.u.owned.status;
+	}
+}
+
+/* --- gatewayd's part --- */
+
+/* Types a line and reads until the text comes (NULL: the end); `out` gets what was read. */
+static void
+talk(int fd, uint64_t *at, const char *line, const char *text, char *out, size_t out_size)
+{
+	static unsigned char bytes[STREAM_FRAME_MAX * 2];
+	struct stream_input in = { *at, view_of(line) };
+	struct writer w;
+	size_t len = 0, out_len = 0, used;
+	struct stream_msg m;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	assert_int_equal(stream_put(&w, STREAM_INPUT, &in), 0);
+	assert_int_equal(send(fd, bytes, w.len, MSG_NOSIGNAL), (ssize_t)w.len);
+	*at += strlen(line);
+	for (out[0] = '\0'; !text || !strstr(out, text);) {
+		ssize_t n;
+
+		assert_true(wire_wait(fd, WIRE_WAIT_MS));
+		n = recv(fd, bytes + len, sizeof(bytes) - len, 0);
+		if (n == 0 && !text)
+			return;
+		assert_true(n > 0);
+		len += (size_t)n;
+		while (stream_next(bytes, len, PROC_HOLDER, &m, &used) == 1) {
+			if (m.type == STREAM_HELLO)
+				*at = *at > m.u.hello.in_next ? *at : m.u.hello.in_next;
+			if (m.type == STREAM_OUTPUT && out_len + m.u.output.bytes.len < out_size) {
+				memcpy(out + out_len, m.u.output.bytes.p, m.u.output.bytes.len);
+				out_len += m.u.output.bytes.len;
+				out[out_len] = '\0';
+			}
+			memmove(bytes, bytes + used, len - used);
+			len -= used;
+		}
+	}
+}
+
+/* --- what is left --- */
+
+static bool
+file_exists(const struct id128 *id, const char *suffix)
+{
+	char path[200], text[ID_TEXT_SIZE];
+
+	id_format(id, text);
+	snprintf(path, sizeof(path), "%s/%s%s", sessions, text, suffix);
+	return access(path, F_OK) == 0;
+}
+
+static void
+await_no_file(const struct id128 *id, const char *suffix)
+{
+	for (int i = 0; i < 500 && file_exists(id, suffix); i++)
+		poll(NULL, 0, 20);
+	assert_false(file_exists(id, suffix));
+}
+
+static unsigned
+count_files(void)
+{
+	DIR *d = opendir(sessions);
+	unsigned n = 0;
+	struct dirent *e;
+
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* A number out of the last log line that has the session's id: "holder_pid=". */
+static pid_t
+logged_pid(const struct id128 *id, const char *key)
+{
+	static char text[1 << 20];
+	char line[128], id_text[ID_TEXT_SIZE], *at;
+	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
+
+	assert_true(n > 0);
+	text[n] = '\0';
+	id_format(id, id_text);
+	snprintf(line, sizeof(line), "event=session_started sid=%s", id_text);
+	at = strstr(text, line);
+	assert_non_null(at);
+	at = strstr(at, key);
+	assert_non_null(at);
+	return (pid_t)atoi(at + strlen(key));
+}
+
+static bool
+is_alive(pid_t pid)
+{
+	char path[64], text[512] = "";
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return false;
+	return strstr(text, ") Z ") == NULL;
+}
+
+static void
+await_death(pid_t pid)
+{
+	for (int i = 0; i < 500 && is_alive(pid); i++)
+		poll(NULL, 0, 20);
+	assert_false(is_alive(pid));
+}
+
+/* --- tests --- */
+
+static void
+test_life(void **state)
+{
+	char out[65536], name[64];
+	struct id128 id;
+	uint64_t at = 0;
+	unsigned status;
+	pid_t shell;
+	int fd;
+
+	(void)state;
+	start_all();
+	assert_int_equal(take_list(NULL, &status), 0);
+	id = create();
+	shell = logged_pid(&id, "shell_pid=");
+	snprintf(name, sizeof(name), "/proc/%d/comm", shell);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	assert_in_range(read(fd, out, sizeof(out)), 3, 6);
+	assert_true(strncmp(out, "sh\n", 3) == 0 || strncmp(out, "dash\n", 5) == 0);
+	close(fd);
+	fd = attach(&id);
+	talk(fd, &at, "echo $((6*7)); id -u\n", "42\r\n", out, sizeof(out));
+	talk(fd, &at, "exit 4\n", NULL, out, sizeof(out));
+	expect_state(STATUS_EXITED, END_EXIT);
+	assert_int_equal(place.m.u.state.exit_kind, EXIT_CODE);
+	assert_int_equal(place.m.u.state.exit_value, 4);
+	assert_true(file_exists(&id, ".sock"));
+	keep(&id);
+	await_no_file(&id, ".sock");
+	assert_true(file_exists(&id, ".rec"));
+	await_death(logged_pid(&id, "holder_pid="));
+	assert_refused(MSG_PTY_ATTACH,
+	    &(struct pl_grant){ .session_id = id, .role = ROLE_DRIVER, .token_expires_boot_ms = 1 },
+	    FOG_E_SESSION_ENDED);
+	close(fd);
+}
+
+static void
+test_refusals(void **state)
+{
+	struct pl_plan plan = new_plan();
+	struct id128 id = create(), unknown = plan.session_id;
+	struct pl_grant g = grant_for(&unknown);
+	struct pl_end end = { unknown, END_REQUEST };
+	int fd;
+
+	(void)state;
+	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_NO_SESSION);
+	assert_refused(MSG_PTY_END, &end, FOG_E_NO_SESSION);
+	g = grant_for(&id);
+	g.role = ROLE_VIEWER;
+	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_ROLE);
+	g = grant_for(&id);
+	assert_true(wire_send(&place, MSG_PTY_ATTACH, ++next_request, &g, -1));
+	expect_place(MSG_PLACE_ATTACHED);
+	assert_true(wire_expect(&delivery, MSG_GATE_DELIVER));
+	fd = delivery.m.fd;
+	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_USED_ATTACH_TOKEN);
+	plan.status = STATUS_RUNNING;
+	assert_refused(MSG_PTY_CREATE, &plan, FOG_E_SPAWN);
+	plan.status = STATUS_STARTING;
+	plan.session_id = id;
+	assert_refused(MSG_PTY_CREATE, &plan, FOG_E_SPAWN);
+	close(fd);
+	end_session(&id);
+	/* Ending what has ended is no error. */
+	end.session_id = id;
+	assert_true(wire_send(&place, MSG_PTY_END, ++next_request, &end, -1));
+	expect_place(MSG_PLACE_ENDED);
+}
+
+static void
+test_limit(void **state)
+{
+	struct id128 ids[MAX_SESSIONS];
+	struct pl_plan plan = new_plan();
+
+	(void)state;
+	for (int i = 0; i < MAX_SESSIONS; i++)
+		ids[i] = create();
+	assert_refused(MSG_PTY_CREATE, &plan, FOG_E_FULL);
+	end_session(&ids[0]);
+	ids[0] = create();
+	for (int i = 0; i < MAX_SESSIONS; i++)
+		end_session(&ids[i]);
+}
+
+/* Without gatewayd's edge the stream goes nowhere, and the request is answered. */
+static void
+test_no_delivery(void **state)
+{
+	struct id128 id = create();
+	struct pl_grant g = grant_for(&id);
+	int fd;
+
+	(void)state;
+	close_fd(&delivery.fd);
+	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_UNAVAILABLE);
+	wire_neighbour(EDGE_DELIVERY, &delivery);
+	fd = attach(&id);
+	close(fd);
+	end_session(&id);
+}
+
+/* kill -9 of the broker: the stream flows on, and the next one finds the session. */
+static void
+test_broker_dies(void **state)
+{
+	char out[65536];
+	struct id128 id = create();
+	uint64_t at = 0;
+	unsigned status;
+	pid_t shell = logged_pid(&id, "shell_pid=");
+	int fd = attach(&id), again;
+
+	(void)state;
+	talk(fd, &at, "echo be\"\"fore\n", "before\r\n", out, sizeof(out));
+	kill_role(&ptyd);
+	talk(fd, &at, "echo dur\"\"ing\n", "during\r\n", out, sizeof(out));
+	start_ptyd();
+	wire_spawner();
+	take_list(&id, &status);
+	assert_int_equal(status, STATUS_RUNNING);
+	again = attach(&id);
+	talk(again, &at, "echo af\"\"ter\n", "after\r\n", out, sizeof(out));
+	assert_non_null(strstr(out, "before\r\n"));
+	assert_true(is_alive(shell));
+	close(fd);
+	close(again);
+	end_session(&id);
+	await_death(shell);
+}
+
+/* The session ends while there is no broker: the next one still hears how. */
+static void
+test_end_unheard(void **state)
+{
+	char out[65536];
+	struct id128 id = create();
+	uint64_t at = 0;
+	unsigned status;
+	int fd = attach(&id);
+
+	(void)state;
+	kill_role(&ptyd);
+	talk(fd, &at, "exit 9\n", NULL, out, sizeof(out));
+	close(fd);
+	start_ptyd();
+	wire_spawner();
+	take_list(&id, &status);
+	assert_int_equal(status, STATUS_EXITED);
+	assert_int_equal(place.m.type, MSG_PLACE_KNOWN_ALL);
+	keep(&id);
+	await_no_file(&id, ".sock");
+}
+
+static void
+test_spawner_dies(void **state)
+{
+	struct id128 id = create(), later;
+	struct pl_plan plan = new_plan();
+	char out[65536];
+	uint64_t at = 0;
+	int fd;
+
+	(void)state;
+	kill_role(&spawner);
+	assert_refused(MSG_PTY_CREATE, &plan, FOG_E_UNAVAILABLE);
+	fd = attach(&id);
+	talk(fd, &at, "echo al\"\"ive\n", "alive\r\n", out, sizeof(out));
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+	later = create();
+	end_session(&later);
+	/* A holder that does not answer is killed, also one of the spawner before. */
+	kill(logged_pid(&id, "holder_pid="), SIGSTOP);
+	close(fd);
+	end_session(&id);
+	await_death(logged_pid(&id, "shell_pid="));
+	await_no_file(&id, ".sock");
+}
+
+static void
+test_holder_dies(void **state)
+{
+	struct id128 id = create(), other = create();
+	pid_t shell = logged_pid(&id, "shell_pid=");
+
+	(void)state;
+	kill(logged_pid(&id, "holder_pid="), SIGKILL);
+	expect_state(STATUS_LOST, END_HOLDER);
+	assert_true(id_equal(&place.m.u.state.session_id, &id));
+	await_death(shell);
+	keep(&id);
+	await_no_file(&id, ".sock");
+	assert_true(is_alive(logged_pid(&other, "shell_pid=")));
+	end_session(&other);
+}
+
+/* A broker that died in the middle of a create leaves nothing of it (R3). */
+static void
+test_half_made(void **state)
+{
+	struct pl_plan plan = new_plan();
+	unsigned status;
+
+	(void)state;
+	kill(spawner.pid, SIGSTOP);
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &plan, -1));
+	for (int i = 0; i < 500 && !file_exists(&plan.session_id, ".rec"); i++)
+		poll(NULL, 0, 10);
+	assert_true(file_exists(&plan.session_id, ".rec"));
+	kill_role(&ptyd);
+	kill(spawner.pid, SIGCONT);
+	start_ptyd();
+	wire_spawner();
+	take_list(&plan.session_id, &status);
+	assert_int_equal(status, 0);
+	await_no_file(&plan.session_id, ".rec");
+	await_no_file(&plan.session_id, ".sock");
+}
+
+/* The spawner dies over a create: refused, and nothing is left. */
+static void
+test_spawner_dies_making(void **state)
+{
+	struct pl_plan plan = new_plan();
+
+	(void)state;
+	kill(spawner.pid, SIGSTOP);
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &plan, -1));
+	poll(NULL, 0, 100);
+	kill_role(&spawner);
+	expect_place(MSG_PLACE_REFUSED);
+	assert_int_equal(place.m.u.refused.error, FOG_E_UNAVAILABLE);
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+	await_no_file(&plan.session_id, ".rec");
+	assert_false(file_exists(&plan.session_id, ".sock"));
+}
+
+/* Programs that do not come up: named, and nothing is left. */
+static void
+test_broken_programs(void **state)
+{
+	static const struct {
+		const char *name, *holder;
+		bool empty_init;
+		const char *detail;
+	} rows[] = {
+		{ "the holder ends at once", "/bin/true", false, "holder: " },
+		{ "the init is no program", NULL, true, "init: Exec format error" },
+	};
+	struct pl_plan plan;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		int empty = memfd_create("empty", MFD_CLOEXEC);
+		int holder = rows[i].holder ? open(rows[i].holder, O_PATH | O_CLOEXEC) : holder_exe;
+
+		print_message("%s\n", rows[i].name);
+		kill_role(&spawner);
+		start_spawner(holder, rows[i].empty_init ? empty : init_exe);
+		wire_spawner();
+		plan = new_plan();
+		assert_refused(MSG_PTY_CREATE, &plan, FOG_E_SPAWN);
+		assert_int_equal(strncmp(place.m.u.refused.detail.p, rows[i].detail,
+				     strlen(rows[i].detail)),
+		    0);
+		assert_false(file_exists(&plan.session_id, ".rec"));
+		await_no_file(&plan.session_id, ".sock");
+		close(empty);
+		if (rows[i].holder)
+			close(holder);
+	}
+	kill_role(&spawner);
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+}
+
+static void
+write_file(const char *name, const char *bytes, size_t len)
+{
+	char path[200];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", sessions, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, bytes, len), (ssize_t)len);
+	if (geteuid() == 0)
+		assert_int_equal(fchown(fd, PTYD_UID, PTYD_UID), 0);
+	close(fd);
+}
+
+static bool
+has_file(const char *name)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/%s", sessions, name);
+	return access(path, F_OK) == 0;
+}
+
+static void
+remove_file(const char *name)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/%s", sessions, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* What cannot be read is left alone; of another version nothing is touched (R5, R7). */
+static void
+test_strange_files(void **state)
+{
+	static const char junk[] = "README", broken[] = "01234567-0123-8123-8123-0123456789ab.rec",
+			  unfinished[] = "01234567-0123-8123-8123-0123456789ac.tmp",
+			  other[] = "01234567-0123-8123-8123-0123456789ad.rec";
+	unsigned status;
+	int exit_status;
+
+	(void)state;
+	kill_role(&ptyd);
+	write_file(junk, "hello", 5);
+	write_file(broken, "fogr\0\0\0\1", 8);
+	write_file(unfinished, "fogr", 4);
+	start_ptyd();
+	wire_spawner();
+	take_list(NULL, &status);
+	assert_true(has_file(junk));
+	assert_true(has_file(broken));
+	assert_false(has_file(unfinished));
+	remove_file(junk);
+	remove_file(broken);
+	kill_role(&ptyd);
+	write_file(other, "fogr\0\0\0\2anything", 16);
+	start_role(&ptyd, -1, -1);
+	assert_int_equal(waitpid(ptyd.pid, &exit_status, 0), ptyd.pid);
+	assert_true(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 1);
+	assert_true(has_file(other));
+	remove_file(other);
+	start_ptyd();
+	wire_spawner();
+	take_list(NULL, &status);
+}
+
+/* A broker that has been broken into cannot have just anybody killed. */
+static void
+test_spawner_kills_sessions_alone(void **state)
+{
+	struct pl_session_id id = { new_plan().session_id };
+	struct wire as_broker = { .fd = -1 };
+	int pair[2], self, status;
+	pid_t bystander = fork();
+
+	(void)state;
+	if (bystander == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	kill_role(&spawner);
+	start_spawner(holder_exe, init_exe);
+	pair_of(pair);
+	as_broker.fd = pair[0];
+	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
+	wire_hello(&as_broker, epoch);
+	self = (int)syscall(SYS_pidfd_open, bystander, 0);
+	assert_true(self >= 0);
+	assert_true(wire_send(&as_broker, MSG_SPAWN_KILL, 0, &id, self));
+	assert_false(wire_expect(&as_broker, MSG_PTY_SPAWNED)); /* it hangs up */
+	assert_true(wire_expect(&spawner.control, MSG_CTL_PEER_BAD));
+	assert_int_equal(waitpid(bystander, &status, WNOHANG), 0);
+	kill(bystander, SIGKILL);
+	waitpid(bystander, &status, 0);
+	close(as_broker.fd);
+	wire_spawner();
+}
+
+/* The order to end all sessions: they go, and the records say why. */
+static void
+test_stop_with_sessions(void **state)
+{
+	struct id128 id = create();
+	pid_t shell = logged_pid(&id, "shell_pid="), holder = logged_pid(&id, "holder_pid=");
+	struct pl_stop stop = { .end_sessions = 1 };
+	unsigned status;
+	int exit_status;
+
+	(void)state;
+	assert_true(wire_send(&ptyd.control, MSG_CTL_STOP, 0, &stop, -1));
+	assert_int_equal(waitpid(ptyd.pid, &exit_status, 0), ptyd.pid);
+	assert_true(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0);
+	await_death(shell);
+	await_death(holder);
+	start_ptyd();
+	wire_spawner();
+	take_list(&id, &status);
+	assert_int_equal(status, STATUS_TERMINATED);
+	keep(&id);
+	await_no_file(&id, ".sock");
+}
+
+static unsigned
+count_fds(pid_t pid)
+{
+	char path[64];
+	unsigned n = 0;
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	if (!d)
+		return 0;
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void
+live_and_die(void)
+{
+	struct id128 id = create();
+	int fd = attach(&id);
+
+	close(fd);
+	end_session(&id);
+	await_no_file(&id, ".sock");
+	await_death(logged_pid(&id, "holder_pid="));
+}
+
+/* Nothing grows: descriptors of both, zombies, files. */
+static void
+test_no_leaks(void **state)
+{
+	unsigned fds_before[2], files_before;
+	char path[64], text[64] = "";
+	int fd;
+
+	(void)state;
+	live_and_die(); /* all that came before has settled */
+	poll(NULL, 0, 100);
+	fds_before[0] = count_fds(ptyd.pid);
+	fds_before[1] = count_fds(spawner.pid);
+	files_before = count_files();
+	for (int i = 0; i < 40; i++)
+		live_and_die();
+	poll(NULL, 0, 100);
+	assert_int_equal(count_files(), files_before + 40);
+	assert_int_equal(count_fds(ptyd.pid), fds_before[0]);
+	assert_int_equal(count_fds(spawner.pid), fds_before[1]);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", spawner.pid, spawner.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, text, sizeof(text)), 0);
+	close(fd);
+}
+
+/* --- the group --- */
+
+static int
+set_up(void **state)
+{
+	char path[64];
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	place.fd = delivery.fd = ptyd.control.fd = spawner.control.fd = -1;
+	holder_exe = open_program("holder");
+	init_exe = open_program("session-init");
+	assert_non_null(mkdtemp(folder));
+	snprintf(sessions, sizeof(sessions), "%s/sessions", folder);
+	assert_int_equal(mkdir(sessions, 0700), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(sessions, PTYD_UID, PTYD_UID), 0);
+	snprintf(path, sizeof(path), "%s/log", folder);
+	log_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+static void
+print_log(void)
+{
+	char bytes[4096];
+	ssize_t n;
+	off_t at = 0;
+
+	while ((n = pread(log_fd, bytes, sizeof(bytes), at)) > 0) {
+		at += n;
+		fwrite(bytes, 1, (size_t)n, stdout);
+	}
+}
+
+static int
+tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	kill_role(&ptyd);
+	kill_role(&spawner);
+	if (getenv("FOG_TEST_LOG"))
+		print_log();
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_no_delivery),
+		cmocka_unit_test(test_broker_dies),
+		cmocka_unit_test(test_end_unheard),
+		cmocka_unit_test(test_spawner_dies),
+		cmocka_unit_test(test_holder_dies),
+		cmocka_unit_test(test_half_made),
+		cmocka_unit_test(test_spawner_dies_making),
+		cmocka_unit_test(test_broken_programs),
+		cmocka_unit_test(test_strange_files),
+		cmocka_unit_test(test_spawner_kills_sessions_alone),
+		cmocka_unit_test(test_stop_with_sessions),
+		cmocka_unit_test(test_no_leaks),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

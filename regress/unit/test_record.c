@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of ptyd/record.c: what was written is read, and a cut at any byte is seen (R7). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/secret.h"
+#include "ptyd/record.h"
+
+static char folder[] = "/tmp/fog-record-XXXXXX";
+
+static struct pl_session_record
+example(void)
+{
+	struct pl_session_record r = { .profile = view_of("default"),
+		.status = STATUS_EXITED,
+		.created_s = 1700000000,
+		.expires_s = 1700003600,
+		.node = view_of("edge-1"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("only_node"),
+		.exit_kind = EXIT_CODE,
+		.exit_value = 3,
+		.end_reason = END_EXIT,
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of("abc"),
+		.idem_hash = 77,
+		.slot = 12,
+		.acknowledged = 1,
+		.ended_boot_ms = 123456 };
+
+	assert_int_equal(id_session_new(9, &r.session_id), 0);
+	assert_int_equal(secret_random(&r.nonce, sizeof(r.nonce)), 0);
+	assert_int_equal(secret_random(&r.broker_nonce, sizeof(r.broker_nonce)), 0);
+	return r;
+}
+
+static void
+assert_same(const struct pl_session_record *a, const struct pl_session_record *b)
+{
+	assert_true(id_equal(&a->session_id, &b->session_id));
+	assert_memory_equal(&a->nonce, &b->nonce, sizeof(a->nonce));
+	assert_memory_equal(&a->broker_nonce, &b->broker_nonce, sizeof(a->nonce));
+	assert_true(view_equal(a->subject, b->subject));
+	assert_true(view_equal(a->idem_key, b->idem_key));
+	assert_true(a->idem_hash == b->idem_hash && a->ended_boot_ms == b->ended_boot_ms);
+	assert_int_equal(a->slot, b->slot);
+	assert_int_equal(a->status, b->status);
+	assert_int_equal(a->exit_value, b->exit_value);
+	assert_int_equal(a->acknowledged, b->acknowledged);
+}
+
+static size_t
+encode(unsigned char out[static RECORD_MAX_BYTES])
+{
+	struct pl_session_record from = example();
+	struct writer w;
+
+	writer_init(&w, out, RECORD_MAX_BYTES);
+	assert_int_equal(record_encode(&w, &from), 0);
+	return w.len;
+}
+
+static void
+test_every_cut_and_flip(void **state)
+{
+	unsigned char bytes[RECORD_MAX_BYTES];
+	size_t len = encode(bytes);
+	struct record r = { 0 };
+
+	(void)state;
+	assert_int_equal(record_decode(bytes, len, &r), RECORD_OK);
+	record_fini(&r);
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(record_decode(bytes, cut, &r), RECORD_BROKEN);
+	bytes[len] = 0;
+	assert_int_equal(record_decode(bytes, len + 1, &r), RECORD_BROKEN);
+	for (size_t i = 0; i < len; i++) {
+		bytes[i] ^= 0x20;
+		/* The version is looked at first: of another one nothing else is known. */
+		assert_int_equal(record_decode(bytes, len, &r),
+		    i >= 4 && i < 8 ? RECORD_OTHER_VERSION : RECORD_BROKEN);
+		bytes[i] ^= 0x20;
+	}
+	assert_null(r.storage);
+}
+
+static void
+test_file(void **state)
+{
+	struct pl_session_record from = example();
+	char name[RECORD_NAME_SIZE];
+	struct record r, again;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(record_init(&r, &from), RECORD_OK);
+	assert_same(&from, &r.pl);
+	assert_int_equal(record_save(&r), RECORD_OK);
+	record_name(&from.session_id, RECORD_FILE_TMP, name);
+	assert_int_equal(access(name, F_OK), -1);
+	record_name(&from.session_id, RECORD_FILE_REC, name);
+	assert_int_equal(stat(name, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(record_load(name, &again), RECORD_OK);
+	assert_same(&from, &again.pl);
+	again.pl.status = STATUS_LOST;
+	assert_int_equal(record_save(&again), RECORD_OK);
+	record_fini(&again);
+	assert_int_equal(record_load(name, &again), RECORD_OK);
+	assert_int_equal(again.pl.status, STATUS_LOST);
+	record_fini(&again);
+	record_fini(&r);
+	record_unlink(&from.session_id, RECORD_FILE_REC);
+	record_unlink(&from.session_id, RECORD_FILE_REC);
+	assert_int_equal(record_load(name, &again), RECORD_IO);
+}
+
+/* Where nothing can be written the error is told and the old record stays. */
+static void
+test_unwritable(void **state)
+{
+	struct pl_session_record from = example();
+	char rec[RECORD_NAME_SIZE], tmp[RECORD_NAME_SIZE];
+	struct record r, again;
+
+	(void)state;
+	assert_int_equal(record_init(&r, &from), RECORD_OK);
+	assert_int_equal(record_save(&r), RECORD_OK);
+	record_name(&from.session_id, RECORD_FILE_REC, rec);
+	record_name(&from.session_id, RECORD_FILE_TMP, tmp);
+	assert_int_equal(mkdir(tmp, 0700), 0);
+	r.pl.status = STATUS_LOST;
+	assert_int_equal(record_save(&r), RECORD_IO);
+	assert_int_equal(rmdir(tmp), 0);
+	/* Nor is a link followed to somebody else's file. */
+	assert_int_equal(symlink("elsewhere", tmp), 0);
+	assert_int_equal(record_save(&r), RECORD_IO);
+	assert_int_equal(access("elsewhere", F_OK), -1);
+	assert_int_equal(record_load(rec, &again), RECORD_OK);
+	assert_int_equal(again.pl.status, STATUS_EXITED);
+	record_fini(&again);
+	record_fini(&r);
+	unlink(tmp);
+	unlink(rec);
+}
+
+static void
+test_names(void **state)
+{
+	static const struct {
+		const char *name;
+		int kind; /* -1: not one of ours */
+	} rows[] = {
+		{ "01234567-0123-8123-8123-0123456789ab.rec", RECORD_FILE_REC },
+		{ "01234567-0123-8123-8123-0123456789ab.tmp", RECORD_FILE_TMP },
+		{ "01234567-0123-8123-8123-0123456789ab.sock", RECORD_FILE_SOCKET },
+		{ "01234567-0123-8123-8123-0123456789ab", -1 },
+		{ "01234567-0123-8123-8123-0123456789ab.", -1 },
+		{ "01234567-0123-8123-8123-0123456789ab.rec~", -1 },
+		{ "01234567-0123-8123-8123-0123456789AB.rec", -1 },
+		{ "01234567-0123-4123-8123-0123456789ab.rec", -1 },
+		{ "x1234567-0123-8123-8123-0123456789ab.rec", -1 },
+		{ ".rec", -1 },
+		{ "", -1 },
+	};
+	enum record_file kind;
+	struct id128 id;
+	char text[RECORD_NAME_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int rc = record_parse_name(rows[i].name, &id, &kind);
+
+		print_message("%s\n", rows[i].name);
+		assert_int_equal(rc == 0, rows[i].kind >= 0);
+		if (rc != 0)
+			continue;
+		assert_int_equal(kind, rows[i].kind);
+		record_name(&id, kind, text);
+		assert_string_equal(text, rows[i].name);
+	}
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	return mkdtemp(folder) ? chdir(folder) : -1;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	return chdir("/") == 0 ? rmdir(folder) : -1;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_cut_and_flip),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_unwritable),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
