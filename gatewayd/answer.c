@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers: see answer.h. */
+#include "gatewayd/answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <jansson.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mono.h"
+#include "gatewayd/api.h"
+#include "gatewayd/conn.h"
+
+#define REALM "cloudshell-fog"
+#define RETRY_AFTER_SECONDS 1
+
+#define HEADER_LINES_SIZE 512
+
+struct answer {
+	unsigned status;
+	const char *type;  /* NULL: no body at all */
+	const char *lines; /* its own header lines, CRLF after each; may be NULL */
+	const void *bytes;
+	size_t len;
+	bool borrowed; /* bytes outlive the answer */
+};
+
+static const struct http_status {
+	unsigned status;
+	const char *phrase;
+	const char *code; /* for what is refused before there is an error of err.def */
+} statuses[] = {
+	{ 200, "OK", NULL },
+	{ 201, "Created", NULL },
+	{ 304, "Not Modified", NULL },
+	{ 400, "Bad Request", "bad_request" },
+	{ 401, "Unauthorized", NULL },
+	{ 403, "Forbidden", NULL },
+	{ 404, "Not Found", NULL },
+	{ 405, "Method Not Allowed", NULL },
+	{ 408, "Request Timeout", "request_timeout" },
+	{ 409, "Conflict", NULL },
+	{ 413, "Content Too Large", "too_large" },
+	{ 414, "URI Too Long", "uri_too_long" },
+	{ 415, "Unsupported Media Type", NULL },
+	{ 417, "Expectation Failed", "expectation_failed" },
+	{ 421, "Misdirected Request", NULL },
+	{ 422, "Unprocessable Content", NULL },
+	{ 426, "Upgrade Required", NULL },
+	{ 429, "Too Many Requests", NULL },
+	{ 431, "Request Header Fields Too Large", "headers_too_large" },
+	{ 500, "Internal Server Error", NULL },
+	{ 501, "Not Implemented", "not_implemented" },
+	{ 503, "Service Unavailable", NULL },
+	{ 505, "HTTP Version Not Supported", "version_not_supported" },
+};
+
+static const struct http_status *
+find_status(unsigned status)
+{
+	for (size_t i = 0; i < COUNT_OF(statuses); i++) {
+		if (statuses[i].status == status)
+			return &statuses[i];
+	}
+	return find_status(500);
+}
+
+char *
+answer_fixed_headers(const struct origins *o, bool tls)
+{
+	char connect_src[ORIGIN_CSP_SIZE];
+	char *out = NULL;
+	int n;
+
+	origins_connect_src(o, connect_src);
+	n = asprintf(&out,
+	    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+	    "connect-src %s; img-src 'self'; font-src 'self'; manifest-src 'none'; "
+	    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
+	    "X-Content-Type-Options: nosniff\r\n"
+	    "Referrer-Policy: no-referrer\r\n"
+	    "Cross-Origin-Opener-Policy: same-origin\r\n"
+	    "Cross-Origin-Resource-Policy: same-origin\r\n"
+	    "Permissions-Policy: camera=(), microphone=(), geolocation=(), payment=(), usb=()\r\n"
+	    "%s",
+	    connect_src, tls ? "Strict-Transport-Security: max-age=31536000\r\n" : "");
+	return n < 0 ? NULL : out;
+}
+
+/* IMF-fixdate (RFC 9110 5.6.7), made once a second. */
+static const char *
+http_date(void)
+{
+	static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static char text[40];
+	static time_t made;
+	char iso[RFC3339_UTC_SIZE];
+	time_t now = wall_s();
+	unsigned month;
+
+	if (now != made) {
+		rfc3339_utc(now, iso);
+		month = (unsigned)(iso[5] - '0') * 10 + (unsigned)(iso[6] - '0') - 1;
+		snprintf(text, sizeof(text), "%.3s, %.2s %.3s %.4s %.8s GMT",
+		    days + now / 86400 % 7 * 3, iso + 8, months + month * 3, iso, iso + 11);
+		made = now;
+	}
+	return text;
+}
+
+static void
+log_request(const struct conn *c, unsigned status)
+{
+	const struct exchange *x = &c->x;
+	const struct http1_request *r = http1_request(c->parser);
+	char trace[TRACE_ID_TEXT_SIZE];
+	bool known = x->route || x->file;
+
+	trace_format(x->trace.b, trace);
+	/* Only the pattern and a method of the route's own: nothing that was sent (S19). */
+	log_info("event=request method=%.*s route=%s status=%u dur_ms=%llu trace=%s",
+	    known ? (int)r->method.len : 1, known ? r->method.ptr : "-", api_route_name(x), status,
+	    (unsigned long long)(mono_ms() - x->started_ms), trace);
+}
+
+static bool
+is_head(const struct conn *c)
+{
+	/* After an error of the parser there may be no request to look at. */
+	return (c->x.route || c->x.file) && http1_request(c->parser)->method.len == 4 &&
+	    memcmp(http1_request(c->parser)->method.ptr, "HEAD", 4) == 0;
+}
+
+static void
+put_head(struct conn *c, const struct answer *a)
+{
+	struct evbuffer *out = conn_output(c);
+
+	evbuffer_add_printf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s", a->status,
+	    find_status(a->status)->phrase, http_date(), c->g->fixed_headers);
+	if (a->lines)
+		evbuffer_add_printf(out, "%s", a->lines);
+	if (a->type)
+		evbuffer_add_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", a->type,
+		    a->len);
+	/* 426 has to name Upgrade in Connection (RFC 9110 7.8). */
+	evbuffer_add_printf(out, "Connection: %s\r\n\r\n",
+	    a->status == 426    ? "close, Upgrade"
+		: c->keep_alive ? "keep-alive"
+				: "close");
+}
+
+static void
+send_answer(struct conn *c, const struct answer *a)
+{
+	log_request(c, a->status);
+	metrics_count_request(&c->g->metrics, api_route_index(&c->x), a->status);
+	if (a->status == 426)
+		c->keep_alive = false;
+	put_head(c, a);
+	if (a->len > 0 && !is_head(c)) {
+		if (a->borrowed)
+			evbuffer_add_reference(conn_output(c), a->bytes, a->len, NULL, NULL);
+		else
+			evbuffer_add(conn_output(c), a->bytes, a->len);
+	}
+	conn_answered(c);
+}
+
+static void
+send_json(struct conn *c, unsigned status, const char *type, const char *lines, json_t *obj)
+{
+	cleanup_free char *text = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
+	struct answer a = { .status = status, .type = type, .lines = lines, .bytes = text };
+
+	json_decref(obj);
+	if (!text) {
+		answer_error(c, -FOG_E_INTERNAL, NULL);
+		return;
+	}
+	a.len = strlen(text);
+	send_answer(c, &a);
+	explicit_bzero(text, a.len); /* may hold an attach token */
+}
+
+void
+answer_json(struct conn *c, unsigned status, struct json_t *obj)
+{
+	send_json(c, status, "application/json", "Cache-Control: no-store\r\n", obj);
+}
+
+void
+answer_json_unready(struct conn *c, struct json_t *obj)
+{
+	char lines[HEADER_LINES_SIZE];
+
+	snprintf(lines, sizeof(lines), "Cache-Control: no-store\r\nRetry-After: %d\r\n",
+	    RETRY_AFTER_SECONDS);
+	send_json(c, 503, "application/json", lines, obj);
+}
+
+void
+answer_text(struct conn *c, const char *type, const char *text, size_t len)
+{
+	struct answer a = { .status = 200,
+		.type = type,
+		.bytes = text,
+		.len = len,
+		.lines = "Cache-Control: no-store\r\n" };
+
+	send_answer(c, &a);
+}
+
+/* --- files --- */
+
+/* Weak comparison with one list of entity tags, or "*" (RFC 9110 8.8.3.2, 13.1.2). */
+static bool
+list_names_etag(struct http1_view list, const char *etag)
+{
+	const char *p = list.ptr, *end = list.ptr + list.len;
+	size_t len = strlen(etag);
+
+	while (p < end) {
+		size_t n;
+
+		p += strspn(p, " \t,");
+		n = strcspn(p, ",");
+		while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t'))
+			n--;
+		if (n == 1 && *p == '*')
+			return true;
+		if (n == len + 2 && memcmp(p, "W/", 2) == 0 && memcmp(p + 2, etag, len) == 0)
+			return true;
+		if (n == len && memcmp(p, etag, len) == 0)
+			return true;
+		p += strcspn(p, ",");
+	}
+	return false;
+}
+
+static bool
+is_unchanged(const struct conn *c, const char *etag)
+{
+	struct http1_view value;
+
+	for (size_t i = 0; http1_header_get(c->parser, "If-None-Match", i, &value); i++) {
+		if (list_names_etag(value, etag))
+			return true;
+	}
+	return false;
+}
+
+void
+answer_file(struct conn *c, const struct answer_file *f)
+{
+	char lines[HEADER_LINES_SIZE];
+	struct answer a = { .status = 200,
+		.type = f->type,
+		.lines = lines,
+		.bytes = f->bytes,
+		.len = f->len,
+		.borrowed = true };
+
+	snprintf(lines, sizeof(lines), "ETag: %s\r\nCache-Control: %s\r\n", f->etag, f->cache);
+	if (is_unchanged(c, f->etag)) {
+		a.status = 304;
+		a.type = NULL;
+		a.len = 0;
+	}
+	send_answer(c, &a);
+}
+
+/* --- problems --- */
+
+/* The header lines that a status asks for (RFC 6750 3, RFC 9110 10.2.1, 10.2.3, 15.5.22). */
+static void
+problem_lines(const struct conn *c, unsigned status, char *out, size_t size)
+{
+	const char *common = "Cache-Control: no-store\r\n";
+
+	switch (status) {
+	case 401:
+		snprintf(out, size, "%sWWW-Authenticate: Bearer realm=\"" REALM "\"%s\r\n", common,
+		    c->x.token_given ? ", error=\"invalid_token\"" : "");
+		break;
+	case 405:
+		snprintf(out, size, "%sAllow: %s\r\n", common, c->x.allow);
+		break;
+	case 426:
+		snprintf(out, size, "%sUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+		    common);
+		break;
+	case 429:
+	case 503:
+		snprintf(out, size, "%sRetry-After: %d\r\n", common, RETRY_AFTER_SECONDS);
+		break;
+	default:
+		snprintf(out, size, "%s", common);
+		break;
+	}
+}
+
+static void
+set_text(json_t *obj, const char *name, struct view text)
+{
+	/* NULL when it is not UTF-8: the member is left out. */
+	json_t *value = text.len > 0 ? json_stringn(text.p, text.len) : NULL;
+
+	if (value)
+		json_object_set_new(obj, name, value);
+}
+
+static void
+send_problem(struct conn *c, unsigned status, const char *code, const char *title,
+    const struct problem *p)
+{
+	char type[96], lines[HEADER_LINES_SIZE], trace[TRACE_ID_TEXT_SIZE];
+	json_t *obj;
+
+	trace_format(c->x.trace.b, trace);
+	snprintf(type, sizeof(type), "urn:cloudshell-fog:error:%s", code);
+	obj = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", type, "title", title, "status",
+	    (int)status, "detail", title, "code", code, "trace_id", trace);
+	if (obj) {
+		set_text(obj, "detail", p->detail);
+		set_text(obj, "rule_id", p->rule_id);
+		set_text(obj, "member", p->member);
+	}
+	problem_lines(c, status, lines, sizeof(lines));
+	send_json(c, status, "application/problem+json", lines, obj);
+}
+
+void
+answer_problem(struct conn *c, const struct problem *p)
+{
+	send_problem(c, (unsigned)err_http_status(p->error), err_code(p->error),
+	    err_title(p->error), p);
+}
+
+void
+answer_error(struct conn *c, int error, const char *detail)
+{
+	answer_problem(c, &(struct problem){ .error = error, .detail = view_of(detail) });
+}
+
+void
+answer_bad_member(struct conn *c, const char *member, const char *detail)
+{
+	answer_problem(c,
+	    &(struct problem){ .error = FOG_E_BAD_MEMBER,
+		.detail = view_of(detail),
+		.member = view_of(member) });
+}
+
+void
+answer_http_error(struct conn *c, unsigned status, const char *detail)
+{
+	const struct http_status *s = find_status(status);
+
+	send_problem(c, s->status, s->code ? s->code : "internal", s->phrase,
+	    &(struct problem){ .detail = view_of(detail) });
+}
+
+void
+answer_switching(struct conn *c, const char *accept, const char *protocol)
+{
+	struct evbuffer *out = conn_output(c);
+
+	log_request(c, 101);
+	metrics_count_request(&c->g->metrics, api_route_index(&c->x), 101);
+	evbuffer_add_printf(out,
+	    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+	    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
+	    accept);
+	if (protocol)
+		evbuffer_add_printf(out, "Sec-WebSocket-Protocol: %s\r\n", protocol);
+	evbuffer_add(out, "\r\n", 2);
+}

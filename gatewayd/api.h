@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls of DESIGN 3.1: the table of routes, the checks that all of them share, and one handler
+ * each. A handler either answers (answer.h) or asks authd (peers.h).
+ */
+#ifndef GATEWAYD_API_H
+#define GATEWAYD_API_H
+
+#include "gatewayd/gatewayd.h"
+
+/*
+ * When the headers are complete: trace, host, route, token, session id and whether a body may be.
+ * Sets c->x; a refusal is kept in c->x.error.
+ */
+void api_check(struct conn *c, bool has_body);
+/* Answers with what api_check found wrong. */
+void api_answer_check(struct conn *c);
+/* When the request is complete and nothing was wrong. */
+void api_handle(struct conn *c);
+
+/* For log and metrics: the pattern of the route, never the path. */
+const char *api_route_name(const struct exchange *x);
+size_t api_route_index(const struct exchange *x);
+void api_route_label(size_t index, char *out, size_t out_size);
+size_t api_route_count(void);
+
+/* The value of a field that is there exactly once; p NULL: it is not. */
+struct view api_header(const struct conn *c, const char *name);
+
+void api_create_session(struct conn *c);
+void api_list_sessions(struct conn *c);
+void api_show_session(struct conn *c);
+void api_end_session(struct conn *c);
+void api_mint_attach(struct conn *c);
+void api_attach(struct conn *c);
+void api_list_profiles(struct conn *c);
+void api_list_nodes(struct conn *c);
+void api_config(struct conn *c);
+void api_health(struct conn *c);
+void api_ready(struct conn *c);
+void api_metrics(struct conn *c);
+
+#endif

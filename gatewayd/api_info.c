@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Profiles, nodes, sign-in configuration, health, readiness and metrics. */
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "common/proc.h"
+#include "gatewayd/answer.h"
+#include "gatewayd/api.h"
+#include "gatewayd/peers.h"
+
+#define DEV_TOKEN "dev"
+
+void
+api_list_profiles(struct conn *c)
+{
+	struct pl_bearer who = { .bearer = c->x.bearer };
+
+	peers_ask(c, MSG_AUTH_PROFILES, PH_PROFILES, &who);
+}
+
+void
+api_list_nodes(struct conn *c)
+{
+	struct pl_bearer who = { .bearer = c->x.bearer };
+
+	peers_ask(c, MSG_AUTH_NODES, PH_NODES, &who);
+}
+
+/* How the page signs in: so far the dev shim alone, which takes any token (S24). */
+void
+api_config(struct conn *c)
+{
+	if (!c->g->config->use_stub)
+		answer_error(c, FOG_E_UNAVAILABLE, "no way to sign in is configured");
+	else
+		answer_json(c, 200,
+		    json_pack("{s:{s:s, s:s}}", "auth", "mode", "dev", "token", DEV_TOKEN));
+}
+
+/* This process alone: no part behind it is asked. */
+void
+api_health(struct conn *c)
+{
+	answer_json(c, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+void
+api_ready(struct conn *c)
+{
+	peers_ask(c, MSG_AUTH_CHECK, PH_READY, NULL);
+}
+
+void
+api_metrics(struct conn *c)
+{
+	size_t len;
+	char *text = metrics_text(&c->g->metrics, api_route_label, api_route_count(), &len);
+
+	if (text)
+		answer_text(c, "text/plain; version=0.0.4; charset=utf-8", text, len);
+	else
+		answer_error(c, -FOG_E_NOMEM, NULL);
+	free(text);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* The few types that gatewayd's files share: the process, a connection, the request on it. */
+#ifndef GATEWAYD_GATEWAYD_H
+#define GATEWAYD_GATEWAYD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/config.h"
+#include "common/requests.h"
+#include "gatewayd/http1.h"
+#include "gatewayd/metrics.h"
+#include "gatewayd/origin.h"
+#include "gatewayd/route.h"
+
+#define CONN_MAGIC 0x636f6e6eu
+/* Requests that wait for authd at one time, over all connections. */
+#define GATEWAY_PENDING_MAX 4096
+
+struct attach;
+struct bufferevent;
+struct event;
+struct event_base;
+struct json_t;
+struct listener;
+struct source;
+struct static_file;
+struct static_files;
+struct tls;
+
+TAILQ_HEAD(conn_list, conn);
+
+struct gateway {
+	struct event_base *base;
+	const struct config *config;
+	struct http1_limits limits;
+	struct origins origins; /* of the public listener */
+	struct origins metrics_origins;
+	bool metrics_any_host; /* the metrics listener is off loopback: any name may be its own */
+	struct static_files *files;
+	struct tls *tls; /* NULL: plain HTTP */
+	struct listener *listener, *metrics_listener;
+	struct requests *requests;
+	struct metrics metrics;
+	char *fixed_headers;    /* in every answer, CRLF after each */
+	unsigned char *scratch; /* WS_MAX_MESSAGE_BYTES, for one turn */
+	uint32_t incarnation, last_request;
+	struct conn_list conns, graves;
+	struct event *reaper; /* frees the graves at the end of the turn */
+};
+
+enum conn_state {
+	CONN_HANDSHAKE, /* TLS */
+	CONN_IDLE,      /* kept alive, no byte of the next request yet */
+	CONN_HEAD,
+	CONN_BODY,
+	CONN_PENDING,  /* the request is complete and not answered */
+	CONN_DRAIN,    /* answered; the next request waits until the answer has left */
+	CONN_FLUSH,    /* the last answer is leaving */
+	CONN_LINGER,   /* shut for writing; what still comes is thrown away */
+	CONN_ATTACHED, /* a WebSocket: attach.c's */
+	CONN_DEAD      /* freed at the end of the turn */
+};
+
+/* What an attach waits for: the delivery from ptyd and the word of authd, in either order. */
+struct attach_wait {
+	int fd;                               /* the delivered stream; -1: not yet */
+	uint8_t delivered_role, granted_role; /* ROLE_NONE: not yet */
+	char accept[32];                      /* Sec-WebSocket-Accept */
+	const char *protocol;                 /* to echo, or NULL */
+};
+
+/* One request and its answer. */
+struct exchange {
+	const struct route *route; /* NULL: none found */
+	const struct static_file *file;
+	struct trace trace;
+	uint64_t started_ms;     /* monotonic; 0: no request was read yet */
+	struct view bearer;      /* of the parser's store */
+	struct id128 session_id; /* of the path */
+	bool has_session_id;
+	bool token_given; /* for the challenge (RFC 6750 3.1) */
+	int error;        /* found when the headers were checked; FOG_OK: none */
+	const char *error_detail;
+	char allow[ROUTE_ALLOW_SIZE];
+	char *body;
+	size_t body_len;
+	uint64_t request_id; /* 0: nothing was asked of authd */
+	struct json_t *list; /* what has arrived of a list */
+	struct attach_wait attach;
+};
+
+struct conn {
+	unsigned magic;
+	TAILQ_ENTRY(conn) next;
+	struct gateway *g;
+	struct source *source;
+	struct bufferevent *bev;
+	struct event *deadline;
+	struct http1 *parser;
+	enum conn_state state;
+	bool is_metrics;
+	bool peer_eof; /* the client sends no more */
+	bool keep_alive;
+	unsigned requests;
+	size_t discarded; /* while lingering */
+	struct exchange x;
+	struct attach *attach;
+};
+
+#endif

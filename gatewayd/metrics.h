@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters, and their text for Prometheus (format 0.0.4). Labels are ours alone (S38). */
+#ifndef GATEWAYD_METRICS_H
+#define GATEWAYD_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define METRICS_ROUTES_MAX 24
+#define METRICS_CLASSES 6 /* 1xx..5xx by their first digit */
+
+struct metrics {
+	uint64_t connections_open, connections_total, connections_refused;
+	uint64_t tls_failed;
+	uint64_t requests[METRICS_ROUTES_MAX][METRICS_CLASSES];
+	uint64_t attached, attached_total;
+	uint64_t terminal_in_bytes, terminal_out_bytes;
+};
+
+void metrics_count_request(struct metrics *m, size_t route, unsigned status);
+
+/* route_name(i): method and pattern of a row, as label text without quotes; NULL: past the last.
+ * free() the text. NULL when out of memory. */
+char *metrics_text(const struct metrics *m,
+    void (*route_label)(size_t route, char *out, size_t out_size), size_t routes, size_t *len);
+
+#endif

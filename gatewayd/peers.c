@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers from authd, streams from ptyd: see peers.h. */
+#include "gatewayd/peers.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include <event2/util.h>
+#include <jansson.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "gatewayd/answer.h"
+#include "gatewayd/api.h"
+#include "gatewayd/api_json.h"
+#include "gatewayd/attach.h"
+
+#define LIST_MAX 4096 /* items of one answer */
+#define URL_SIZE 512
+
+/* --- asking --- */
+
+/*
+ * An id holds the epoch of the first pair with authd, which no other gatewayd has had: what is
+ * queued for a dead one cannot reach its successor (DESIGN 2.1).
+ */
+static uint64_t
+next_id(struct gateway *g)
+{
+	if (++g->last_request == 0)
+		g->last_request = 1;
+	return (uint64_t)g->incarnation << 32 | g->last_request;
+}
+
+static void
+answer_lost(struct conn *c, enum msg_phase phase, int error)
+{
+	bool authd = proc_peer(EDGE_GATE_AUTH) != NULL;
+
+	if (phase == PH_READY)
+		answer_json_unready(c, api_json_ready(c->g->config->use_stub, authd, false, NULL));
+	else
+		answer_error(c, error, NULL);
+}
+
+void
+peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload)
+{
+	struct gateway *g = c->g;
+	uint64_t id = next_id(g);
+	struct request *r = NULL;
+	int rc = -FOG_E_UNAVAILABLE;
+
+	if (proc_peer(EDGE_GATE_AUTH)) {
+		r = requests_add(g->requests, id, phase, &c->x.trace, g->config->request_timeout_ms,
+		    c);
+		rc = r ? 0 : -FOG_E_FULL;
+	}
+	if (rc == 0) {
+		c->x.request_id = id;
+		rc = proc_send(EDGE_GATE_AUTH, type, id, &c->x.trace, payload, -1);
+	}
+	/* When sending took the pair down, every request has been answered already. */
+	if (rc != 0 && (!r || requests_find(g->requests, id)))
+		answer_lost(c, phase, rc);
+}
+
+/* The request is answered now: it is out of the table, so that nothing else can answer it. */
+static struct conn *
+finish(struct gateway *g, struct request *r)
+{
+	struct conn *c = r->data;
+
+	c->x.request_id = 0;
+	requests_remove(g->requests, r);
+	return c;
+}
+
+void
+peers_request_lost(void *ctx, struct request *r, int error)
+{
+	struct conn *c = r->data;
+
+	(void)ctx;
+	c->x.request_id = 0;
+	answer_lost(c, r->phase, error);
+}
+
+/* --- answers --- */
+
+static int
+ws_url(struct conn *c, const struct id128 *session, char out[static URL_SIZE])
+{
+	char base[ORIGIN_NAME_SIZE + 8], id[ID_TEXT_SIZE];
+	int n;
+
+	if (origins_base_url(&c->g->origins, true, api_header(c, "Host"), base, sizeof(base)) != 0)
+		return -FOG_E_BOUNDS;
+	id_format(session, id);
+	n = snprintf(out, URL_SIZE, "%s/v1/sessions/%s/pty", base, id);
+	return n < 0 || n >= URL_SIZE ? -FOG_E_BOUNDS : 0;
+}
+
+static int
+add_item(struct conn *c, json_t *item)
+{
+	if (!c->x.list)
+		c->x.list = json_array();
+	if (!item || !c->x.list || json_array_size(c->x.list) >= LIST_MAX) {
+		json_decref(item);
+		return -FOG_E_LIAR;
+	}
+	return json_array_append_new(c->x.list, item) == 0 ? 0 : -FOG_E_NOMEM;
+}
+
+static int
+on_session(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	struct conn *c = r->data;
+
+	(void)from;
+	if (r->phase == PH_LIST)
+		return add_item(c, api_json_session(&m->u.session));
+	if (!id_equal(&m->u.session.session_id, &c->x.session_id))
+		return -FOG_E_LIAR;
+	answer_json(finish(g, r), 200, api_json_session(&m->u.session));
+	return 0;
+}
+
+static int
+on_created(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
+	char url[URL_SIZE];
+
+	(void)from;
+	if (ws_url(c, &m->u.created.session_id, url) != 0)
+		answer_error(c, -FOG_E_INTERNAL, NULL);
+	else
+		answer_json(c, 201, api_json_created(&m->u.created, url));
+	return 0;
+}
+
+static int
+on_minted(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	struct conn *c = r->data;
+	char url[URL_SIZE];
+
+	(void)from;
+	if (!id_equal(&m->u.minted.session_id, &c->x.session_id))
+		return -FOG_E_LIAR;
+	finish(g, r);
+	if (ws_url(c, &m->u.minted.session_id, url) != 0)
+		answer_error(c, -FOG_E_INTERNAL, NULL);
+	else
+		answer_json(c, 201,
+		    api_json_grant(url, m->u.minted.token, m->u.minted.token_expires_s));
+	return 0;
+}
+
+static int
+on_ended(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	struct conn *c = r->data;
+
+	(void)from;
+	if (!id_equal(&m->u.session_id.session_id, &c->x.session_id))
+		return -FOG_E_LIAR;
+	answer_json(finish(g, r), 200, json_pack("{s:b}", "terminated", 1));
+	return 0;
+}
+
+static int
+on_profile(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+
+	(void)from;
+	return add_item(r->data, api_json_profile(&m->u.profile));
+}
+
+static int
+on_node(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = requests_find(g->requests, m->request_id)->data;
+	char url[ORIGIN_NAME_SIZE + 8];
+
+	(void)from;
+	if (origins_base_url(&g->origins, false, api_header(c, "Host"), url, sizeof(url)) != 0)
+		return -FOG_E_BOUNDS;
+	return add_item(c, api_json_node(&m->u.node, url));
+}
+
+static int
+on_done(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	const char *name = r->phase == PH_LIST ? "sessions"
+	    : r->phase == PH_PROFILES          ? "profiles"
+					       : "nodes";
+	struct conn *c = finish(g, r);
+	json_t *list = c->x.list ? c->x.list : json_array();
+
+	(void)from;
+	c->x.list = NULL;
+	answer_json(c, 200, json_pack("{s:o}", name, list));
+	return 0;
+}
+
+static int
+on_refused(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	enum msg_phase phase = r->phase;
+	struct conn *c = finish(g, r);
+	struct problem p = { .error = m->u.refused.error,
+		.detail = m->u.refused.detail,
+		.rule_id = m->u.refused.rule_id };
+
+	(void)from;
+	if (phase == PH_READY)
+		answer_lost(c, phase, p.error);
+	else
+		answer_problem(c, &p);
+	return 0;
+}
+
+static int
+on_ready(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
+	json_t *obj = api_json_ready(m->u.ready.dev_mode, true, true, &m->u.ready);
+
+	(void)from;
+	if (m->u.ready.sessions_known && m->u.ready.audit_writable)
+		answer_json(c, 200, obj);
+	else
+		answer_json_unready(c, obj);
+	return 0;
+}
+
+/* --- an attach: the word of authd and the stream from ptyd, in either order --- */
+
+static void
+start_when_complete(struct gateway *g, struct request *r)
+{
+	struct conn *c = r->data;
+
+	if (c->x.attach.fd >= 0 && c->x.attach.granted_role != ROLE_NONE)
+		attach_start(finish(g, r));
+}
+
+static int
+on_attached(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	struct exchange *x = &((struct conn *)r->data)->x;
+	const struct pl_session_role *said = &m->u.session_role;
+
+	(void)from;
+	if (!id_equal(&said->session_id, &x->session_id) || x->attach.granted_role != ROLE_NONE ||
+	    (x->attach.fd >= 0 && x->attach.delivered_role != said->role))
+		return -FOG_E_LIAR;
+	x->attach.granted_role = said->role;
+	start_when_complete(g, r);
+	return 0;
+}
+
+/* A stream socket of the UNIX family: nothing else can be a holder's. */
+static bool
+is_stream(int fd)
+{
+	int type = 0, domain = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+		return false;
+	len = sizeof(domain);
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && type == SOCK_STREAM &&
+	    domain == AF_UNIX;
+}
+
+static int
+on_deliver(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	struct exchange *x = &((struct conn *)r->data)->x;
+	const struct pl_session_role *said = &m->u.session_role;
+
+	(void)from;
+	if (!id_equal(&said->session_id, &x->session_id) || x->attach.fd >= 0 ||
+	    (x->attach.granted_role != ROLE_NONE && x->attach.granted_role != said->role) ||
+	    !is_stream(m->fd) || evutil_make_socket_nonblocking(m->fd) != 0)
+		return -FOG_E_LIAR;
+	x->attach.fd = steal_fd(&m->fd);
+	x->attach.delivered_role = said->role;
+	start_when_complete(g, r);
+	return 0;
+}
+
+const msg_handler peers_handlers[MSG_COUNT] = {
+	[MSG_GATE_SESSION] = on_session,
+	[MSG_GATE_CREATED] = on_created,
+	[MSG_GATE_MINTED] = on_minted,
+	[MSG_GATE_ENDED] = on_ended,
+	[MSG_GATE_PROFILE] = on_profile,
+	[MSG_GATE_NODE] = on_node,
+	[MSG_GATE_DONE] = on_done,
+	[MSG_GATE_REFUSED] = on_refused,
+	[MSG_GATE_ATTACHED] = on_attached,
+	[MSG_GATE_READY] = on_ready,
+	[MSG_GATE_DELIVER] = on_deliver,
+};
+
+unsigned
+peers_phase_of(void *ctx, struct peer *from, const struct msg *m)
+{
+	struct gateway *g = ctx;
+
+	(void)from;
+	return m->request_id ? requests_phase(g->requests, m->request_id) : PH_NOTE;
+}
+
+/* --- edges --- */
+
+void
+peers_edge_up(void *ctx, struct peer *p)
+{
+	struct gateway *g = ctx;
+
+	if (peer_edge(p) == EDGE_GATE_AUTH && g->incarnation == 0)
+		g->incarnation = (uint32_t)peer_epoch(p);
+}
+
+void
+peers_edge_down(void *ctx, enum edge edge)
+{
+	struct gateway *g = ctx;
+
+	if (edge == EDGE_GATE_AUTH)
+		requests_clear(g->requests, -FOG_E_UNAVAILABLE);
+}

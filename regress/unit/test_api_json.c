@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of gatewayd/api_json.c. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "common/cleanup.h"
+#include "gatewayd/api_json.h"
+
+static void
+assert_json(json_t *obj, const char *text)
+{
+	cleanup_free char *got = json_dumps(obj, JSON_COMPACT);
+
+	assert_non_null(got);
+	assert_string_equal(got, text);
+	json_decref(obj);
+}
+
+static void
+writes_quantities(void **state)
+{
+	static const struct {
+		uint64_t value;
+		const char *cpu, *bytes;
+	} cases[] = {
+		{ 1, "1m", "1" },
+		{ 500, "500m", "500" },
+		{ 1000, "1", "1k" },
+		{ 1024, "1024m", "1Ki" },
+		{ 2000, "2", "2k" },
+		{ 2500, "2500m", "2500" },
+		{ 1048576, "1048576m", "1Mi" },
+		{ 536870912, "536870912m", "512Mi" },
+		{ 512000000, "512000", "512M" },
+		{ UINT64_C(1) << 30, "1073741824m", "1Gi" },
+		{ 1000000000, "1000000", "1G" },
+		{ UINT64_C(1) << 40, "1099511627776m", "1Ti" },
+		{ UINT64_C(1) << 50, "1125899906842624m", "1024Ti" },
+		{ UINT64_MAX, "18446744073709551615m", "18446744073709551615" },
+	};
+	char text[QUANTITY_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		quantity_cpu(cases[i].value, text);
+		assert_string_equal(text, cases[i].cpu);
+		quantity_bytes(cases[i].value, text);
+		assert_string_equal(text, cases[i].bytes);
+	}
+}
+
+static const struct pl_session running = { .session_id = { { 0x12 } },
+	.profile = { "default", 7 },
+	.status = STATUS_RUNNING,
+	.created_s = 0,
+	.expires_s = 3600,
+	.node = { "edge-1", 6 },
+	.region = { "local", 5 },
+	.tier = TIER_FOG,
+	.placement_reason = { "only_node", 9 } };
+
+#define RUNNING \
+	"{\"session_id\":\"12000000-0000-0000-0000-000000000000\",\"profile\":\"default\"," \
+	"\"status\":\"%s\",\"created_at\":\"1970-01-01T00:00:00Z\"," \
+	"\"expires_at\":\"1970-01-01T01:00:00Z\",\"placement\":{\"node\":\"edge-1\"," \
+	"\"region\":\"local\",\"tier\":\"fog\"},\"placement_reason\":\"only_node\"%s}"
+
+static void
+writes_sessions(void **state)
+{
+	struct pl_session s = running;
+	char text[1024];
+
+	(void)state;
+	snprintf(text, sizeof(text), RUNNING, "running", "");
+	assert_json(api_json_session(&s), text);
+	s.status = STATUS_EXITED;
+	s.exit_kind = EXIT_CODE;
+	s.exit_value = 3;
+	s.end_reason = END_EXIT;
+	snprintf(text, sizeof(text), RUNNING, "exited",
+	    ",\"exit\":{\"code\":3},\"end_reason\":\"exit\"");
+	assert_json(api_json_session(&s), text);
+	s.exit_kind = EXIT_SIGNAL;
+	s.exit_value = 9;
+	snprintf(text, sizeof(text), RUNNING, "exited",
+	    ",\"exit\":{\"code\":137,\"signal\":9},\"end_reason\":\"exit\"");
+	assert_json(api_json_session(&s), text);
+	s.profile = view_of("\xff");
+	assert_null(api_json_session(&s));
+}
+
+static void
+writes_the_rest(void **state)
+{
+	struct pl_created created = { .session_id = { { 0x12 } },
+		.node = { "n", 1 },
+		.region = { "r", 1 },
+		.tier = TIER_CLOUD,
+		.placement_reason = { "x", 1 },
+		.token = { "a.b.c", 5 },
+		.token_expires_s = 60 };
+	struct pl_profile profile = { .name = { "default", 7 },
+		.cpu_milli = 500,
+		.memory_bytes = 536870912,
+		.storage_bytes = 1073741824,
+		.max_ttl_seconds = 3600,
+		.max_sessions = 3 };
+	struct pl_node node = { .name = { "n", 1 },
+		.region = { "r", 1 },
+		.tier = TIER_FOG,
+		.self = 1 };
+	struct pl_ready ready = { .dev_mode = 1, .sessions_known = 1, .audit_writable = 0 };
+
+	(void)state;
+	assert_json(api_json_created(&created, "ws://h/x"),
+	    "{\"session_id\":\"12000000-0000-0000-0000-000000000000\",\"attach\":"
+	    "{\"ws_url\":\"ws://h/x\",\"token\":\"a.b.c\",\"expires_at\":\"1970-01-01T00:01:00Z\"},"
+	    "\"placement\":{\"node\":\"n\",\"region\":\"r\",\"tier\":\"cloud\"},"
+	    "\"placement_reason\":\"x\"}");
+	assert_json(api_json_profile(&profile),
+	    "{\"name\":\"default\",\"cpu\":\"500m\",\"memory\":\"512Mi\",\"storage\":\"1Gi\","
+	    "\"max_ttl_seconds\":3600,\"max_sessions\":3}");
+	assert_json(api_json_node(&node, "http://h"),
+	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"http://h\",\"self\":true}");
+	assert_json(api_json_ready(true, true, true, &ready),
+	    "{\"status\":\"not_ready\",\"dev_mode\":true,\"parts\":{\"authd\":true,\"placerd\":true,"
+	    "\"ptyd\":true,\"audit\":false}}");
+	ready.audit_writable = 1;
+	assert_json(api_json_ready(false, true, true, &ready),
+	    "{\"status\":\"ready\",\"dev_mode\":false,\"parts\":{\"authd\":true,\"placerd\":true,"
+	    "\"ptyd\":true,\"audit\":true}}");
+	assert_json(api_json_ready(false, true, false, NULL),
+	    "{\"status\":\"not_ready\",\"dev_mode\":false,\"parts\":{\"authd\":true,"
+	    "\"placerd\":false,\"ptyd\":false,\"audit\":false}}");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(writes_quantities),
+		cmocka_unit_test(writes_sessions),
+		cmocka_unit_test(writes_the_rest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
