@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* What may pass between a terminal and the rest of the browser. Pure. */
+
+const TITLE_MAX_CHARS = 100;
+const LINK_MAX_CHARS = 2048;
+/** C0, DEL, C1, line and paragraph separators, and the marks that turn the direction of text. */
+const UNSAFE_IN_TITLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Control characters but tab, line feed and carriage return. */
+const UNSAFE_IN_PASTE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
+/** Reports that a terminal sends by itself: CSI … c n R t y, CSI I and O, and any OSC, DCS or APC answer. */
+const ANSWER = /^(?:\x1b\[[?>=]?[\d;]*\$?[cnRty]|\x1b\[[IO]|\x1b[\]P_])/;
+
+/** A title as plain text on one line, at most 100 characters. */
+export function cleanTitle(title: string): string {
+	return [...title.replace(UNSAFE_IN_TITLE, '')].slice(0, TITLE_MAX_CHARS).join('').trim();
+}
+
+export function cleanPaste(text: string): string {
+	return text.replace(UNSAFE_IN_PASTE, '');
+}
+
+/** The address in canonical form when it is http or https; null for everything else. */
+export function safeLink(address: string): string | null {
+	if (address.length > LINK_MAX_CHARS || !URL.canParse(address))
+		return null;
+	const url = new URL(address);
+
+	return url.protocol === 'http:' || url.protocol === 'https:' ? url.href : null;
+}
+
+/** True for what a terminal says to a program's query rather than what a person typed. */
+export function answersQuery(data: string): boolean {
+	return ANSWER.test(data);
+}
+
+export function isMac(platform: string): boolean {
+	return /^(Mac|iP)/.test(platform);
+}
+
+/** The session id in a location hash (#s=UUID), or null. */
+export function sessionIdFrom(hash: string): string | null {
+	return /^#s=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(hash)?.[1] ?? null;
+}
+
+/** Where a session runs, in a few words, from a text or an object of texts. */
+export function placementWords(placement: unknown): string {
+	if (typeof placement === 'string')
+		return placement.slice(0, 80);
+	if (typeof placement !== 'object' || placement === null)
+		return '';
+	const { tier, node, name, region } = placement as Record<string, unknown>;
+
+	return [tier, node ?? name, region].filter((part) => typeof part === 'string' && part).join(' · ').slice(0, 80);
+}
+
+/** Why it runs there: a text, a code or a list of codes. */
+export function reasonWords(reason: unknown): string {
+	if (Array.isArray(reason))
+		return reason.map(reasonWords).filter(Boolean).join(', ').slice(0, 200);
+	return typeof reason === 'string' ? reason.slice(0, 200).replaceAll('_', ' ') : '';
+}
