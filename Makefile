@@ -245,7 +245,7 @@ integration:
 	$(SUBMAKE) B=$(B) all helper-bin regress-npm
 	@FOG_BUILD=$(abspath $(B)) $(RUN_TESTS) integration $(B)/regress $(INTEGRATION)
 
-# What runs as root links libevent's core, libseccomp and libcap, and the init of a session nothing at all.
+# What runs as root links libevent's core, libseccomp, and the init of a session nothing at all.
 check-linkage: $(PROGRAMS)
 	@$(if $(filter yes,$(SANITIZERS)),:,build-aux/check-linkage.sh $(B))
 

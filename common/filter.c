@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 
@@ -35,8 +36,8 @@ filter_is_built(void)
 
 /* What libc, malloc and libevent's loop need in every role. */
 static const int common_calls[] = {
-    SC(read), SC(pread64), SC(write), SC(readv), SC(writev), SC(close), SC(fcntl), SC(fstat), SC(lseek),
-    SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(sendto), SC(shutdown), SC(getsockopt),
+    SC(read), SC(pread64), SC(write), SC(readv), SC(writev), SC(close), SC(fstat), SC(lseek),
+    SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(shutdown), SC(getsockopt),
     SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1), SC(eventfd2), SC(poll),
     SC(timerfd_settime), SC(timerfd_create),
     SC(brk), SC(munmap), SC(mremap), SC(madvise), SC(futex), SC(getrandom),
@@ -45,7 +46,10 @@ static const int common_calls[] = {
     SC(rt_sigaction), SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack),
     SC(exit), SC(exit_group), SC(getpid), SC(gettid), SC(getuid), SC(geteuid), SC(getgid),
     SC(getegid), SC(sched_yield), SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2),
-    SC(socketpair), SC(tgkill), LIST_END};
+    LIST_END};
+
+/* What a role may ask of a descriptor: never F_SETFL, which could take O_APPEND off the audit log. */
+static const int fcntl_commands[] = {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GET_SEALS};
 
 /* Calls that libraries try and can do without: an errno, not death. */
 static const struct {
@@ -125,14 +129,41 @@ allow_memory(scmp_filter_ctx f)
 	return rc;
 }
 
-/* The broker connects to holders, and to nothing but UNIX sockets. */
+/* No address: what is connected stays so. abort() signals itself, and nobody else. */
 static int
-allow_ptyd_sockets(scmp_filter_ctx f)
+allow_by_argument(scmp_filter_ctx f)
+{
+	int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(sendto), 1, SCMP_A4(SCMP_CMP_EQ, 0, 0));
+
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(tgkill), 1,
+		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(fcntl_commands); i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 1,
+		    SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i], 0));
+	return rc;
+}
+
+/* The broker seals a holder's plan, and connects to holders: to nothing but UNIX sockets. */
+static int
+allow_ptyd_calls(scmp_filter_ctx f)
 {
 	int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socket), 1,
 	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 
-	return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(connect), 0);
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(connect), 0);
+	return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 1,
+			     SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0));
+}
+
+/* The holder makes one stream per attachment. */
+static int
+allow_holder_calls(scmp_filter_ctx f)
+{
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socketpair), 2,
+	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
+	    SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
 }
 
 struct filter_row {
@@ -145,8 +176,8 @@ static const struct filter_row filters[] = {
     {PROC_GATEWAYD, gatewayd_calls, NULL},
     {PROC_AUTHD, authd_calls, NULL},
     {PROC_PLACERD, placerd_calls, NULL},
-    {PROC_PTYD, ptyd_calls, allow_ptyd_sockets},
-    {PROC_HOLDER, holder_calls, NULL},
+    {PROC_PTYD, ptyd_calls, allow_ptyd_calls},
+    {PROC_HOLDER, holder_calls, allow_holder_calls},
 };
 
 static int
@@ -160,6 +191,8 @@ build_strict(scmp_filter_ctx f, const struct filter_row *row)
 		rc = soften(f, row->calls);
 	if (rc == 0)
 		rc = allow_memory(f);
+	if (rc == 0)
+		rc = allow_by_argument(f);
 	if (rc == 0 && row->more)
 		rc = row->more(f);
 	return rc;

@@ -141,7 +141,7 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 	const wrongBodies = [
 		["unknown member", { ...good, colour: "red" }, "colour"],
 		["duplicate member", '{"profile":"default","ttl_seconds":600,"profile":"default"}', "profile"],
-		["duplicate member, escaped", '{"profile":"default","ttl_seconds":600,"\\u0070rofile":"default"}', "profile"],
+		["duplicate member, escaped", '{"profile":"default","ttl_seconds":600,"\\u0070rofile":"default"}', "\\u0070rofile"],
 		["profile missing", { ttl_seconds: 600 }, "profile"],
 		["ttl_seconds missing", { profile: "default" }, "ttl_seconds"],
 		["profile a number", { ...good, profile: 7 }, "profile"],

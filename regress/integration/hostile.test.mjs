@@ -321,6 +321,7 @@ const CASES = {
 		["garbage_right", lied("spawner")],
 		["spawn_out_of_range", lied("spawner")],
 		["spawn_no_descriptor", lied("spawner")],
+		["mute", stuck("spawner")],
 		["kill_fogd", lied("spawner")],
 		["kill_system_init", lied("spawner")],
 		["kill_by_no_pidfd", lied("spawner")],
@@ -401,7 +402,7 @@ const STILLBORN = ["wrong-nonce", "another-session", "another-slot"];
 // Lies of a holder that seemed good: its session ends, and no other.
 const TURNCOATS = ["garbage", "state-of-another", "speak-as-placerd", "hello-twice"];
 // What it sends to gatewayd in place of a stream: that attachment ends.
-const STREAMS = ["stream-garbage", "stream-huge", "stream-as-gateway", "stream-zeros"];
+const STREAMS = ["stream-garbage", "stream-huge", "stream-as-gateway", "stream-zeros", "stream-blocking"];
 // And what it gives to ptyd to pass on.
 const GIFTS = ["stream-no-socket", "stream-of-another"];
 
