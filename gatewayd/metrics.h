@@ -19,8 +19,10 @@ struct metrics {
 
 void metrics_count_request(struct metrics *m, size_t route, unsigned status);
 
-/* route_name(i): method and pattern of a row, as label text without quotes; NULL: past the last.
- * free() the text. NULL when out of memory. */
+/*
+ * The text of one scrape; free() it. NULL when out of memory. route_label writes the labels of
+ * route 0..routes-1: `method="GET",route="/healthz"`.
+ */
 char *metrics_text(const struct metrics *m,
     void (*route_label)(size_t route, char *out, size_t out_size), size_t routes, size_t *len);
 
