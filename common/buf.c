@@ -9,13 +9,13 @@
 struct view
 view_of(const char *text)
 {
-	return (struct view){.p = text, .len = text ? strlen(text) : 0};
+	return (struct view){ .p = text, .len = text ? strlen(text) : 0 };
 }
 
 struct view
 view_bytes(const void *p, size_t len)
 {
-	return (struct view){.p = p, .len = len};
+	return (struct view){ .p = p, .len = len };
 }
 
 bool
@@ -44,7 +44,7 @@ view_copy(struct view v, char *out, size_t out_size)
 void
 writer_init(struct writer *w, void *storage, size_t cap)
 {
-	*w = (struct writer){.p = storage, .cap = cap};
+	*w = (struct writer){ .p = storage, .cap = cap };
 }
 
 void
@@ -109,7 +109,7 @@ put_view(struct writer *w, struct view v)
 void
 reader_init(struct reader *r, const void *p, size_t len)
 {
-	*r = (struct reader){.p = p, .len = len};
+	*r = (struct reader){ .p = p, .len = len };
 }
 
 /* Borrows the next len bytes, or notes the error and gives NULL. */
@@ -181,7 +181,7 @@ get_view(struct reader *r)
 	size_t len = get_u16(r);
 	const unsigned char *p = take(r, len);
 
-	return p ? view_bytes(p, len) : (struct view){.p = "", .len = 0};
+	return p ? view_bytes(p, len) : (struct view){ .p = "", .len = 0 };
 }
 
 int

@@ -22,9 +22,9 @@ struct view {
 /* For printf's "%.*s". */
 #define VIEW_ARG(v) (int)(v).len, (v).p ? (v).p : ""
 
-struct view view_of(const char *text);	/* NULL reads as empty */
+struct view view_of(const char *text); /* NULL reads as empty */
 struct view view_bytes(const void *p, size_t len);
-bool view_equal(struct view a, struct view b);	/* not for secrets */
+bool view_equal(struct view a, struct view b); /* not for secrets */
 bool view_is(struct view v, const char *text);
 /* Copies with a NUL. -FOG_E_BOUNDS if it does not fit or holds a NUL. */
 int view_copy(struct view v, char *out, size_t out_size);
@@ -32,7 +32,7 @@ int view_copy(struct view v, char *out, size_t out_size);
 struct writer {
 	unsigned char *p;
 	size_t len, cap;
-	int err;	/* 0 or the first -FOG_E_… */
+	int err; /* 0 or the first -FOG_E_… */
 };
 
 struct reader {
@@ -47,7 +47,7 @@ void put_u16(struct writer *w, uint16_t v);
 void put_u32(struct writer *w, uint32_t v);
 void put_u64(struct writer *w, uint64_t v);
 void put_raw(struct writer *w, const void *p, size_t len);
-void put_view(struct writer *w, struct view v);	/* u16 length, bytes */
+void put_view(struct writer *w, struct view v); /* u16 length, bytes */
 
 void reader_init(struct reader *r, const void *p, size_t len);
 uint8_t get_u8(struct reader *r);
@@ -55,7 +55,7 @@ uint16_t get_u16(struct reader *r);
 uint32_t get_u32(struct reader *r);
 uint64_t get_u64(struct reader *r);
 void get_raw(struct reader *r, void *out, size_t len);
-struct view get_view(struct reader *r);	/* borrowed from the record */
+struct view get_view(struct reader *r); /* borrowed from the record */
 /* 0 when all was read without error; -FOG_E_TRAILING when bytes are left over. */
 int reader_done(const struct reader *r);
 

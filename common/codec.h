@@ -14,12 +14,12 @@ enum field_kind {
 	FIELD_u16,
 	FIELD_u32,
 	FIELD_u64,
-	FIELD_id,	/* struct id128, 16 bytes */
-	FIELD_raw32,	/* struct raw32, 32 bytes */
-	FIELD_str,	/* struct view: clean text */
-	FIELD_bytes,	/* struct view: anything */
-	FIELD_list,	/* struct view: packed strings */
-	FIELD_tail	/* struct view: all that is left of the record, no length in front */
+	FIELD_id,    /* struct id128, 16 bytes */
+	FIELD_raw32, /* struct raw32, 32 bytes */
+	FIELD_str,   /* struct view: clean text */
+	FIELD_bytes, /* struct view: anything */
+	FIELD_list,  /* struct view: packed strings */
+	FIELD_tail   /* struct view: all that is left of the record, no length in front */
 };
 
 struct raw32 {
@@ -41,26 +41,26 @@ struct field {
 	const char *name;
 	enum field_kind kind;
 	uint16_t offset;
-	uint64_t min, max;	/* of the value, or of the length in bytes */
+	uint64_t min, max; /* of the value, or of the length in bytes */
 };
 
 struct layout {
 	const char *name;
 	const struct field *fields;
 	uint16_t count;
-	uint16_t size;	/* of the struct */
+	uint16_t size; /* of the struct */
 };
 
 /* Helpers for the tables: a struct member, and its row. */
 #define CODEC_MEMBER(type, kind, name, min, max) field_##kind name;
 #define CODEC_ROW(type, kind, name, min, max) \
-	{#name, FIELD_##kind, offsetof(type, name), (uint64_t)(min), (uint64_t)(max)},
+	{ #name, FIELD_##kind, offsetof(type, name), (uint64_t)(min), (uint64_t)(max) },
 
 /* 0, or -FOG_E_BOUNDS; *bad (may be NULL) is set to the field at fault. */
 int codec_put(struct writer *w, const struct layout *l, const void *from, const struct field **bad);
 /* 0, -FOG_E_TRUNCATED or -FOG_E_BOUNDS. Does not look at what follows the last field. */
 int codec_get(struct reader *r, const struct layout *l, void *into, const struct field **bad);
-bool codec_is_fixed(const struct layout *l);	/* has no view */
+bool codec_is_fixed(const struct layout *l); /* has no view */
 /* Mixes the layout into an FNV-1a hash, so that both ends can tell that they agree. */
 uint64_t codec_hash(uint64_t seed, const struct layout *l);
 uint64_t fnv1a(uint64_t seed, const void *p, size_t len);

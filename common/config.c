@@ -22,13 +22,13 @@ struct option {
 };
 
 #define OPTION_ROW(kind, field, VAR, def, min, max, who, help) \
-	{#VAR, def, KIND_##kind, min, max, who, offsetof(struct config, field)},
-static const struct option options[] = {CONFIG(OPTION_ROW)};
+	{ #VAR, def, KIND_##kind, min, max, who, offsetof(struct config, field) },
+static const struct option options[] = { CONFIG(OPTION_ROW) };
 
-#define NOT_BUILT_ROW(VAR, why) {#VAR, why},
+#define NOT_BUILT_ROW(VAR, why) { #VAR, why },
 static const struct {
 	const char *variable, *why;
-} not_built[] = {CONFIG_NOT_BUILT(NOT_BUILT_ROW)};
+} not_built[] = { CONFIG_NOT_BUILT(NOT_BUILT_ROW) };
 
 #define AT(c, o, type) ((type *)(void *)((char *)(c) + (o)->offset))
 
@@ -131,7 +131,8 @@ settle_runtime(struct config *c, char *err, size_t err_size)
 		return -1;
 	}
 	if (!c->use_stub) {
-		snprintf(err, err_size, "USE_STUB_CONNECTOR: must be 1 in this version: the only "
+		snprintf(err, err_size,
+		    "USE_STUB_CONNECTOR: must be 1 in this version: the only "
 		    "runtime is the stub, and it is for development on a loopback listener");
 		return -1;
 	}

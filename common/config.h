@@ -23,7 +23,7 @@
 
 typedef uint32_t config_u32;
 typedef bool config_flag;
-typedef char *config_str;	/* owned, never NULL */
+typedef char *config_str; /* owned, never NULL */
 
 struct config {
 #define CONFIG_MEMBER(kind, field, VAR, def, min, max, who, help) config_##kind field;
@@ -37,7 +37,7 @@ struct config {
  */
 int config_from_env(struct config *c, const char *(*get)(const char *name), char *err,
     size_t err_size);
-void config_fini(struct config *c);	/* wipes the signing key */
+void config_fini(struct config *c); /* wipes the signing key */
 
 /* Every variable of the table out of this process's environment, secrets overwritten (S5). */
 void config_clear_env(void);

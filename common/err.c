@@ -9,8 +9,8 @@ struct err_row {
 };
 
 static const struct err_row rows[] = {
-	{200, "ok", "No error"},
-#define E(name, status, code, title) {status, code, title},
+	{ 200, "ok", "No error" },
+#define E(name, status, code, title) { status, code, title },
 #include "common/err.def"
 #undef E
 };

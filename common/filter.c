@@ -32,51 +32,48 @@ filter_is_built(void)
 #else
 
 #define SC(name) SCMP_SYS(name)
-#define LIST_END (-10000)	/* libseccomp uses small negative numbers for calls of other ABIs */
+#define LIST_END (-10000) /* libseccomp uses small negative numbers for calls of other ABIs */
 
 /* What libc, malloc and libevent's loop need in every role. */
-static const int common_calls[] = {
-    SC(read), SC(pread64), SC(write), SC(readv), SC(writev), SC(close), SC(fstat), SC(lseek),
-    SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(shutdown), SC(getsockopt),
-    SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1), SC(eventfd2), SC(poll),
-    SC(timerfd_settime), SC(timerfd_create),
-    SC(brk), SC(munmap), SC(mremap), SC(madvise), SC(futex), SC(getrandom),
-    SC(clock_gettime), SC(clock_getres), SC(gettimeofday), SC(time), SC(clock_nanosleep),
-    SC(nanosleep), SC(restart_syscall),
-    SC(rt_sigaction), SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack),
-    SC(exit), SC(exit_group), SC(getpid), SC(gettid), SC(getuid), SC(geteuid), SC(getgid),
-    SC(getegid), SC(sched_yield), SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2),
-    LIST_END};
+static const int common_calls[] = { SC(read), SC(pread64), SC(write), SC(readv), SC(writev),
+	SC(close), SC(fstat), SC(lseek), SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(shutdown),
+	SC(getsockopt), SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1),
+	SC(eventfd2), SC(poll), SC(timerfd_settime), SC(timerfd_create), SC(brk), SC(munmap),
+	SC(mremap), SC(madvise), SC(futex), SC(getrandom), SC(clock_gettime), SC(clock_getres),
+	SC(gettimeofday), SC(time), SC(clock_nanosleep), SC(nanosleep), SC(restart_syscall),
+	SC(rt_sigaction), SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack), SC(exit),
+	SC(exit_group), SC(getpid), SC(gettid), SC(getuid), SC(geteuid), SC(getgid), SC(getegid),
+	SC(sched_yield), SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2), LIST_END };
 
 /* What a role may ask of a descriptor: never F_SETFL, which could take O_APPEND off the audit log. */
-static const int fcntl_commands[] = {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GET_SEALS};
+static const int fcntl_commands[] = { F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GET_SEALS };
 
 /* Calls that libraries try and can do without: an errno, not death. */
 static const struct {
 	int call, error;
-} soft_calls[] = {
-    {SC(clone3), ENOSYS}, {SC(openat), EACCES}, {SC(open), EACCES}, {SC(access), EACCES},
-    {SC(newfstatat), EACCES}, {SC(readlink), EACCES}, {SC(sysinfo), EPERM}, {SC(uname), EPERM},
-    {SC(prlimit64), EPERM}, {SC(getrusage), EPERM}, {SC(sched_getaffinity), EPERM},
-    {SC(statx), ENOSYS}, {SC(getcwd), EACCES}, {SC(madvise), ENOSYS}};
+} soft_calls[] = { { SC(clone3), ENOSYS }, { SC(openat), EACCES }, { SC(open), EACCES },
+	{ SC(access), EACCES }, { SC(newfstatat), EACCES }, { SC(readlink), EACCES },
+	{ SC(sysinfo), EPERM }, { SC(uname), EPERM }, { SC(prlimit64), EPERM },
+	{ SC(getrusage), EPERM }, { SC(sched_getaffinity), EPERM }, { SC(statx), ENOSYS },
+	{ SC(getcwd), EACCES }, { SC(madvise), ENOSYS } };
 
-static const int gatewayd_calls[] = {SC(accept4), SC(setsockopt), SC(getsockname),
-    SC(getpeername), SC(ioctl), LIST_END};
-static const int authd_calls[] = {LIST_END};
-static const int placerd_calls[] = {LIST_END};
-static const int ptyd_calls[] = {SC(openat), SC(unlink), SC(unlinkat), SC(rename),
-    SC(renameat), SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync),
-    SC(ftruncate), SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END};
-static const int holder_calls[] = {SC(accept4), SC(listen), SC(ioctl), SC(waitid), LIST_END};
+static const int gatewayd_calls[] = { SC(accept4), SC(setsockopt), SC(getsockname), SC(getpeername),
+	SC(ioctl), LIST_END };
+static const int authd_calls[] = { LIST_END };
+static const int placerd_calls[] = { LIST_END };
+static const int ptyd_calls[] = { SC(openat), SC(unlink), SC(unlinkat), SC(rename), SC(renameat),
+	SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync), SC(ftruncate),
+	SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END };
+static const int holder_calls[] = { SC(accept4), SC(listen), SC(ioctl), SC(waitid), LIST_END };
 
 /* Denied with EPERM to fogd, the spawner and hence to every shell (S26 in part). */
-static const int denied_calls[] = {SC(bpf), SC(perf_event_open), SC(add_key), SC(keyctl),
-    SC(request_key), SC(userfaultfd), SC(open_by_handle_at), SC(init_module), SC(finit_module),
-    SC(delete_module), SC(kexec_load), SC(kexec_file_load), SC(io_uring_setup),
-    SC(io_uring_enter), SC(io_uring_register), SC(iopl), SC(ioperm), SC(swapon), SC(swapoff),
-    SC(reboot), SC(acct), SC(quotactl), SC(syslog), SC(vhangup), SC(nfsservctl),
-    SC(lookup_dcookie), SC(settimeofday), SC(clock_settime), SC(adjtimex), SC(clock_adjtime),
-    LIST_END};
+static const int denied_calls[] = { SC(bpf), SC(perf_event_open), SC(add_key), SC(keyctl),
+	SC(request_key), SC(userfaultfd), SC(open_by_handle_at), SC(init_module), SC(finit_module),
+	SC(delete_module), SC(kexec_load), SC(kexec_file_load), SC(io_uring_setup),
+	SC(io_uring_enter), SC(io_uring_register), SC(iopl), SC(ioperm), SC(swapon), SC(swapoff),
+	SC(reboot), SC(acct), SC(quotactl), SC(syslog), SC(vhangup), SC(nfsservctl),
+	SC(lookup_dcookie), SC(settimeofday), SC(clock_settime), SC(adjtimex), SC(clock_adjtime),
+	LIST_END };
 
 static int
 allow_list(scmp_filter_ctx f, const int *calls)
@@ -104,7 +101,8 @@ soften(scmp_filter_ctx f, const int *own)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < COUNT_OF(soft_calls); i++) {
-		if (is_listed(common_calls, soft_calls[i].call) || is_listed(own, soft_calls[i].call))
+		if (is_listed(common_calls, soft_calls[i].call) ||
+		    is_listed(own, soft_calls[i].call))
 			continue;
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint32_t)soft_calls[i].error),
 		    soft_calls[i].call, 0);
@@ -153,8 +151,9 @@ allow_ptyd_calls(scmp_filter_ctx f)
 
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(connect), 0);
-	return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 1,
-			     SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0));
+	return rc ? rc
+		  : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 1,
+			SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0));
 }
 
 /* The holder makes one stream per attachment. */
@@ -162,8 +161,7 @@ static int
 allow_holder_calls(scmp_filter_ctx f)
 {
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socketpair), 2,
-	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
-	    SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
+	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
 }
 
 struct filter_row {
@@ -173,11 +171,11 @@ struct filter_row {
 };
 
 static const struct filter_row filters[] = {
-    {PROC_GATEWAYD, gatewayd_calls, NULL},
-    {PROC_AUTHD, authd_calls, NULL},
-    {PROC_PLACERD, placerd_calls, NULL},
-    {PROC_PTYD, ptyd_calls, allow_ptyd_calls},
-    {PROC_HOLDER, holder_calls, allow_holder_calls},
+	{ PROC_GATEWAYD, gatewayd_calls, NULL },
+	{ PROC_AUTHD, authd_calls, NULL },
+	{ PROC_PLACERD, placerd_calls, NULL },
+	{ PROC_PTYD, ptyd_calls, allow_ptyd_calls },
+	{ PROC_HOLDER, holder_calls, allow_holder_calls },
 };
 
 static int

@@ -14,7 +14,7 @@ static enum log_level log_most = LOG_LEVEL_INFO;
 static log_sink log_to;
 static unsigned long log_dropped;
 
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
 void
 log_init(int fd, enum log_level most)
@@ -95,10 +95,10 @@ vlog(enum log_level level, int with_errno, const char *fmt, va_list args)
 	errno = saved;
 }
 
-#define LOG_BODY(level, with_errno)             \
-	va_list args;                           \
-	va_start(args, fmt);                    \
-	vlog(level, with_errno, fmt, args);     \
+#define LOG_BODY(level, with_errno) \
+	va_list args; \
+	va_start(args, fmt); \
+	vlog(level, with_errno, fmt, args); \
 	va_end(args)
 
 void

@@ -7,16 +7,17 @@
 #include "common/cleanup.h"
 
 #define PAYLOAD_FIELDS(name) \
-	static const struct field fields_##name[] = {FIELDS_##name(CODEC_ROW, struct pl_##name){0}};
+	static const struct field fields_##name[] = { FIELDS_##name(CODEC_ROW, struct pl_##name){ \
+	    0 } };
 PAYLOADS(PAYLOAD_FIELDS)
 
 #define PAYLOAD_LAYOUT(name) \
-	{#name, fields_##name, COUNT_OF(fields_##name) - 1, sizeof(struct pl_##name)},
-const struct layout msg_layouts[PAYLOAD_COUNT] = {PAYLOADS(PAYLOAD_LAYOUT)};
+	{ #name, fields_##name, COUNT_OF(fields_##name) - 1, sizeof(struct pl_##name) },
+const struct layout msg_layouts[PAYLOAD_COUNT] = { PAYLOADS(PAYLOAD_LAYOUT) };
 
 #define ROWS_OF(receiver) MESSAGES_TO_##receiver(ROW_TO_##receiver)
 #define MSG_ROW(receiver, NAME, number, sender, fds, phases, payload) \
-	{#NAME, number, PROC_##sender, receiver, fds, phases, PAYLOAD_##payload},
+	{ #NAME, number, PROC_##sender, receiver, fds, phases, PAYLOAD_##payload },
 #define ROW_TO_ANY(NAME, name, ...) MSG_ROW(PROC_ANY, NAME, __VA_ARGS__)
 #define ROW_TO_GATEWAYD(NAME, name, ...) MSG_ROW(PROC_GATEWAYD, NAME, __VA_ARGS__)
 #define ROW_TO_AUTHD(NAME, name, ...) MSG_ROW(PROC_AUTHD, NAME, __VA_ARGS__)
@@ -26,12 +27,12 @@ const struct layout msg_layouts[PAYLOAD_COUNT] = {PAYLOADS(PAYLOAD_LAYOUT)};
 #define ROW_TO_HOLDER(NAME, name, ...) MSG_ROW(PROC_HOLDER, NAME, __VA_ARGS__)
 #define ROW_TO_FOGD(NAME, name, ...) MSG_ROW(PROC_FOGD, NAME, __VA_ARGS__)
 #define ROW_TO_ROLE(NAME, name, ...) MSG_ROW(PROC_ROLE, NAME, __VA_ARGS__)
-const struct msg_row msg_rows[MSG_COUNT] = {MESSAGE_GROUPS(ROWS_OF)};
+const struct msg_row msg_rows[MSG_COUNT] = { MESSAGE_GROUPS(ROWS_OF) };
 
-static const char *const proc_names[PROC_COUNT] = {"any", "fogd", "gatewayd", "authd", "placerd",
-    "ptyd", "spawner", "holder", "role"};
-static const char *const edge_names[] = {"control", "gatewayd-authd", "authd-placerd",
-    "placerd-ptyd", "ptyd-spawner", "ptyd-gatewayd", "", "ptyd-holder"};
+static const char *const proc_names[PROC_COUNT] = { "any", "fogd", "gatewayd", "authd", "placerd",
+	"ptyd", "spawner", "holder", "role" };
+static const char *const edge_names[] = { "control", "gatewayd-authd", "authd-placerd",
+	"placerd-ptyd", "ptyd-spawner", "ptyd-gatewayd", "", "ptyd-holder" };
 
 int
 msg_put(struct writer *w, enum msg_type type, uint64_t request_id, const struct trace *trace,

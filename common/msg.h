@@ -23,20 +23,20 @@ enum proc_id {
 	PROC_PTYD,
 	PROC_SPAWNER,
 	PROC_HOLDER,
-	PROC_ROLE,	/* as receiver: any of fogd's children */
+	PROC_ROLE, /* as receiver: any of fogd's children */
 	PROC_COUNT
 };
 
 /* The socket pairs between them. */
 enum edge {
-	EDGE_CONTROL,	/* fogd <-> role */
+	EDGE_CONTROL, /* fogd <-> role */
 	EDGE_GATE_AUTH,
 	EDGE_AUTH_PLACE,
 	EDGE_PLACE_PTY,
 	EDGE_PTY_SPAWN,
-	EDGE_DELIVERY,	/* ptyd -> gatewayd, one way */
+	EDGE_DELIVERY, /* ptyd -> gatewayd, one way */
 	EDGE_COUNT,
-	EDGE_HOLDER	/* ptyd <-> holder: made by ptyd, not by fogd */
+	EDGE_HOLDER /* ptyd <-> holder: made by ptyd, not by fogd */
 };
 
 /* Files that a reload hands over. */
@@ -54,7 +54,7 @@ enum msg_phase {
 	PH_PROFILES = 128,
 	PH_NODES = 256,
 	PH_READY = 512,
-	PH_ASKED = 1022,	/* any of the above but PH_NEW */
+	PH_ASKED = 1022, /* any of the above but PH_NEW */
 	PH_SYNC = 1024,
 	PH_NOTE = 2048,
 	PH_HELLO = 4096
@@ -85,16 +85,16 @@ enum msg_type {
 #define MSG_GROUP(receiver) MESSAGES_TO_##receiver(MSG_ENUM)
 	MESSAGE_GROUPS(MSG_GROUP)
 #undef MSG_GROUP
-	MSG_COUNT
+	    MSG_COUNT
 };
 #undef MSG_ENUM
 
 struct msg_row {
-	const char *name;	/* "AUTH_CREATE" */
+	const char *name; /* "AUTH_CREATE" */
 	uint16_t number;
-	uint8_t sender, receiver;	/* enum proc_id */
-	uint8_t fds;	/* descriptors in the record: 0 or 1 */
-	uint16_t phases;	/* of enum msg_phase */
+	uint8_t sender, receiver; /* enum proc_id */
+	uint8_t fds;              /* descriptors in the record: 0 or 1 */
+	uint16_t phases;          /* of enum msg_phase */
 	enum payload_kind payload;
 };
 
@@ -104,10 +104,10 @@ struct trace {
 
 struct msg {
 	enum msg_type type;
-	uint64_t request_id;	/* gatewayd's incarnation << 32 | counter; 0: none */
+	uint64_t request_id; /* gatewayd's incarnation << 32 | counter; 0: none */
 	struct trace trace;
-	union payload u;	/* views borrow from the record: valid until the handler returns */
-	int fd;	/* -1: none; a handler that keeps it calls steal_fd */
+	union payload u; /* views borrow from the record: valid until the handler returns */
+	int fd;          /* -1: none; a handler that keeps it calls steal_fd */
 };
 
 extern const struct msg_row msg_rows[MSG_COUNT];

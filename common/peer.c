@@ -14,7 +14,7 @@
 #include "common/log.h"
 
 #define PEER_MAGIC 0x70656572u
-#define MAX_DESCRIPTORS 4	/* room to see, and close, what was not announced */
+#define MAX_DESCRIPTORS 4 /* room to see, and close, what was not announced */
 
 struct record {
 	TAILQ_ENTRY(record) next;
@@ -34,7 +34,7 @@ struct peer {
 	bool up, hello_seen, in_turn, doomed;
 };
 
-static const char *const down_names[] = {"gone", "lied", "stuck"};
+static const char *const down_names[] = { "gone", "lied", "stuck" };
 
 /* What one recvmsg brought. */
 struct arrival {
@@ -97,12 +97,12 @@ peer_lied(struct peer *p, const char *detail)
 static int
 transmit(int sock, const void *bytes, size_t len, int fd)
 {
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	} control = { 0 };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *c;
 
 	if (fd >= 0) {
@@ -122,8 +122,7 @@ enqueue(struct peer *p, const struct writer *w, int fd)
 {
 	struct record *r;
 
-	if (p->queued_records >= PEER_QUEUE_RECORDS ||
-	    p->queued_bytes + w->len > PEER_QUEUE_BYTES)
+	if (p->queued_records >= PEER_QUEUE_RECORDS || p->queued_bytes + w->len > PEER_QUEUE_BYTES)
 		return -FOG_E_FULL;
 	r = malloc(sizeof(*r) + w->len);
 	if (!r)
@@ -218,8 +217,7 @@ collect_descriptors(struct msghdr *mh, struct arrival *a)
 			continue;
 		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (size_t i = 0; i < n && a->fd_count < MAX_DESCRIPTORS; i++)
-			memcpy(&a->fds[a->fd_count++], CMSG_DATA(c) + i * sizeof(int),
-			    sizeof(int));
+			memcpy(&a->fds[a->fd_count++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
 	}
 }
 
@@ -227,13 +225,15 @@ collect_descriptors(struct msghdr *mh, struct arrival *a)
 static int
 receive(int sock, struct arrival *a)
 {
-	struct iovec iov = {.iov_base = a->bytes, .iov_len = sizeof(a->bytes)};
+	struct iovec iov = { .iov_base = a->bytes, .iov_len = sizeof(a->bytes) };
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(MAX_DESCRIPTORS * sizeof(int))];
 	} control;
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-	    .msg_controllen = sizeof(control.room)};
+	struct msghdr mh = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.room) };
 	ssize_t n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	a->fd_count = 0;
@@ -318,7 +318,7 @@ deliver(struct peer *p, struct arrival *a)
 	}
 	m.fd = a->fd_count ? steal_fd(&a->fds[0]) : -1;
 	wrong = p->ops->handlers[m.type](p->ctx, p, &m) == -FOG_E_LIAR ? "refused by its handler"
-								      : NULL;
+								       : NULL;
 	close_fd(&m.fd);
 	return wrong;
 }
@@ -339,7 +339,7 @@ name_the_liar(struct peer *p, const struct arrival *a, const char *wrong)
 static bool
 take_one(struct peer *p)
 {
-	static struct arrival a;	/* one turn at a time; too large for the stack */
+	static struct arrival a; /* one turn at a time; too large for the stack */
 	const char *wrong;
 	int rc = receive(p->end.fd, &a);
 
@@ -398,7 +398,7 @@ arm(struct peer *p, struct event_base *base)
 static void
 say_hello(struct peer *p)
 {
-	struct pl_hello hello = {.table_hash = msg_table_hash(), .epoch = p->end.epoch};
+	struct pl_hello hello = { .table_hash = msg_table_hash(), .epoch = p->end.epoch };
 	unsigned char bytes[MSG_MAX_BYTES];
 	struct writer w;
 
@@ -420,7 +420,7 @@ peer_new(struct event_base *base, const struct peer_end *end, const struct peer_
 		close_fd(&fd);
 		return NULL;
 	}
-	*p = (struct peer){.magic = PEER_MAGIC, .end = *end, .ops = ops, .ctx = ctx, .up = true};
+	*p = (struct peer){ .magic = PEER_MAGIC, .end = *end, .ops = ops, .ctx = ctx, .up = true };
 	TAILQ_INIT(&p->queue);
 	if (!arm(p, base)) {
 		peer_free(p);

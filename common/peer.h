@@ -41,7 +41,7 @@ struct peer_ops {
 enum peer_way { PEER_BOTH, PEER_SEND_ONLY, PEER_RECEIVE_ONLY };
 
 struct peer_end {
-	int fd;	/* taken, also on failure */
+	int fd; /* taken, also on failure */
 	enum edge edge;
 	enum proc_id self, other;
 	enum peer_way way;
@@ -51,7 +51,7 @@ struct peer_end {
 /* NULL when out of memory. Sends the hello. ops and ctx outlive the peer. */
 struct peer *peer_new(struct event_base *base, const struct peer_end *end,
     const struct peer_ops *ops, void *ctx);
-void peer_free(struct peer *p);	/* NULL is fine; also inside a handler of this peer */
+void peer_free(struct peer *p); /* NULL is fine; also inside a handler of this peer */
 
 /*
  * Queues one message. fd (-1: none) is taken, also on failure. Returns 0; -FOG_E_UNAVAILABLE
@@ -64,11 +64,11 @@ int peer_send(struct peer *p, enum msg_type type, uint64_t request_id, const str
 /* Ends the pair as lied, with a reason for the log: for checks outside a handler. */
 void peer_lied(struct peer *p, const char *detail);
 
-bool peer_is_up(const struct peer *p);	/* NULL: false */
+bool peer_is_up(const struct peer *p); /* NULL: false */
 enum edge peer_edge(const struct peer *p);
 enum proc_id peer_other(const struct peer *p);
 uint64_t peer_epoch(const struct peer *p);
-int peer_fd(const struct peer *p);	/* for SO_PEERCRED; borrowed */
+int peer_fd(const struct peer *p); /* for SO_PEERCRED; borrowed */
 const char *peer_down_name(enum peer_down why);
 
 #endif

@@ -34,7 +34,7 @@ struct caps {
 static int
 caps_get(struct caps *c)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &head, data) != 0)
@@ -48,11 +48,11 @@ caps_get(struct caps *c)
 static int
 caps_set(uint64_t effective, uint64_t permitted, uint64_t inheritable)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {
-	    {(uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable},
-	    {(uint32_t)(effective >> 32), (uint32_t)(permitted >> 32),
-		(uint32_t)(inheritable >> 32)}};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { (uint32_t)effective, (uint32_t)permitted,
+						      (uint32_t)inheritable },
+		{ (uint32_t)(effective >> 32), (uint32_t)(permitted >> 32),
+		    (uint32_t)(inheritable >> 32) } };
 
 	return (int)syscall(SYS_capset, &head, data);
 }
@@ -205,7 +205,7 @@ set_limit(__rlimit_resource_t what, rlim_t value)
 		return -1;
 	if (now.rlim_max != RLIM_INFINITY && now.rlim_max < value)
 		value = now.rlim_max;
-	return setrlimit(what, &(struct rlimit){value, value});
+	return setrlimit(what, &(struct rlimit){ value, value });
 }
 
 const char *

@@ -9,8 +9,8 @@
 
 /* Capability masks, bit n = capability n of linux/capability.h. */
 #define CAP_BIT(cap) (UINT64_C(1) << (cap))
-extern const uint64_t privdrop_spawner_caps;	/* DESIGN 2.1: ids and lists */
-extern const uint64_t privdrop_fogd_caps;	/* what fogd keeps: its own and the spawner's */
+extern const uint64_t privdrop_spawner_caps; /* DESIGN 2.1: ids and lists */
+extern const uint64_t privdrop_fogd_caps;    /* what fogd keeps: its own and the spawner's */
 
 /* fogd's child before exec, as root: bounding set, groups, ids, ambient capabilities.
  * keep: the bounding set to leave. For uid 0 (the spawner) exec raises it by itself; for other

@@ -34,11 +34,11 @@ static struct process {
 } proc;
 
 const struct edge_row proc_edges[EDGE_COUNT] = {
-    [EDGE_GATE_AUTH] = {PROC_GATEWAYD, PROC_AUTHD, false},
-    [EDGE_AUTH_PLACE] = {PROC_AUTHD, PROC_PLACERD, false},
-    [EDGE_PLACE_PTY] = {PROC_PLACERD, PROC_PTYD, false},
-    [EDGE_PTY_SPAWN] = {PROC_PTYD, PROC_SPAWNER, false},
-    [EDGE_DELIVERY] = {PROC_GATEWAYD, PROC_PTYD, true},
+	[EDGE_GATE_AUTH] = { PROC_GATEWAYD, PROC_AUTHD, false },
+	[EDGE_AUTH_PLACE] = { PROC_AUTHD, PROC_PLACERD, false },
+	[EDGE_PLACE_PTY] = { PROC_PLACERD, PROC_PTYD, false },
+	[EDGE_PTY_SPAWN] = { PROC_PTYD, PROC_SPAWNER, false },
+	[EDGE_DELIVERY] = { PROC_GATEWAYD, PROC_PTYD, true },
 };
 
 struct event_base *
@@ -137,9 +137,13 @@ on_new_peer(void *ctx, struct peer *from, struct msg *m)
 	enum edge edge = (enum edge)m->u.new_peer.edge;
 	const struct edge_row *row = &proc_edges[edge];
 	bool is_left = row->left == proc.role->id;
-	struct peer_end end = {.edge = edge, .self = proc.role->id, .epoch = m->u.new_peer.epoch,
-	    .other = is_left ? row->right : row->left,
-	    .way = !row->one_way ? PEER_BOTH : is_left ? PEER_RECEIVE_ONLY : PEER_SEND_ONLY};
+	struct peer_end end = { .edge = edge,
+		.self = proc.role->id,
+		.epoch = m->u.new_peer.epoch,
+		.other = is_left ? row->right : row->left,
+		.way = !row->one_way ? PEER_BOTH
+		    : is_left        ? PEER_RECEIVE_ONLY
+				     : PEER_SEND_ONLY };
 
 	(void)ctx;
 	(void)from;
@@ -161,7 +165,7 @@ on_new_peer(void *ctx, struct peer *from, struct msg *m)
 static int
 on_prepare(void *ctx, struct peer *from, struct msg *m)
 {
-	struct pl_prepared answer = {.ok = 1};
+	struct pl_prepared answer = { .ok = 1 };
 	enum reload_file file = (enum reload_file)m->u.prepare.file;
 
 	(void)ctx;
@@ -211,19 +215,19 @@ on_control_down(void *ctx, struct peer *p, enum peer_down why, const char *detai
 }
 
 static const msg_handler control_handlers[MSG_COUNT] = {
-    [MSG_CTL_NEW_PEER] = on_new_peer,
-    [MSG_CTL_PREPARE] = on_prepare,
-    [MSG_CTL_COMMIT] = on_commit,
-    [MSG_CTL_STOP] = on_stop,
+	[MSG_CTL_NEW_PEER] = on_new_peer,
+	[MSG_CTL_PREPARE] = on_prepare,
+	[MSG_CTL_COMMIT] = on_commit,
+	[MSG_CTL_STOP] = on_stop,
 };
-static const struct peer_ops control_ops = {control_handlers, phase_of_control, on_control_down};
+static const struct peer_ops control_ops = { control_handlers, phase_of_control, on_control_down };
 
 /* --- edges --- */
 
 static void
 report_bad(const struct peer *p)
 {
-	struct pl_new_peer bad = {.edge = (uint8_t)peer_edge(p), .epoch = peer_epoch(p)};
+	struct pl_new_peer bad = { .edge = (uint8_t)peer_edge(p), .epoch = peer_epoch(p) };
 
 	if (peer_is_up(proc.control))
 		peer_send(proc.control, MSG_CTL_PEER_BAD, 0, NULL, &bad, -1);
@@ -235,7 +239,7 @@ on_edge_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 	enum edge edge = peer_edge(p);
 
 	(void)detail;
-	if (edge >= EDGE_COUNT) {	/* a holder's: the role's own affair, see edge_down */
+	if (edge >= EDGE_COUNT) { /* a holder's: the role's own affair, see edge_down */
 		proc.role->edge_down(ctx, edge);
 		return;
 	}
@@ -288,7 +292,7 @@ static bool
 started_rooted(void)
 {
 	/* fogd leaves the role CAP_SYS_CHROOT when it could give it a root of its own. */
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	return syscall(SYS_capget, &head, data) == 0 &&
@@ -299,7 +303,7 @@ static void
 merge_handlers(void)
 {
 	memcpy(proc.handlers, proc.role->handlers, sizeof(proc.handlers));
-	proc.ops = (struct peer_ops){proc.handlers, proc.role->phase_of, on_edge_down};
+	proc.ops = (struct peer_ops){ proc.handlers, proc.role->phase_of, on_edge_down };
 }
 
 static int
@@ -307,7 +311,7 @@ prepare_process(void)
 {
 	note_gifts();
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);	/* fogd's to handle; a terminal sends it to all */
+	signal(SIGHUP, SIG_IGN); /* fogd's to handle; a terminal sends it to all */
 	signal(SIGINT, SIG_IGN);
 	close_range(GIFT_END, ~0U, 0);
 	fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
@@ -344,8 +348,12 @@ confine(void)
 static int
 join_fogd(void)
 {
-	struct peer_end end = {.fd = GIFT_CONTROL, .edge = EDGE_CONTROL, .self = proc.role->id,
-	    .other = PROC_FOGD, .way = PEER_BOTH, .epoch = 1};
+	struct peer_end end = { .fd = GIFT_CONTROL,
+		.edge = EDGE_CONTROL,
+		.self = proc.role->id,
+		.other = PROC_FOGD,
+		.way = PEER_BOTH,
+		.epoch = 1 };
 
 	proc.control = peer_new(proc.base, &end, &control_ops, NULL);
 	if (!proc.control)

@@ -16,32 +16,32 @@
 #include "common/peer.h"
 
 enum gift {
-	GIFT_CONTROL = 3,	/* socket pair with fogd */
-	GIFT_CONFIG,	/* sealed memfd: config_put of this role */
-	GIFT_ROOT,	/* directory to be the root, or the working directory of the spawner */
-	GIFT_OWN,	/* the first that depends on the role */
+	GIFT_CONTROL = 3, /* socket pair with fogd */
+	GIFT_CONFIG,      /* sealed memfd: config_put of this role */
+	GIFT_ROOT,        /* directory to be the root, or the working directory of the spawner */
+	GIFT_OWN,         /* the first that depends on the role */
 
 	GIFT_GATEWAYD_LISTENER = GIFT_OWN,
-	GIFT_GATEWAYD_METRICS,	/* absent when METRICS_ADDR is off */
-	GIFT_GATEWAYD_PAGE,	/* directory of the page */
-	GIFT_GATEWAYD_TLS_CERT,	/* both absent without TLS */
+	GIFT_GATEWAYD_METRICS,  /* absent when METRICS_ADDR is off */
+	GIFT_GATEWAYD_PAGE,     /* directory of the page */
+	GIFT_GATEWAYD_TLS_CERT, /* both absent without TLS */
 	GIFT_GATEWAYD_TLS_KEY,
 
-	GIFT_AUTHD_SIGNING_KEY = GIFT_OWN,	/* sealed memfd, raw bytes; absent: make one */
+	GIFT_AUTHD_SIGNING_KEY = GIFT_OWN, /* sealed memfd, raw bytes; absent: make one */
 
 	GIFT_PLACERD_POLICY = GIFT_OWN,
-	GIFT_PLACERD_AUDIT,	/* O_APPEND */
+	GIFT_PLACERD_AUDIT, /* O_APPEND */
 
-	GIFT_SPAWNER_HOLDER = GIFT_OWN,	/* O_PATH */
-	GIFT_SPAWNER_INIT,	/* sealed memfd of session-init */
+	GIFT_SPAWNER_HOLDER = GIFT_OWN, /* O_PATH */
+	GIFT_SPAWNER_INIT,              /* sealed memfd of session-init */
 
 	GIFT_END = GIFT_OWN + 5
 };
 
 struct role {
 	enum proc_id id;
-	void *ctx;	/* given to every hook and handler */
-	const msg_handler *handlers;	/* by enum msg_type; control messages are proc.c's */
+	void *ctx;                   /* given to every hook and handler */
+	const msg_handler *handlers; /* by enum msg_type; control messages are proc.c's */
 	unsigned (*phase_of)(void *ctx, struct peer *from, const struct msg *m);
 	/* Before the drop: gifts are open, files can be. Non-zero: said why in the log; exit. */
 	int (*load)(void *ctx);

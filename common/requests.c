@@ -9,11 +9,11 @@
 
 #include "common/mono.h"
 
-#define BUCKETS 256	/* power of two */
+#define BUCKETS 256 /* power of two */
 #define SWEEP_MS 100
 
 struct entry {
-	struct request r;	/* first: callers hold a pointer to it */
+	struct request r; /* first: callers hold a pointer to it */
 	struct entry *next;
 	bool is_late;
 };
@@ -77,7 +77,7 @@ lose_until(struct requests *rs, uint64_t now_ms, int error)
 static void
 arm(struct requests *rs)
 {
-	static const struct timeval every = {.tv_usec = SWEEP_MS * 1000};
+	static const struct timeval every = { .tv_usec = SWEEP_MS * 1000 };
 
 	if (rs->count > 0 && !event_pending(rs->sweep, EV_TIMEOUT, NULL))
 		event_add(rs->sweep, &every);
@@ -141,8 +141,10 @@ requests_add(struct requests *rs, uint64_t id, enum msg_phase phase, const struc
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
-	e->r = (struct request){.id = id, .phase = phase, .data = data,
-	    .deadline_mono_ms = mono_ms() + timeout_ms};
+	e->r = (struct request){ .id = id,
+		.phase = phase,
+		.data = data,
+		.deadline_mono_ms = mono_ms() + timeout_ms };
 	if (trace)
 		e->r.trace = *trace;
 	e->next = *slot;

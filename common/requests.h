@@ -16,7 +16,7 @@ struct request {
 	enum msg_phase phase;
 	struct trace trace;
 	uint64_t deadline_mono_ms;
-	void *data;	/* the owner's; freed by the owner */
+	void *data; /* the owner's; freed by the owner */
 };
 
 /* A deadline has passed, or requests_clear: the entry is removed when this returns. */
@@ -24,7 +24,7 @@ typedef void (*request_lost)(void *ctx, struct request *r, int error);
 
 /* At most `max` at once. NULL when out of memory. */
 struct requests *requests_new(struct event_base *base, size_t max, request_lost lost, void *ctx);
-void requests_free(struct requests *rs);	/* without calling lost */
+void requests_free(struct requests *rs); /* without calling lost */
 
 /* NULL: the id is 0 or known already, the table is full, or no memory. */
 struct request *requests_add(struct requests *rs, uint64_t id, enum msg_phase phase,

@@ -6,11 +6,11 @@
 
 #define NAME_ROW(name, text) text,
 
-static const char *const statuses[] = {"unknown", STATUSES(NAME_ROW)};
-static const char *const ends[] = {"", END_REASONS(NAME_ROW)};
-static const char *const stages[] = {"unknown", STAGES(NAME_ROW)};
-static const char *const roles[] = {"unknown", "driver", "viewer"};
-static const char *const tiers[] = {"unknown", "fog", "cloud"};
+static const char *const statuses[] = { "unknown", STATUSES(NAME_ROW) };
+static const char *const ends[] = { "", END_REASONS(NAME_ROW) };
+static const char *const stages[] = { "unknown", STAGES(NAME_ROW) };
+static const char *const roles[] = { "unknown", "driver", "viewer" };
+static const char *const tiers[] = { "unknown", "fog", "cloud" };
 
 const char *
 session_status_name(unsigned status)

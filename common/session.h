@@ -21,7 +21,7 @@
 	X(REQUEST, "request") /* DELETE by its owner */ \
 	X(SHUTDOWN, "shutdown") \
 	X(SPAWN, "spawn_failed") \
-	X(HOLDER, "holder_lost") /* its holder died */ \
+	X(HOLDER, "holder_lost")  /* its holder died */ \
 	X(ABANDONED, "abandoned") /* made, but the answer was never awaited */
 
 /* Where the making of a session failed (a person sees the text). */
@@ -49,7 +49,7 @@ enum exit_kind { EXIT_NONE, EXIT_CODE, EXIT_SIGNAL };
 enum node_tier { TIER_NONE, TIER_FOG, TIER_CLOUD };
 enum connector { CONNECTOR_NONE, CONNECTOR_STUB };
 
-#define SESSION_SLOTS 4096	/* live sessions of a node; one uid range each */
+#define SESSION_SLOTS 4096 /* live sessions of a node; one uid range each */
 #define SESSION_IDS_PER_SLOT 65536
 
 /* Static text; "unknown" for a number that is not in the table. */

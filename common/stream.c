@@ -5,17 +5,18 @@
 #include "common/cleanup.h"
 
 #define STREAM_FIELDS(NAME, letter, name, sender) \
-	static const struct field fields_##name[] = { \
-	    FIELDS_stream_##name(CODEC_ROW, struct stream_##name){0}};
+	static const struct field fields_##name[] = { FIELDS_stream_##name(CODEC_ROW, \
+	    struct stream_##name){ 0 } };
 STREAM_MESSAGES(STREAM_FIELDS)
 
 #define STREAM_ROW(NAME, letter, name, sender) \
-	{#NAME, letter, PROC_##sender, \
-	    {#name, fields_##name, COUNT_OF(fields_##name) - 1, sizeof(struct stream_##name)}},
-const struct stream_row stream_rows[STREAM_COUNT] = {STREAM_MESSAGES(STREAM_ROW)};
+	{ #NAME, letter, PROC_##sender, \
+		{ #name, fields_##name, COUNT_OF(fields_##name) - 1, \
+		    sizeof(struct stream_##name) } },
+const struct stream_row stream_rows[STREAM_COUNT] = { STREAM_MESSAGES(STREAM_ROW) };
 
 #define STATE_TEXT(name, text) text,
-static const char *const state_names[] = {"unknown", STREAM_STATES(STATE_TEXT)};
+static const char *const state_names[] = { "unknown", STREAM_STATES(STATE_TEXT) };
 
 static void
 put_be32(unsigned char *p, uint32_t v)

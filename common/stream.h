@@ -7,8 +7,8 @@
 #include "common/msg.h"
 #include "common/session.h"
 
-#define STREAM_DATA_MAX 65536	/* bytes of terminal data in one frame */
-#define STREAM_HEADER_BYTES 5	/* u32 length, u8 type */
+#define STREAM_DATA_MAX 65536 /* bytes of terminal data in one frame */
+#define STREAM_HEADER_BYTES 5 /* u32 length, u8 type */
 #define STREAM_FRAME_MAX (STREAM_HEADER_BYTES + 8 + STREAM_DATA_MAX)
 
 /* What a `status` frame says: X(NAME, text). */
@@ -40,13 +40,13 @@ struct stream_msg {
 #define STREAM_MEMBER(NAME, letter, name, sender) struct stream_##name name;
 		STREAM_MESSAGES(STREAM_MEMBER)
 #undef STREAM_MEMBER
-	} u;	/* views borrow from the bytes given to stream_next */
+	} u; /* views borrow from the bytes given to stream_next */
 };
 
 struct stream_row {
 	const char *name;
 	unsigned char letter;
-	uint8_t sender;	/* PROC_HOLDER or PROC_GATEWAYD */
+	uint8_t sender; /* PROC_HOLDER or PROC_GATEWAYD */
 	struct layout layout;
 };
 

@@ -13,7 +13,7 @@
 #include "common/mono.h"
 #include "ptyd/fogd.h"
 
-#define BIND_RETRY_MS 2000	/* a predecessor's sockets close with its last role */
+#define BIND_RETRY_MS 2000 /* a predecessor's sockets close with its last role */
 #define BACKLOG 1024
 
 union address {
@@ -37,14 +37,14 @@ parse_port(const char *text, in_port_t *port)
 static bool
 set_v6(union address *a, const char *host, in_port_t port)
 {
-	a->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+	a->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = port };
 	return inet_pton(AF_INET6, host, &a->v6.sin6_addr) == 1;
 }
 
 static bool
 set_v4(union address *a, const char *host, in_port_t port)
 {
-	a->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+	a->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = port };
 	if (strcmp(host, "localhost") == 0)
 		host = "127.0.0.1";
 	return inet_pton(AF_INET, host, &a->v4.sin_addr) == 1;
@@ -108,7 +108,8 @@ check(const char *variable, const char *addr, bool need_loopback, union address 
 		return -1;
 	}
 	if (need_loopback && !is_loopback(a)) {
-		snprintf(err, err_size, "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
+		snprintf(err, err_size,
+		    "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
 		    "listener must be on loopback; write 127.0.0.1:PORT or [::1]:PORT",
 		    variable, addr);
 		return -1;

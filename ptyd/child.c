@@ -21,7 +21,7 @@
 #include "ptyd/fogd.h"
 
 #define CONFIG_RECORD_MAX 32768
-#define SAFE_FD 64	/* sources are moved above this before they take their places */
+#define SAFE_FD 64 /* sources are moved above this before they take their places */
 
 /* Everything one exec needs, prepared before the fork. */
 struct birth {
@@ -86,7 +86,7 @@ place_standard(const struct birth *b)
 static void
 become(struct birth *b)
 {
-	static char *const no_environment[] = {NULL};
+	static char *const no_environment[] = { NULL };
 	sigset_t none;
 	const char *step = NULL;
 
@@ -143,7 +143,7 @@ static void
 on_exited(evutil_socket_t fd, short what, void *arg)
 {
 	struct child *c = arg;
-	siginfo_t info = {0};
+	siginfo_t info = { 0 };
 
 	(void)fd;
 	(void)what;
@@ -187,7 +187,7 @@ on_peer_bad(void *ctx, struct peer *from, struct msg *m)
 	if (row->left != c->program->id && row->right != c->program->id)
 		return -FOG_E_LIAR;
 	if (m->u.new_peer.epoch != c->fogd->edge_epochs[edge])
-		return 0;	/* replaced meanwhile */
+		return 0; /* replaced meanwhile */
 	log_warnx("event=peer_bad edge=%s accused=%s by=%s", edge_name(edge), proc_name(other),
 	    proc_name(c->program->id));
 	child_kill(child_of(c->fogd, other));
@@ -226,18 +226,22 @@ on_control_down(void *ctx, struct peer *p, enum peer_down why, const char *detai
 }
 
 static const msg_handler control_handlers[MSG_COUNT] = {
-    [MSG_CTL_READY] = on_ready,
-    [MSG_CTL_PEER_BAD] = on_peer_bad,
-    [MSG_CTL_PREPARED] = on_prepared,
+	[MSG_CTL_READY] = on_ready,
+	[MSG_CTL_PEER_BAD] = on_peer_bad,
+	[MSG_CTL_PREPARED] = on_prepared,
 };
-static const struct peer_ops control_ops = {control_handlers, phase_of, on_control_down};
+static const struct peer_ops control_ops = { control_handlers, phase_of, on_control_down };
 
 static int
 watch(struct child *c, int control_fd, int log_fd)
 {
 	struct event_base *base = c->fogd->base;
-	struct peer_end end = {.fd = control_fd, .edge = EDGE_CONTROL, .self = PROC_FOGD,
-	    .other = c->program->id, .way = PEER_BOTH, .epoch = 1};
+	struct peer_end end = { .fd = control_fd,
+		.edge = EDGE_CONTROL,
+		.self = PROC_FOGD,
+		.other = c->program->id,
+		.way = PEER_BOTH,
+		.epoch = 1 };
 
 	c->control = peer_new(base, &end, &control_ops, c);
 	c->log = logpipe_new(base, c->program->file, log_fd);
@@ -252,8 +256,8 @@ watch(struct child *c, int control_fd, int log_fd)
 int
 child_start(struct child *c)
 {
-	struct birth b = {0};
-	int control[2] = {-1, -1}, logs[2] = {-1, -1};
+	struct birth b = { 0 };
+	int control[2] = { -1, -1 }, logs[2] = { -1, -1 };
 	int rc = -1;
 
 	gifts_of(c->fogd, c, b.gifts);
@@ -286,7 +290,7 @@ child_start(struct child *c)
 static void
 give_end(struct child *c, enum edge edge, uint64_t epoch, int fd)
 {
-	struct pl_new_peer peer = {.edge = (uint8_t)edge, .epoch = epoch};
+	struct pl_new_peer peer = { .edge = (uint8_t)edge, .epoch = epoch };
 
 	peer_send(c->control, MSG_CTL_NEW_PEER, 0, NULL, &peer, fd);
 }
@@ -331,12 +335,12 @@ child_kill(struct child *c)
 
 /* `fogd -n` and `-T`: the one parser of that file, dropped as when it serves, says what it is. */
 int
-child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument,
-    int file, int out)
+child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument, int file,
+    int out)
 {
 	struct child *c = child_of(f, id);
-	struct birth b = {.log = out};
-	siginfo_t info = {0};
+	struct birth b = { .log = out };
+	siginfo_t info = { 0 };
 	pid_t pid;
 
 	for (int i = 0; i < GIFT_END; i++)

@@ -22,8 +22,8 @@ struct fogd;
 /* One row of the table of programs. */
 struct program {
 	enum proc_id id;
-	const char *file;	/* in libexec */
-	const char *user;	/* after USER_PREFIX; NULL: root */
+	const char *file; /* in libexec */
+	const char *user; /* after USER_PREFIX; NULL: root */
 	enum { ROOT_EMPTY, ROOT_STATE, ROOT_SESSIONS } root;
 };
 
@@ -35,14 +35,14 @@ struct child {
 	const struct program *program;
 	uid_t uid;
 	gid_t gid;
-	int exe_fd;	/* O_PATH */
-	pid_t pid;	/* 0: not running */
+	int exe_fd; /* O_PATH */
+	pid_t pid;  /* 0: not running */
 	int pidfd;
 	struct event *exited, *restart;
 	struct peer *control;
 	struct logpipe *log;
 	uint64_t started_mono_ms;
-	unsigned failures;	/* in a row: sets the back-off */
+	unsigned failures; /* in a row: sets the back-off */
 	bool ready, prepared_ok;
 };
 
@@ -59,12 +59,12 @@ struct fogd {
 	uint64_t edge_epochs[EDGE_COUNT], next_epoch;
 	/* opened while privileged */
 	int listener, metrics, page, signing_key, audit, lock;
-	int root_dirs[3];	/* by program.root */
+	int root_dirs[3]; /* by program.root */
 	int holder_exe, init_memfd;
 	struct files files;
 	/* reload in progress */
 	struct files next_files;
-	unsigned awaited;	/* answers still to come */
+	unsigned awaited; /* answers still to come */
 	bool reload_ok;
 	bool announced, stopping;
 	int status;

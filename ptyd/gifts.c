@@ -93,7 +93,7 @@ copy_sealed(const char *variable, const char *path, int *out, char *err, size_t 
 int
 gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size)
 {
-	struct files f = {-1, -1, -1};
+	struct files f = { -1, -1, -1 };
 
 	if (copy_sealed("POLICY_CONFIG", c->policy_config, &f.policy, err, err_size) != 0 ||
 	    copy_sealed("TLS_CERT_FILE", c->tls_cert_file, &f.tls_cert, err, err_size) != 0 ||
@@ -336,7 +336,8 @@ check_run_dir(int fd, const char *path, char *err, size_t err_size)
 	if (fstat(fd, &st) != 0 || (st.st_uid != 0 && st.st_uid != geteuid()) ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))
 		FAIL("%s: must be owned by root or by the user that starts the service, and not "
-		    "writable by others", path);
+		     "writable by others",
+		    path);
 	return 0;
 }
 
@@ -379,8 +380,8 @@ open_roots(struct fogd *f, int run_dir, int state_dir, char *err, size_t err_siz
 	    0700);
 	for (size_t i = 0; i < COUNT_OF(f->root_dirs); i++) {
 		if (f->root_dirs[i] < 0)
-			FAIL("RUN_DIR=%s STATE_DIR=%s: %s", f->config.run_dir,
-			    f->config.state_dir, strerror(errno));
+			FAIL("RUN_DIR=%s STATE_DIR=%s: %s", f->config.run_dir, f->config.state_dir,
+			    strerror(errno));
 	}
 	return 0;
 }
@@ -391,9 +392,10 @@ open_audit(struct fogd *f, int state_dir, char *err, size_t err_size)
 {
 	cleanup_fd int dir = make_own_dir(state_dir, "audit", geteuid(), getegid(), 0750);
 
-	f->audit = dir < 0 ? -1
-			   : openat(dir, "audit.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-				     O_NOFOLLOW | O_NONBLOCK, 0640);
+	f->audit = dir < 0
+	    ? -1
+	    : openat(dir, "audit.jsonl",
+		  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 	if (f->audit < 0)
 		FAIL("STATE_DIR=%s: audit/audit.jsonl: %s", f->config.state_dir, strerror(errno));
 	return 0;

@@ -32,7 +32,7 @@ static unsigned long dropped;
 static void
 write_out(const char *text, size_t len)
 {
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 
 	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) ||
 	    write(STDERR_FILENO, text, len) < 0)

@@ -39,7 +39,8 @@ notify_send(const char *state)
 	if (notify_len == 0)
 		return;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-			  (const struct sockaddr *)&notify_to, notify_len) < 0)
+	if (fd < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&notify_to,
+		notify_len) < 0)
 		log_warn("event=notify_failed");
 }

@@ -11,11 +11,11 @@
 static const struct {
 	enum reload_file file;
 	enum proc_id to;
-	size_t offset;	/* in struct files */
+	size_t offset; /* in struct files */
 } reload_rows[] = {
-    {FILE_POLICY, PROC_PLACERD, offsetof(struct files, policy)},
-    {FILE_TLS_CERT, PROC_GATEWAYD, offsetof(struct files, tls_cert)},
-    {FILE_TLS_KEY, PROC_GATEWAYD, offsetof(struct files, tls_key)},
+	{ FILE_POLICY, PROC_PLACERD, offsetof(struct files, policy) },
+	{ FILE_TLS_CERT, PROC_GATEWAYD, offsetof(struct files, tls_cert) },
+	{ FILE_TLS_KEY, PROC_GATEWAYD, offsetof(struct files, tls_key) },
 };
 
 static int
@@ -27,7 +27,7 @@ file_at(const struct files *files, size_t offset)
 static void
 commit_all(struct fogd *f, bool apply)
 {
-	struct pl_commit commit = {.apply = apply};
+	struct pl_commit commit = { .apply = apply };
 
 	for (size_t i = 0; i < FOGD_ROLES; i++) {
 		if (f->children[i].control)
@@ -47,7 +47,7 @@ finish(struct fogd *f)
 		gifts_close_files(&f->next_files);
 		log_warnx("event=reload_refused detail=\"the old configuration stays\"");
 	}
-	f->next_files = (struct files){-1, -1, -1};
+	f->next_files = (struct files){ -1, -1, -1 };
 	notify_send("READY=1");
 }
 
@@ -55,7 +55,7 @@ static void
 ask(struct fogd *f, size_t row)
 {
 	struct child *c = child_of(f, reload_rows[row].to);
-	struct pl_prepare prepare = {.file = (uint8_t)reload_rows[row].file};
+	struct pl_prepare prepare = { .file = (uint8_t)reload_rows[row].file };
 	int fd = file_at(&f->next_files, reload_rows[row].offset);
 
 	if (fd < 0)

@@ -21,15 +21,15 @@
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 2000
-#define STEADY_MS 10000	/* alive this long: the next death is a first one again */
+#define STEADY_MS 10000 /* alive this long: the next death is a first one again */
 #define STOP_PATIENCE_S 3
 
 const struct program programs[FOGD_ROLES] = {
-    {PROC_GATEWAYD, "gatewayd", "gateway", ROOT_EMPTY},
-    {PROC_AUTHD, "authd", "auth", ROOT_EMPTY},
-    {PROC_PLACERD, "placerd", "placer", ROOT_STATE},
-    {PROC_PTYD, "ptyd", "pty", ROOT_SESSIONS},
-    {PROC_SPAWNER, "spawner", NULL, ROOT_SESSIONS},
+	{ PROC_GATEWAYD, "gatewayd", "gateway", ROOT_EMPTY },
+	{ PROC_AUTHD, "authd", "auth", ROOT_EMPTY },
+	{ PROC_PLACERD, "placerd", "placer", ROOT_STATE },
+	{ PROC_PTYD, "ptyd", "pty", ROOT_SESSIONS },
+	{ PROC_SPAWNER, "spawner", NULL, ROOT_SESSIONS },
 };
 
 struct options {
@@ -54,8 +54,8 @@ leave_when_all_ended(struct fogd *f)
 static void
 stop(struct fogd *f, bool end_sessions, int status)
 {
-	struct pl_stop order = {.end_sessions = end_sessions};
-	struct timeval patience = {.tv_sec = STOP_PATIENCE_S};
+	struct pl_stop order = { .end_sessions = end_sessions };
+	struct timeval patience = { .tv_sec = STOP_PATIENCE_S };
 
 	if (f->stopping)
 		return;
@@ -74,7 +74,7 @@ stop(struct fogd *f, bool end_sessions, int status)
 static void
 start_and_wire(struct child *c)
 {
-	struct timeval soon = {.tv_usec = BACKOFF_FIRST_MS * 1000};
+	struct timeval soon = { .tv_usec = BACKOFF_FIRST_MS * 1000 };
 
 	if (child_start(c) == 0)
 		child_wire_all(c);
@@ -94,7 +94,7 @@ on_restart(evutil_socket_t fd, short what, void *arg)
 static void
 restart(struct child *c)
 {
-	struct timeval wait = {0};
+	struct timeval wait = { 0 };
 	unsigned ms;
 
 	if (mono_ms() - c->started_mono_ms > STEADY_MS)
@@ -132,7 +132,7 @@ fogd_child_ended(struct child *c, int status, int code)
 		return;
 	}
 	reload_child_gone(c);
-	if (!f->announced) {	/* a fault of the start, such as a bad policy: no second try */
+	if (!f->announced) { /* a fault of the start, such as a bad policy: no second try */
 		stop(f, false, 1);
 		return;
 	}
@@ -172,14 +172,14 @@ static void
 on_sigchld(evutil_socket_t number, short what, void *arg)
 {
 	struct fogd *f = arg;
-	siginfo_t info = {0};
+	siginfo_t info = { 0 };
 
 	(void)number;
 	(void)what;
 	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
 		for (size_t i = 0; i < FOGD_ROLES; i++) {
 			if (f->children[i].pid == info.si_pid)
-				return;	/* its pidfd is readable; come back after that */
+				return; /* its pidfd is readable; come back after that */
 		}
 		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
 		info.si_pid = 0;
@@ -189,7 +189,7 @@ on_sigchld(evutil_socket_t number, short what, void *arg)
 static void
 watch_signals(struct fogd *f)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP };
 
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
 		event_add(evsignal_new(f->base, numbers[i], on_signal, f), NULL);
@@ -355,10 +355,12 @@ prepare_table(struct fogd *f)
 {
 	f->rooted = geteuid() == 0;
 	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		f->children[i] = (struct child){.fogd = f, .program = &programs[i], .exe_fd = -1,
-		    .pidfd = -1};
+		f->children[i] = (struct child){ .fogd = f,
+			.program = &programs[i],
+			.exe_fd = -1,
+			.pidfd = -1 };
 	}
-	f->next_files = f->files = (struct files){-1, -1, -1};
+	f->next_files = f->files = (struct files){ -1, -1, -1 };
 	f->listener = f->metrics = f->page = f->signing_key = f->audit = f->lock = -1;
 	f->holder_exe = f->init_memfd = -1;
 }
@@ -442,7 +444,7 @@ fill_standard_descriptors(void)
 int
 main(int argc, char **argv)
 {
-	struct options o = {0};
+	struct options o = { 0 };
 
 	fill_standard_descriptors();
 	parse_options(argc, argv, &o);

@@ -19,10 +19,11 @@
 static uint64_t
 table_width_max(const struct field *f)
 {
-	static const uint64_t most[] = {UINT8_MAX, UINT16_MAX, UINT32_MAX, UINT64_MAX};
+	static const uint64_t most[] = { UINT8_MAX, UINT16_MAX, UINT32_MAX, UINT64_MAX };
 
-	return f->kind <= FIELD_u64 ? most[f->kind] : f->kind == FIELD_tail ? UINT32_MAX
-								      : UINT16_MAX;
+	return f->kind <= FIELD_u64 ? most[f->kind]
+	    : f->kind == FIELD_tail ? UINT32_MAX
+				    : UINT16_MAX;
 }
 
 static void
@@ -88,7 +89,7 @@ static bool
 table_same_field(const struct field *f, const void *a, const void *b)
 {
 	const void *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
-	static const size_t sizes[] = {1, 2, 4, 8, sizeof(struct id128), sizeof(struct raw32)};
+	static const size_t sizes[] = { 1, 2, 4, 8, sizeof(struct id128), sizeof(struct raw32) };
 
 	if (f->kind < FIELD_str)
 		return memcmp(x, y, sizes[f->kind]) == 0;
@@ -127,7 +128,7 @@ table_truncations(const struct layout *l, unsigned char *room)
 		cleanup_free unsigned char *exact = malloc(cut ? cut : 1);
 		struct reader r;
 
-		memcpy(exact, room, cut);	/* so that a sanitizer sees a byte too far */
+		memcpy(exact, room, cut); /* so that a sanitizer sees a byte too far */
 		reader_init(&r, exact, cut);
 		assert_int_not_equal(codec_get(&r, l, out, NULL), 0);
 	}
@@ -177,7 +178,7 @@ table_refuses(const struct layout *l, size_t index, uint64_t v, unsigned char *r
 	assert_ptr_equal(bad, f);
 	table_fill(l, in, false);
 	if (f->kind == FIELD_list)
-		return;	/* table_set makes only legal lists */
+		return; /* table_set makes only legal lists */
 	table_set(f, in, v);
 	bad = NULL;
 	writer_init(&w, room, TABLE_ROOM);

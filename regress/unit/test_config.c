@@ -52,25 +52,25 @@ test_bad_values(void **state)
 	static const struct {
 		const char *name, *value, *says;
 	} rows[] = {
-	    {"RUNTIME", "sandbox", "RUNTIME"},
-	    {"RUNTIME", "k8s", "write stub"},
-	    {"OIDC_ISSUER_URL", "https://id.example.org", "OIDC_ISSUER_URL: not available"},
-	    {"OIDC_CLIENT_ID", "x", "OIDC_CLIENT_ID: not available"},
-	    {"USE_K8S", "1", "USE_K8S: not available"},
-	    {"NODES_CONFIG", "/etc/nodes.yaml", "NODES_CONFIG"},
-	    {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://x", "OTEL_EXPORTER_OTLP_ENDPOINT"},
-	    {"USE_STUB_CONNECTOR", "0", "must be 1 in this version"},
-	    {"USE_STUB_CONNECTOR", "yes", "whole number from 0 to 1"},
-	    {"ATTACH_TOKEN_TTL_SECONDS", "61", "from 1 to 60"},
-	    {"ATTACH_TOKEN_TTL_SECONDS", "0", "from 1 to 60"},
-	    {"ATTACH_TOKEN_TTL_SECONDS", "-1", "whole number"},
-	    {"ATTACH_TOKEN_TTL_SECONDS", "1e1", "whole number"},
-	    {"ATTACH_TOKEN_TTL_SECONDS", "99999999999999999999", "whole number"},
-	    {"HTTP_MAX_HEADERS", "3", "from 4 to 256"},
-	    {"LOG_LEVEL", "loud", "error, warn, info or debug"},
-	    {"TLS_CERT_FILE", "/x", "TLS_KEY_FILE: must be set when TLS_CERT_FILE is"},
-	    {"TLS_KEY_FILE", "/x", "TLS_CERT_FILE: must be set when TLS_KEY_FILE is"},
-	    {"NODE_NAME", "a\nb", "without control characters"},
+		{ "RUNTIME", "sandbox", "RUNTIME" },
+		{ "RUNTIME", "k8s", "write stub" },
+		{ "OIDC_ISSUER_URL", "https://id.example.org", "OIDC_ISSUER_URL: not available" },
+		{ "OIDC_CLIENT_ID", "x", "OIDC_CLIENT_ID: not available" },
+		{ "USE_K8S", "1", "USE_K8S: not available" },
+		{ "NODES_CONFIG", "/etc/nodes.yaml", "NODES_CONFIG" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT", "http://x", "OTEL_EXPORTER_OTLP_ENDPOINT" },
+		{ "USE_STUB_CONNECTOR", "0", "must be 1 in this version" },
+		{ "USE_STUB_CONNECTOR", "yes", "whole number from 0 to 1" },
+		{ "ATTACH_TOKEN_TTL_SECONDS", "61", "from 1 to 60" },
+		{ "ATTACH_TOKEN_TTL_SECONDS", "0", "from 1 to 60" },
+		{ "ATTACH_TOKEN_TTL_SECONDS", "-1", "whole number" },
+		{ "ATTACH_TOKEN_TTL_SECONDS", "1e1", "whole number" },
+		{ "ATTACH_TOKEN_TTL_SECONDS", "99999999999999999999", "whole number" },
+		{ "HTTP_MAX_HEADERS", "3", "from 4 to 256" },
+		{ "LOG_LEVEL", "loud", "error, warn, info or debug" },
+		{ "TLS_CERT_FILE", "/x", "TLS_KEY_FILE: must be set when TLS_CERT_FILE is" },
+		{ "TLS_KEY_FILE", "/x", "TLS_CERT_FILE: must be set when TLS_KEY_FILE is" },
+		{ "NODE_NAME", "a\nb", "without control characters" },
 	};
 
 	(void)state;
@@ -88,7 +88,8 @@ test_bad_values(void **state)
 static void
 test_key_goes_nowhere(void **state)
 {
-	static const char key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+	static const char key[] =
+	    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 	struct config c;
 	char err[256], *text = NULL;
 	size_t len = 0;
@@ -143,10 +144,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_defaults),
-	    cmocka_unit_test(test_bad_values),
-	    cmocka_unit_test(test_key_goes_nowhere),
-	    cmocka_unit_test(test_records),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_key_goes_nowhere),
+		cmocka_unit_test(test_records),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

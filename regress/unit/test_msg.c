@@ -73,8 +73,8 @@ static void
 test_record(void **state)
 {
 	unsigned char room[MSG_MAX_BYTES];
-	struct trace trace = {.b = {1, 2, 3}};
-	struct pl_session_role in = {.role = ROLE_DRIVER}, *out;
+	struct trace trace = { .b = { 1, 2, 3 } };
+	struct pl_session_role in = { .role = ROLE_DRIVER }, *out;
 	struct writer w;
 	struct reader r;
 	struct msg m;
@@ -155,8 +155,8 @@ test_protocol_document(void **state)
 static const char *
 kind_name(enum field_kind kind)
 {
-	static const char *const names[] = {"u8", "u16", "u32", "u64", "id", "raw32", "str",
-	    "bytes", "list", "tail"};
+	static const char *const names[] = { "u8", "u16", "u32", "u64", "id", "raw32", "str",
+		"bytes", "list", "tail" };
 
 	return names[kind];
 }
@@ -189,14 +189,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_every_payload),
-	    cmocka_unit_test(test_rows),
-	    cmocka_unit_test(test_gatewayd_names_nobody),
-	    cmocka_unit_test(test_privileged_readers_get_fixed_records),
-	    cmocka_unit_test(test_record),
-	    cmocka_unit_test(test_largest_fits),
-	    cmocka_unit_test(test_protocol_document),
-	    cmocka_unit_test(test_protocol_fields),
+		cmocka_unit_test(test_every_payload),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_gatewayd_names_nobody),
+		cmocka_unit_test(test_privileged_readers_get_fixed_records),
+		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_largest_fits),
+		cmocka_unit_test(test_protocol_document),
+		cmocka_unit_test(test_protocol_fields),
 	};
 
 	return cmocka_run_group_tests_name("msg", tests, NULL, NULL);

@@ -34,7 +34,7 @@ static void
 test_framing(void **state)
 {
 	static unsigned char room[2 * STREAM_FRAME_MAX];
-	struct stream_probe in = {.value = 0x0102030405060708};
+	struct stream_probe in = { .value = 0x0102030405060708 };
 	struct stream_msg m;
 	struct writer w;
 	size_t used = 0, frame;
@@ -62,14 +62,14 @@ test_bad_frames(void **state)
 		unsigned char bytes[16];
 		size_t len;
 	} rows[] = {
-	    {"no type", {0, 0, 0, 0}, 4},
-	    {"too long", {0, 1, 0, 64, 'i'}, 5},
-	    {"huge", {0xff, 0xff, 0xff, 0xff, 'i'}, 5},
-	    {"unknown type", {0, 0, 0, 1, 'Z'}, 5},
-	    {"short probe", {0, 0, 0, 3, 'p', 0, 0}, 7},
-	    {"long resize", {0, 0, 0, 6, 'r', 0, 80, 0, 24, 0}, 10},
-	    {"resize to nothing", {0, 0, 0, 5, 'r', 0, 0, 0, 24}, 9},
-	    {"empty input", {0, 0, 0, 9, 'i', 0, 0, 0, 0, 0, 0, 0, 0}, 13},
+		{ "no type", { 0, 0, 0, 0 }, 4 },
+		{ "too long", { 0, 1, 0, 64, 'i' }, 5 },
+		{ "huge", { 0xff, 0xff, 0xff, 0xff, 'i' }, 5 },
+		{ "unknown type", { 0, 0, 0, 1, 'Z' }, 5 },
+		{ "short probe", { 0, 0, 0, 3, 'p', 0, 0 }, 7 },
+		{ "long resize", { 0, 0, 0, 6, 'r', 0, 80, 0, 24, 0 }, 10 },
+		{ "resize to nothing", { 0, 0, 0, 5, 'r', 0, 0, 0, 24 }, 9 },
+		{ "empty input", { 0, 0, 0, 9, 'i', 0, 0, 0, 0, 0, 0, 0, 0 }, 13 },
 	};
 	struct stream_msg m;
 	size_t used;
@@ -93,7 +93,8 @@ test_output_header(void **state)
 	stream_put_output_header(room, STREAM_DATA_MAX);
 	memset(room + STREAM_HEADER_BYTES, 'y', STREAM_DATA_MAX);
 	assert_int_equal(stream_next(room, STREAM_HEADER_BYTES + STREAM_DATA_MAX, PROC_HOLDER, &m,
-	    &used), 1);
+			     &used),
+	    1);
 	assert_int_equal(m.type, STREAM_OUTPUT);
 	assert_int_equal(m.u.output.bytes.len, STREAM_DATA_MAX);
 }
@@ -102,11 +103,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_every_row),
-	    cmocka_unit_test(test_letters),
-	    cmocka_unit_test(test_framing),
-	    cmocka_unit_test(test_bad_frames),
-	    cmocka_unit_test(test_output_header),
+		cmocka_unit_test(test_every_row),
+		cmocka_unit_test(test_letters),
+		cmocka_unit_test(test_framing),
+		cmocka_unit_test(test_bad_frames),
+		cmocka_unit_test(test_output_header),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
