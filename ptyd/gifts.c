@@ -135,7 +135,7 @@ key_from_hex(const char *variable, const char *hex, size_t len, int *out, char *
 		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
 
 		good = high >= 0 && low >= 0;
-		key[i] = (unsigned char)(high << 4 | low);
+		key[i] = good ? (unsigned char)(high << 4 | low) : 0;
 	}
 	if (good)
 		*out = gifts_sealed("signing-key", key, len / 2, false);

@@ -16,6 +16,12 @@
 
 #define TABLE_ROOM (1u << 18)
 
+/* Room for the struct of any layout. */
+union table_struct {
+	max_align_t align;
+	unsigned char room[4096];
+};
+
 static uint64_t
 table_width_max(const struct field *f)
 {
@@ -99,7 +105,8 @@ table_same_field(const struct field *f, const void *a, const void *b)
 static void
 table_round_trip(const struct layout *l, bool high, unsigned char *room)
 {
-	cleanup_free void *in = calloc(1, l->size + 1u), *out = calloc(1, l->size + 1u);
+	static union table_struct in_room, out_room;
+	void *in = &in_room, *out = &out_room;
 	struct writer w;
 	struct reader r;
 
@@ -117,7 +124,8 @@ table_round_trip(const struct layout *l, bool high, unsigned char *room)
 static void
 table_truncations(const struct layout *l, unsigned char *room)
 {
-	cleanup_free void *in = calloc(1, l->size + 1u), *out = calloc(1, l->size + 1u);
+	static union table_struct in_room, out_room;
+	void *in = &in_room, *out = &out_room;
 	bool tail = l->count > 0 && l->fields[l->count - 1].kind == FIELD_tail;
 	struct writer w;
 
@@ -125,12 +133,13 @@ table_truncations(const struct layout *l, unsigned char *room)
 	writer_init(&w, room, TABLE_ROOM);
 	assert_int_equal(codec_put(&w, l, in, NULL), 0);
 	for (size_t cut = 0; cut < w.len; cut++) {
-		cleanup_free unsigned char *exact = malloc(cut ? cut : 1);
+		unsigned char *exact = malloc(cut ? cut : 1);
 		struct reader r;
 
 		memcpy(exact, room, cut); /* so that a sanitizer sees a byte too far */
 		reader_init(&r, exact, cut);
 		assert_int_not_equal(codec_get(&r, l, out, NULL), 0);
+		free(exact);
 	}
 	if (!tail) {
 		struct reader r;
@@ -146,11 +155,13 @@ table_truncations(const struct layout *l, unsigned char *room)
 static size_t
 table_forge(const struct layout *l, size_t index, uint64_t v, unsigned char *room)
 {
-	cleanup_free void *in = calloc(1, l->size + 1u);
-	cleanup_free struct field *fields = calloc(l->count, sizeof(*fields));
+	static union table_struct in_room;
+	void *in = &in_room;
+	static struct field fields[64];
 	struct layout lax = *l;
 	struct writer w;
 
+	assert_true(l->count <= COUNT_OF(fields));
 	memcpy(fields, l->fields, l->count * sizeof(*fields));
 	fields[index].min = 0;
 	fields[index].max = UINT64_MAX;
@@ -167,7 +178,8 @@ table_forge(const struct layout *l, size_t index, uint64_t v, unsigned char *roo
 static void
 table_refuses(const struct layout *l, size_t index, uint64_t v, unsigned char *room)
 {
-	cleanup_free void *in = calloc(1, l->size + 1u);
+	static union table_struct in_room;
+	void *in = &in_room;
 	const struct field *f = &l->fields[index], *bad = NULL;
 	size_t len = table_forge(l, index, v, room);
 	struct reader r;
@@ -211,7 +223,7 @@ table_bounds(const struct layout *l, unsigned char *room)
 static void
 table_check(const struct layout *l)
 {
-	cleanup_free unsigned char *room = malloc(TABLE_ROOM);
+	static unsigned char room[TABLE_ROOM];
 
 	table_round_trip(l, false, room);
 	table_round_trip(l, true, room);
