@@ -29,7 +29,7 @@ struct session;
 
 /* A request of placerd about a session, until it is answered. */
 struct pending {
-	TAILQ_ENTRY(pending) next;
+	SLIST_ENTRY(pending) next;
 	struct session *session;
 	uint64_t id;
 	struct trace trace;
@@ -41,7 +41,7 @@ struct session {
 	TAILQ_ENTRY(session) next;
 	struct record record;
 	enum session_stage stage;
-	TAILQ_HEAD(, pending) pendings;
+	SLIST_HEAD(, pending) pendings;
 	struct peer *holder;   /* NULL: not connected */
 	int pidfd;             /* of the holder, opened before it showed its nonce */
 	struct event *on_exit; /* the pidfd */

@@ -49,7 +49,7 @@ static void
 exec_shell(char **argv)
 {
 	static char home[1024 + 8], user[128], logname[128], id[64];
-	char *env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", "SHELL=" SHELL,
+	char *env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", ("SHELL=" SHELL),
 		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", home, user,
 		logname, id, NULL };
 	char *args[] = { "-sh", NULL };
@@ -174,14 +174,13 @@ wait_for_end(struct shell *shell, int signals)
 	struct pollfd p[] = { { .fd = INIT_FD_HOLDER, .events = POLLIN },
 		{ .fd = signals, .events = POLLIN } };
 	struct signalfd_siginfo info;
-	ssize_t n;
 
 	while (!shell->ended) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return;
 		if (p[0].revents)
 			return;
-		while ((n = read(signals, &info, sizeof(info))) > 0)
+		while (read(signals, &info, sizeof(info)) > 0)
 			;
 		while (reap_one(shell) > 0)
 			;

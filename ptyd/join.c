@@ -96,18 +96,20 @@ holder_on_stream(void *ctx, struct peer *from, struct msg *m)
 {
 	struct session *s = ctx;
 	const struct pl_session_role *what = &m->u.session_role;
-	struct pending *p = pending_find(m->request_id, s, PH_ATTACH);
+	struct pending *p = pending_find(m->request_id, s, PH_ATTACH), answered;
 
 	(void)from;
 	if (!p || !is_of(s, &what->session_id) || what->role != p->role)
 		return -FOG_E_LIAR;
-	if (proc_send(EDGE_DELIVERY, MSG_GATE_DELIVER, p->id, &p->trace, what, steal_fd(&m->fd)) !=
-	    0) {
-		pending_refuse(p, -FOG_E_UNAVAILABLE, "the gateway is not there");
-		return 0;
-	}
-	proc_send(EDGE_PLACE_PTY, MSG_PLACE_ATTACHED, p->id, &p->trace, what, -1);
+	answered = *p;
 	pending_done(p);
+	if (proc_send(EDGE_DELIVERY, MSG_GATE_DELIVER, answered.id, &answered.trace, what,
+		steal_fd(&m->fd)) == 0)
+		proc_send(EDGE_PLACE_PTY, MSG_PLACE_ATTACHED, answered.id, &answered.trace, what,
+		    -1);
+	else
+		broker_refuse(answered.id, &answered.trace, -FOG_E_UNAVAILABLE,
+		    "the gateway is not there");
 	return 0;
 }
 

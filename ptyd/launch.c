@@ -75,7 +75,7 @@ take_terminal(const struct launch *l, int report)
 		fail(report, STAGE_INIT, errno);
 	rc = l->connector->attach(l);
 	if (rc != 0)
-		fail(report, STAGE_PTY, -rc);
+		fail(report, STAGE_INIT, -rc);
 }
 
 static void

@@ -59,8 +59,8 @@ drop_pending(void)
 	struct pending *p, *following;
 
 	TAILQ_FOREACH(s, &broker.sessions, next) {
-		for (p = TAILQ_FIRST(&s->pendings); p; p = following) {
-			following = TAILQ_NEXT(p, next);
+		for (p = SLIST_FIRST(&s->pendings); p; p = following) {
+			following = SLIST_NEXT(p, next);
 			if (p->phase != PH_CREATE)
 				pending_done(p);
 		}

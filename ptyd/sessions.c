@@ -40,7 +40,7 @@ pending_new(struct session *s, const struct msg *m, enum msg_phase phase, uint64
 		free(p);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&s->pendings, p, next);
+	SLIST_INSERT_HEAD(&s->pendings, p, next);
 	return p;
 }
 
@@ -53,15 +53,35 @@ pending_find(uint64_t id, const struct session *s, enum msg_phase phase)
 	return p && p->session == s && p->phase == phase ? p : NULL;
 }
 
-void
-pending_done(struct pending *p)
+static void
+pending_free(struct pending *p)
 {
 	struct request *r = requests_find(broker.requests, p->id);
 
 	if (r)
 		requests_remove(broker.requests, r);
-	TAILQ_REMOVE(&p->session->pendings, p, next);
 	free(p);
+}
+
+void
+pending_done(struct pending *p)
+{
+	SLIST_REMOVE(&p->session->pendings, p, pending, next);
+	pending_free(p);
+}
+
+/* The first is no more pending: its copy says whom to answer. False: there is none. */
+static bool
+pending_take(struct session *s, struct pending *out)
+{
+	struct pending *p = SLIST_FIRST(&s->pendings);
+
+	if (!p)
+		return false;
+	*out = *p;
+	SLIST_REMOVE_HEAD(&s->pendings, next);
+	pending_free(p);
+	return true;
 }
 
 void
@@ -74,17 +94,20 @@ broker_refuse(uint64_t id, const struct trace *trace, int error, const char *det
 	proc_send(EDGE_PLACE_PTY, MSG_PLACE_REFUSED, id, trace, &refused, -1);
 }
 
+/* Sending comes last: should the pair with placerd end over it, what is pending is dropped. */
 void
 pending_refuse(struct pending *p, int error, const char *detail)
 {
-	broker_refuse(p->id, &p->trace, error, detail);
+	struct pending answered = *p;
+
 	pending_done(p);
+	broker_refuse(answered.id, &answered.trace, error, detail);
 }
 
 static struct pending *
 pending_create_of(struct session *s)
 {
-	struct pending *p = TAILQ_FIRST(&s->pendings);
+	struct pending *p = SLIST_FIRST(&s->pendings);
 
 	return p && p->phase == PH_CREATE ? p : NULL;
 }
@@ -108,7 +131,7 @@ session_new(const struct pl_session_record *from)
 		free(s);
 		return NULL;
 	}
-	TAILQ_INIT(&s->pendings);
+	SLIST_INIT(&s->pendings);
 	TAILQ_INSERT_TAIL(&broker.sessions, s, next);
 	return s;
 }
@@ -124,10 +147,10 @@ release_slot(struct session *s)
 void
 session_refuse_all(struct session *s, int error, const char *detail)
 {
-	struct pending *p;
+	struct pending p;
 
-	while ((p = TAILQ_FIRST(&s->pendings)))
-		pending_refuse(p, error, detail);
+	while (pending_take(s, &p))
+		broker_refuse(p.id, &p.trace, error, detail);
 }
 
 static void
@@ -246,15 +269,13 @@ void
 session_answer_ended(struct session *s)
 {
 	struct pl_session_id id = { s->record.pl.session_id };
-	struct pending *p;
+	struct pending p;
 
-	while ((p = TAILQ_FIRST(&s->pendings))) {
-		if (p->phase != PH_END) {
-			pending_refuse(p, -FOG_E_SESSION_ENDED, "");
-			continue;
-		}
-		proc_send(EDGE_PLACE_PTY, MSG_PLACE_ENDED, p->id, &p->trace, &id, -1);
-		pending_done(p);
+	while (pending_take(s, &p)) {
+		if (p.phase == PH_END)
+			proc_send(EDGE_PLACE_PTY, MSG_PLACE_ENDED, p.id, &p.trace, &id, -1);
+		else
+			broker_refuse(p.id, &p.trace, -FOG_E_SESSION_ENDED, "");
 	}
 }
 
@@ -354,11 +375,12 @@ static void
 tell_started(struct session *s, struct pending *p)
 {
 	struct pl_session_id id = { s->record.pl.session_id };
+	struct pending answered = *p;
 
 	log_info("event=session_started sid=%s holder_pid=%u shell_pid=%u slot=%u",
 	    log_id(&id.session_id), s->holder_pid, s->shell_pid, s->record.pl.slot);
-	proc_send(EDGE_PLACE_PTY, MSG_PLACE_STARTED, p->id, &p->trace, &id, -1);
 	pending_done(p);
+	proc_send(EDGE_PLACE_PTY, MSG_PLACE_STARTED, answered.id, &answered.trace, &id, -1);
 }
 
 void

@@ -101,7 +101,7 @@ static int
 deny_families(scmp_filter_ctx f)
 {
 	struct scmp_arg_cmp not_route[] = { SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, AF_NETLINK),
-		SCMP_A2(SCMP_CMP_NE, 0) };
+		SCMP_A2(SCMP_CMP_NE, 0, 0) };
 	int rc = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), SC(socket), 2, not_route);
 
 	for (int family = 0; rc == 0 && family < AF_MAX; family++) {
@@ -109,7 +109,7 @@ deny_families(scmp_filter_ctx f)
 			rc = deny(f, SC(socket), 1,
 			    SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, (uint64_t)family));
 	}
-	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX));
+	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX, 0));
 }
 
 /* libseccomp can write the program to a descriptor alone. */

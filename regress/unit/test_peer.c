@@ -160,7 +160,7 @@ make_peer(int fd, enum proc_id self, enum proc_id other, enum peer_way way)
 static void
 begin_with(enum proc_id other)
 {
-	int pair[2];
+	int pair[2] = { -1, -1 };
 
 	begin();
 	open_pair(pair);
@@ -499,7 +499,7 @@ test_birth(void **state)
 static void
 test_own_hello(void **state)
 {
-	struct msg m;
+	struct msg m = { .fd = -1 };
 
 	(void)state;
 	begin_with(PROC_PLACERD);
@@ -518,7 +518,7 @@ test_own_hello(void **state)
 static void
 test_dead_at_birth(void **state)
 {
-	int pair[2];
+	int pair[2] = { -1, -1 };
 
 	(void)state;
 	begin();
@@ -710,7 +710,7 @@ test_slow_neighbour(void **state)
 {
 	struct pl_session_id id = { 0 };
 	uint64_t next = 0;
-	struct msg m;
+	struct msg m = { .fd = -1 };
 
 	(void)state;
 	begin_with(PROC_PLACERD);
@@ -790,7 +790,7 @@ test_trace_and_id_travel(void **state)
 {
 	struct trace trace = { .b = "0123456789abcde" };
 	struct pl_session_id id = { 0 };
-	struct msg m;
+	struct msg m = { .fd = -1 };
 
 	(void)state;
 	begin_with(PROC_PLACERD);
@@ -807,8 +807,8 @@ test_trace_and_id_travel(void **state)
 static void
 test_receive_only(void **state)
 {
-	struct msg m;
-	int pair[2];
+	struct msg m = { .fd = -1 };
+	int pair[2] = { -1, -1 };
 
 	(void)state;
 	begin();
@@ -838,8 +838,8 @@ static void
 test_send_only(void **state)
 {
 	struct pl_session_role to = { .role = ROLE_DRIVER };
-	struct msg m;
-	int pair[2];
+	struct msg m = { .fd = -1 };
+	int pair[2] = { -1, -1 };
 
 	(void)state;
 	begin();

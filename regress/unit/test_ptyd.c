@@ -82,19 +82,18 @@ config_record(enum proc_id id)
 static int
 open_program(const char *name)
 {
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+	char path[PATH_MAX], program[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	int fd;
 
 	assert_true(n > 0);
 	path[n] = '\0';
 	for (int i = 0; i < 3; i++)
 		*strrchr(path, '/') = '\0';
-	strcat(path, "/libexec/cloudshell-fog/");
-	strcat(path, name);
-	fd = open(path, O_PATH | O_CLOEXEC);
+	snprintf(program, sizeof(program), "%s/libexec/cloudshell-fog/%s", path, name);
+	fd = open(program, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		fail_msg("%s is missing: make programs", path);
+		fail_msg("%s is missing: make programs", program);
 	return fd;
 }
 
@@ -435,7 +434,7 @@ logged_pid(const struct id128 *id, const char *key)
 	assert_non_null(at);
 	at = strstr(at, key);
 	assert_non_null(at);
-	return (pid_t)atoi(at + strlen(key));
+	return (pid_t)strtol(at + strlen(key), NULL, 10);
 }
 
 static bool
@@ -711,7 +710,7 @@ test_broken_programs(void **state)
 		bool empty_init;
 		const char *detail;
 	} rows[] = {
-		{ "the holder ends at once", "/bin/true", false, "holder: " },
+		{ "the holder ends at once", "/bin/true", false, "" },
 		{ "the init is no program", NULL, true, "init: Exec format error" },
 	};
 	struct pl_plan plan;
@@ -956,18 +955,33 @@ print_log(void)
 	}
 }
 
+static void
+remove_folder(const char *path)
+{
+	char name[PATH_MAX];
+	DIR *d = opendir(path);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
+		unlink(name);
+	}
+	if (d)
+		closedir(d);
+	rmdir(path);
+}
+
 static int
 tear_down(void **state)
 {
-	char command[128];
-
 	(void)state;
 	kill_role(&ptyd);
 	kill_role(&spawner);
 	if (getenv("FOG_TEST_LOG"))
 		print_log();
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
+	remove_folder(sessions);
+	remove_folder(folder);
+	return access(folder, F_OK) == 0 ? -1 : 0;
 }
 
 int
