@@ -28,7 +28,8 @@ export interface Session {
 	placement_reason?: unknown;
 	created_at?: string;
 	expires_at?: string;
-	exit_code?: number;
+	exit?: { code: number; signal?: number };
+	end_reason?: string;
 }
 
 export interface NewSession {
@@ -154,10 +155,10 @@ export function newIdempotencyKey(): string {
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /**
- * The address to attach to. `outOffset` asks for the output from that byte on. The names of loopback are one
+ * The address to attach to. `outOffset` asks for the output from that byte on, null for all that is still there. The names of loopback are one
  * origin to the service but several to a browser's policy, so the page's own name is used.
  */
-export function attachUrl(wsUrl: string, outOffset: number, page: { protocol: string; host: string }): string {
+export function attachUrl(wsUrl: string, outOffset: number | null, page: { protocol: string; host: string }): string {
 	const url = new URL(wsUrl);
 	const here = new URL(`${page.protocol}//${page.host}`);
 
@@ -165,6 +166,7 @@ export function attachUrl(wsUrl: string, outOffset: number, page: { protocol: st
 		throw new Problem(502, 'The service named an address that is not safe to use');
 	if (LOOPBACK.has(url.hostname) && LOOPBACK.has(here.hostname) && url.port === here.port)
 		url.hostname = here.hostname;
-	url.searchParams.set('out', String(outOffset));
+	if (outOffset !== null)
+		url.searchParams.set('out', String(outOffset));
 	return url.href;
 }

@@ -13,9 +13,12 @@ const PROBE_DELAY_MS = 200;
 const PROBE_IDLE_MS = 15_000;
 /** An idle connection that leaves a probe unanswered for so long is dead, whatever TCP believes. */
 const PROBE_TIMEOUT_MS = 10_000;
-/** An own close code (RFC 6455 7.4.2) for a service that broke the protocol. */
-const CLOSE_PROTOCOL = 4002;
-const CLOSE_DEAD = 4008;
+/** Own close codes (RFC 6455 7.4.2): the service broke the protocol; it does not answer. */
+const CLOSE_PROTOCOL = 4400;
+const CLOSE_DEAD = 4408;
+/** A replay whose end the hello does not name is over when output has been quiet for so long, or in any case after the second. */
+const REPLAY_QUIET_MS = 150;
+const REPLAY_LONGEST_MS = 2000;
 
 /** The streams of one session, across its attachments. */
 export class Streams {
@@ -26,6 +29,9 @@ export class Streams {
 	consumed = 0;
 	/** Output before this offset is a replay on a fresh screen: whatever asked questions there has had its answers. */
 	replayUntil = 0;
+
+	/** `isReopened`: other screens have shown some of the output before this one. */
+	constructor(readonly isReopened: boolean) {}
 
 	get isReplaying(): boolean {
 		return this.consumed < this.replayUntil;
@@ -66,6 +72,7 @@ export class Attachment {
 	#probeDueAt = Infinity;
 	#probeSentAt: number | null = null;
 	#deadTimer = 0;
+	#replayTimer = 0;
 	#isOver = false;
 	#resolve!: (closed: Closed) => void;
 
@@ -119,6 +126,7 @@ export class Attachment {
 		clearTimeout(this.#ackTimer);
 		clearTimeout(this.#probeTimer);
 		clearTimeout(this.#deadTimer);
+		this.#endReplay();
 		this.#resolve({ reason, lastedMs: this.#helloAt ? performance.now() - this.#helloAt : 0 });
 	}
 
@@ -162,7 +170,7 @@ export class Attachment {
 		this.#isDriver = hello.role === 'driver';
 		clearTimeout(this.#deadTimer);
 		if (streams.received === null)
-			streams.replayUntil = hello.outNext ?? hello.outFrom;
+			this.#beginReplay(hello);
 		else if (hello.outFrom !== streams.received)
 			this.#screen.skip();
 		if (streams.received !== hello.outFrom)
@@ -174,7 +182,30 @@ export class Attachment {
 		this.#probeIn(PROBE_DELAY_MS);
 	}
 
+	#beginReplay(hello: Hello): void {
+		this.#streams.replayUntil = hello.outNext ?? (this.#streams.isReopened ? Infinity : hello.outFrom);
+		this.#waitReplay();
+	}
+
+	/* Called with each output: with no end named, a pause in the output is the end. */
+	#waitReplay(): void {
+		if (this.#streams.replayUntil !== Infinity)
+			return;
+		clearTimeout(this.#replayTimer);
+		if (performance.now() - this.#helloAt > REPLAY_LONGEST_MS)
+			this.#endReplay();
+		else
+			this.#replayTimer = setTimeout(() => this.#endReplay(), REPLAY_QUIET_MS);
+	}
+
+	#endReplay(): void {
+		clearTimeout(this.#replayTimer);
+		if (this.#streams.replayUntil === Infinity)
+			this.#streams.replayUntil = this.#streams.received ?? 0;
+	}
+
 	#onOutput(bytes: Uint8Array): void {
+		this.#waitReplay();
 		const old = Math.max(0, this.#streams.replayUntil - (this.#streams.received ?? 0));
 
 		/* Old and new output are written apart, so that isReplaying is exact. */
@@ -252,13 +283,18 @@ const CLOSE_WORDS: Record<number, string> = {
 	1000: '',
 	1001: 'The service is restarting.',
 	1002: 'The service and this page did not understand each other.',
+	1007: 'The service and this page did not understand each other.',
+	1008: 'The service and this page did not understand each other.',
 	1009: 'A message was too long.',
 	1011: 'Something went wrong in the service.',
 	1012: 'The service is restarting.',
 	1013: 'The service is busy.',
+	4000: 'The way to the session was cut.',
+	4001: 'The session was taken over.',
+	4002: 'The session has ended.',
 };
 
 /** What a close frame says, for a person. The reason is at most 123 bytes (RFC 6455 5.5). */
 function closeWords({ code, reason }: CloseEvent): string {
-	return reason || (CLOSE_WORDS[code] ?? '');
+	return CLOSE_WORDS[code] ?? reason;
 }

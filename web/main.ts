@@ -11,6 +11,8 @@ import './style.css';
 
 /** A connection that lasted so long was good: the next back-off starts afresh. */
 const STABLE_MS = 5000;
+/** A note beside "Connected" is news, and goes away. */
+const NOTE_MS = 20_000;
 const LIVE = new Set(['starting', 'running', 'detached']);
 
 /** What one run of the loop is for: a session to make, or one to attach to. */
@@ -20,6 +22,8 @@ interface Job {
 	key: string;
 	/** A session of an earlier visit; when it is gone, a new one is no surprise. */
 	isRemembered: boolean;
+	/** Where it runs has been shown. */
+	isPlaced: boolean;
 	streams: Streams;
 }
 
@@ -29,6 +33,7 @@ let job = jobFor(sessionIdFrom(location.hash), true);
 let attachment: Attachment | null = null;
 let run = new AbortController();
 let wake: () => void = () => {};
+let noteTimer = 0;
 
 const api = new Api();
 const view = new View(onAction, onOpenListed, onEndListed);
@@ -42,11 +47,21 @@ const screen = new TermScreen(view.terminal, {
 });
 
 function jobFor(sessionId: string | null, isRemembered: boolean): Job {
-	return { sessionId, profile: null, key: newIdempotencyKey(), isRemembered, streams: new Streams() };
+	return {
+		sessionId,
+		profile: null,
+		key: newIdempotencyKey(),
+		isRemembered,
+		isPlaced: false,
+		streams: new Streams(sessionId !== null),
+	};
 }
 
 function dispatch(event: Event): void {
 	state = next(state, event);
+	clearTimeout(noteTimer);
+	if (state.name === 'connected' && state.note)
+		noteTimer = setTimeout(() => dispatch({ type: 'note', note: '' }), NOTE_MS);
 	if (isFinal(state))
 		job.streams.input.clear();
 	screen.enabled = !isFinal(state);
@@ -61,6 +76,8 @@ function start(work: Job, isSameScreen = false): void {
 	attachment = null;
 	job = work;
 	remember(work.sessionId);
+	if (!work.isPlaced)
+		view.setPlacement(null, null);
 	if (!isSameScreen)
 		screen.reset();
 	dispatch({ type: 'begin', doing: work.sessionId ? 'terminal' : profiles ? 'session' : 'service' });
@@ -100,7 +117,7 @@ async function obtainGrant(work: Job, signal: AbortSignal): Promise<Grant | null
 		profiles = await api.profiles(signal);
 		view.setProfiles(profiles.map(({ name }) => name));
 	}
-	if (work.sessionId && (work.isRemembered || !view.hasPlacement))
+	if (work.sessionId && !work.isPlaced)
 		await recall(work, work.sessionId, signal);
 	if (isFinal(state))
 		return null;
@@ -123,16 +140,19 @@ async function recall(work: Job, id: string, signal: AbortSignal): Promise<void>
 		if (!LIVE.has(session.status))
 			finish(session);
 	} catch (error) {
-		if (!(error instanceof Problem) || error.status !== 404 || !work.isRemembered)
+		if (!(error instanceof Problem) || error.status !== 404)
 			throw error;
+		if (!work.isRemembered)
+			return finish({ session_id: id, status: 'unknown' });
 		work.sessionId = null;
 		remember(null);
 	}
-	work.isRemembered = false;
+	work.isPlaced = true;
 }
 
 async function createSession(work: Job, signal: AbortSignal): Promise<Grant> {
-	const profile = profiles?.find(({ name }) => name === (work.profile ?? view.profile)) ?? profiles?.[0];
+	work.profile ??= view.profile; /* a repeat with the same key is the same request */
+	const profile = profiles?.find(({ name }) => name === work.profile);
 
 	if (!profile)
 		throw new Problem(403, 'No profile for you', 'The policy of this service allows you no session.');
@@ -140,7 +160,7 @@ async function createSession(work: Job, signal: AbortSignal): Promise<Grant> {
 		dispatch({ type: 'begin', doing: 'session' });
 	const made = await api.createSession(profile, work.key, signal);
 	work.sessionId = made.session_id;
-	work.isRemembered = false;
+	work.isPlaced = true;
 	remember(made.session_id);
 	view.setPlacement(made.placement, made.placement_reason);
 	return made.attach;
@@ -162,14 +182,20 @@ async function sayGone(id: string, signal: AbortSignal): Promise<boolean> {
 }
 
 function finish(session: Session): void {
+	const { exit, end_reason: reason = '' } = session;
+
 	remember(null);
-	dispatch({ type: 'gone', status: session.status, exitCode: session.exit_code ?? null });
+	dispatch({
+		type: 'gone',
+		status: session.status,
+		exit: exit ? { code: exit.code, signal: exit.signal ?? null, reason } : null,
+	});
 }
 
 async function attach(work: Job, grant: Grant, signal: AbortSignal) {
 	if (signal.aborted)
 		return null;
-	const url = attachUrl(grant.ws_url, work.streams.received ?? 0, location);
+	const url = attachUrl(grant.ws_url, work.streams.received, location);
 	const current = new Attachment(url, grant.token, work.streams, screen, {
 		onHello: (hello, inputDropped) => {
 			dispatch({ type: 'hello', outLost: hello.outLost, inputDropped, viewer: hello.role === 'viewer' });
@@ -242,7 +268,7 @@ function onAction(action: Action | 'end' | 'screen-reader'): void {
 	case 'new':
 		return start(jobFor(null, false));
 	case 'retry':
-		return start({ ...job, streams: new Streams() });
+		return start(jobFor(job.sessionId, job.isRemembered));
 	case 'take-back':
 		return start(job, true);
 	case 'reconnect':

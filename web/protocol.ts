@@ -12,6 +12,8 @@ const JSON_MAX_BYTES = 16384;
 /** Longest reason or detail that is shown. */
 const TEXT_MAX_CHARS = 300;
 const PROBE_BYTES = 8;
+/** Longest side of a terminal, in cells; the service refuses more. */
+const SIZE_MAX = 1000;
 
 export interface Hello {
 	role: 'driver' | 'viewer';
@@ -31,6 +33,8 @@ export interface Exit {
 	code: number;
 	/** Set when a signal ended the shell; code is then 128 + signal. */
 	signal: number | null;
+	/** Why the session ended ('exit', 'ttl', 'request', …), where the service says it. */
+	reason: string;
 }
 
 export interface Status {
@@ -108,8 +112,8 @@ function exitFrom(m: Members): Exit {
 	const signal = 'signal' in m && m.signal !== null ? count(m, 'signal') : null;
 
 	if (signal !== null && !('code' in m))
-		return { code: 128 + signal, signal };
-	return { code: count(m, 'code'), signal };
+		return { code: 128 + signal, signal, reason: text(m.reason) };
+	return { code: count(m, 'code'), signal, reason: text(m.reason) };
 }
 
 function statusFrom(m: Members): Status {
@@ -186,5 +190,5 @@ function putHeader<T extends Uint8Array>(frame: T, type: string, value: number):
 }
 
 function clampSize(cells: number): number {
-	return Math.max(1, Math.min(0xffff, Math.trunc(cells)));
+	return Math.max(1, Math.min(SIZE_MAX, Math.trunc(cells)));
 }

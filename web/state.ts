@@ -22,7 +22,7 @@ export type Event =
 	| { type: 'status'; status: Status }
 	| { type: 'note'; note: string }
 	| { type: 'exit'; exit: Exit }
-	| { type: 'gone'; status: string; exitCode: number | null }
+	| { type: 'gone'; status: string; exit: Exit | null }
 	| { type: 'wait'; waitMs: number; reason: string; terminal: boolean }
 	| { type: 'problem'; problem: ProblemText };
 
@@ -56,9 +56,9 @@ export function next(state: State, event: Event): State {
 	case 'note':
 		return state.name === 'connected' ? { ...state, note: event.note } : state;
 	case 'exit':
-		return { name: 'ended', how: exitWords(event.exit), detail: '' };
+		return { name: 'ended', ...endWords(event.exit) };
 	case 'gone':
-		return { name: 'ended', ...goneWords(event.status, event.exitCode) };
+		return { name: 'ended', ...goneWords(event.status, event.exit) };
 	case 'wait':
 		return { name: 'reconnecting', waitMs: event.waitMs, reason: event.reason, terminal: event.terminal };
 	case 'problem':
@@ -88,6 +88,7 @@ const STATUS_NOTES: Record<string, string> = {
 	moved: 'the session moved to another node',
 	viewer_joined: 'somebody is watching',
 	viewer_left: '',
+	bad_input: 'some input was not taken',
 };
 
 function afterStatus(state: State, status: Status): State {
@@ -109,13 +110,28 @@ const GONE: Record<string, { how: string; detail: string }> = {
 	expired: { how: 'time limit reached', detail: 'The time that policy allows for this session is over.' },
 	terminated: { how: 'session ended', detail: '' },
 	failed: { how: 'session failed', detail: 'The session could not be started or went wrong.' },
+	shutdown: { how: 'service stopped', detail: 'The service was stopped, and its sessions with it.' },
 	lost: { how: 'session lost', detail: 'The service no longer has this session.' },
 	unknown: { how: 'session not found', detail: 'It has ended, or it belongs to somebody else.' },
 };
 
-function goneWords(status: string, exitCode: number | null): { how: string; detail: string } {
-	if (status === 'exited' && exitCode !== null)
-		return { how: exitWords({ code: exitCode, signal: null }), detail: '' };
+/** Ends that are not the shell's own doing, by the reason that its exit carries. */
+const GONE_BY_REASON: Record<string, string> = {
+	ttl: 'expired',
+	request: 'terminated',
+	shutdown: 'shutdown',
+	spawn_failed: 'failed',
+	holder_lost: 'lost',
+	abandoned: 'terminated',
+};
+
+function endWords(exit: Exit): { how: string; detail: string } {
+	return GONE[GONE_BY_REASON[exit.reason] ?? ''] ?? { how: exitWords(exit), detail: '' };
+}
+
+function goneWords(status: string, exit: Exit | null): { how: string; detail: string } {
+	if (status === 'exited' && exit)
+		return endWords(exit);
 	return GONE[status] ?? { how: status.slice(0, 40), detail: '' };
 }
 
@@ -154,7 +170,7 @@ export function describe(state: State): Words {
 		return {
 			status: `Error: ${state.problem.title}`,
 			tone: 'bad',
-			notice: { ...state.problem, actions: ['retry', 'new'] },
+			notice: { ...state.problem, actions: ['retry'] },
 		};
 	}
 }

@@ -41,10 +41,6 @@ export class View {
 		return element('screen-reader').ariaPressed === 'true';
 	}
 
-	get hasPlacement(): boolean {
-		return !element('placement').hidden;
-	}
-
 	set canEnd(can: boolean) {
 		this.#end.disabled = !can;
 	}
