@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import os from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -72,8 +73,9 @@ export function parseLog(line) {
 }
 
 // One HTTP exchange on a connection of its own. body: an object becomes JSON, a string or Buffer goes out as it is.
-export function exchange(url, method, target, { token, body, headers = {}, timeout = 10_000 } = {}) {
-	const { hostname, port } = new URL(url);
+// ca: for https.
+export function exchange(url, method, target, { token, body, headers = {}, timeout = 10_000, ca } = {}) {
+	const { hostname, port, protocol } = new URL(url);
 	const payload = body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body);
 	const sent = { ...headers };
 	if (token !== undefined)
@@ -83,7 +85,8 @@ export function exchange(url, method, target, { token, body, headers = {}, timeo
 		sent["Content-Length"] = Buffer.byteLength(payload);
 	}
 	const answer = new Promise((resolve, reject) => {
-		const request = http.request({ host: hostname, port, method, path: target, headers: sent, agent: false }, (response) => {
+		const { request: send } = protocol === "https:" ? https : http;
+		const request = send({ host: hostname, port, method, path: target, headers: sent, agent: false, ca }, (response) => {
 			const chunks = [];
 			response.on("data", (chunk) => chunks.push(chunk));
 			response.on("error", reject);
@@ -134,7 +137,10 @@ export class Instance {
 		this.runDir = path.join(this.dir, "run");
 		this.stateDir = path.join(this.dir, "state");
 		running.add(this);
-		await this.#launch(this.#options.env ?? {});
+		this.#options.prepare?.(this.dir);
+		const env = typeof this.#options.env === "function" ? this.#options.env(this.dir) : this.#options.env;
+		this.ca = env?.TLS_CERT_FILE && fs.readFileSync(env.TLS_CERT_FILE);
+		await this.#launch(env ?? {});
 		return this;
 	}
 
@@ -167,7 +173,7 @@ export class Instance {
 		try {
 			const listening = await until("log line event=listening", seen("listening"), { timeout: 20_000 });
 			this.port = Number(/:([0-9]+)$/.exec(listening.addr)?.[1]);
-			this.url = `http://127.0.0.1:${this.port}`;
+			this.url = `${this.ca ? "https" : "http"}://127.0.0.1:${this.port}`;
 			this.pid = this.#child.pid;
 			this.fogd = identify(this.pid);
 			await until("log line event=ready", seen("ready"), { timeout: 20_000 });
@@ -318,7 +324,7 @@ export class Instance {
 
 	// One API call, held against openapi.json. Gives status, headers, body (text) and json.
 	async api(method, target, options) {
-		const answer = await exchange(this.url, method, target, options);
+		const answer = await exchange(this.url, method, target, { ...options, ca: this.ca });
 		checkAnswer(method, target, answer);
 		if (/^application\/(problem\+)?json/.test(answer.headers["content-type"] ?? "") && answer.body)
 			answer.json = JSON.parse(answer.body);

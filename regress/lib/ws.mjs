@@ -44,8 +44,8 @@ export class RefusedUpgrade extends Error {
 	}
 }
 
-function openSocket(url, protocols, { origin, headers } = {}) {
-	const socket = new WebSocket(url, protocols, { origin, headers, perMessageDeflate: false, handshakeTimeout: 10_000 });
+function openSocket(url, protocols, { origin, headers, ca } = {}) {
+	const socket = new WebSocket(url, protocols, { origin, headers, ca, perMessageDeflate: false, handshakeTimeout: 10_000 });
 	const opened = new Promise((resolve, reject) => {
 		socket.once("open", resolve);
 		socket.once("error", reject);
@@ -121,8 +121,8 @@ export class JsonTerminal extends Terminal {
 	// via: "query" names no subprotocol at all, "protocol" names fog.pty.json and carries the token beside it.
 	static async open(fog, { ws_url: url, token }, { via = "protocol", ...options } = {}) {
 		const terminal = via === "query"
-			? new JsonTerminal(`${url}?token=${token}`, [], options)
-			: new JsonTerminal(url, ["fog.pty.json", `fog.token.${token}`], options);
+			? new JsonTerminal(`${url}?token=${token}`, [], { ca: fog.ca, ...options })
+			: new JsonTerminal(url, ["fog.pty.json", `fog.token.${token}`], { ca: fog.ca, ...options });
 		fog.track(terminal);
 		await terminal.opened;
 		return terminal;
@@ -167,7 +167,7 @@ export class BinaryTerminal extends Terminal {
 	// from: the terminal that is continued; its unanswered input is sent again, from the offset that hello names.
 	static async open(fog, { ws_url: url, token }, { from, out = from?.outOffset, query = "", ...options } = {}) {
 		const target = out === undefined ? `${url}${query}` : `${url}?out=${out}`;
-		const terminal = new BinaryTerminal(target, ["fog.pty.v1", `fog.token.${token}`], options);
+		const terminal = new BinaryTerminal(target, ["fog.pty.v1", `fog.token.${token}`], { ca: fog.ca, ...options });
 		fog.track(terminal);
 		await terminal.opened;
 		await until("hello", () => terminal.hello || terminal.closed);
