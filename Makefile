@@ -218,6 +218,7 @@ test: deps-test
 	$(SUBMAKE) B=build-fuzz $(FUZZ_ARGS) fuzz-bin
 	+@build-aux/run-stages.sh 'make test' \
 		'unit tests' '$(MAKE) --no-print-directory B=$(B) unit' \
+		'tests of the page' 'cd web && npm test --silent' \
 		'fuzzers over their seeds' '$(MAKE) --no-print-directory fuzz-smoke' \
 		'integration tests' '$(MAKE) --no-print-directory B=$(B) integration'
 
