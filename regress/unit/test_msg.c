@@ -104,8 +104,6 @@ test_record(void **state)
 static void
 test_largest_fits(void **state)
 {
-	cleanup_free unsigned char *room = malloc(TABLE_ROOM);
-
 	(void)state;
 	for (size_t i = 0; i < PAYLOAD_COUNT; i++) {
 		const struct layout *l = &msg_layouts[i];
