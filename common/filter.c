@@ -36,14 +36,14 @@ filter_is_built(void)
 
 /* What libc, malloc and libevent's loop need in every role. */
 static const int common_calls[] = { SC(read), SC(pread64), SC(write), SC(readv), SC(writev),
-	SC(close), SC(fstat), SC(lseek), SC(recvmsg), SC(sendmsg), SC(recvfrom), SC(shutdown),
-	SC(getsockopt), SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1),
-	SC(eventfd2), SC(poll), SC(timerfd_settime), SC(timerfd_create), SC(brk), SC(munmap),
-	SC(mremap), SC(madvise), SC(futex), SC(getrandom), SC(clock_gettime), SC(clock_getres),
-	SC(gettimeofday), SC(time), SC(clock_nanosleep), SC(nanosleep), SC(restart_syscall),
-	SC(rt_sigaction), SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack), SC(exit),
-	SC(exit_group), SC(getpid), SC(gettid), SC(getuid), SC(geteuid), SC(getgid), SC(getegid),
-	SC(sched_yield), SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2), LIST_END };
+	SC(close), SC(fstat), SC(lseek), SC(recvmsg), SC(recvfrom), SC(shutdown), SC(getsockopt),
+	SC(epoll_ctl), SC(epoll_wait), SC(epoll_pwait), SC(epoll_create1), SC(eventfd2), SC(poll),
+	SC(timerfd_settime), SC(timerfd_create), SC(brk), SC(munmap), SC(mremap), SC(madvise),
+	SC(futex), SC(getrandom), SC(clock_gettime), SC(clock_getres), SC(gettimeofday), SC(time),
+	SC(clock_nanosleep), SC(nanosleep), SC(restart_syscall), SC(rt_sigaction),
+	SC(rt_sigprocmask), SC(rt_sigreturn), SC(sigaltstack), SC(exit), SC(exit_group), SC(getpid),
+	SC(gettid), SC(getuid), SC(geteuid), SC(getgid), SC(getegid), SC(sched_yield),
+	SC(membarrier), SC(rseq), SC(set_robust_list), SC(pipe2), LIST_END };
 
 /* What a role may ask of a descriptor: never F_SETFL, which could take O_APPEND off the audit log. */
 static const int fcntl_commands[] = { F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_GET_SEALS };
@@ -133,6 +133,10 @@ allow_by_argument(scmp_filter_ctx f)
 {
 	int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(sendto), 1, SCMP_A4(SCMP_CMP_EQ, 0, 0));
 
+	/* sendmsg has its address in memory; on TCP it counts with this flag alone, and connects. */
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(sendmsg), 1,
+		    SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(tgkill), 1,
 		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));

@@ -35,6 +35,7 @@ function install(dir, role) {
 class HostileInstance {
 	lines = [];
 	clients = new Set();
+	holders = new Map();
 	deaths = 0;
 
 	constructor(fog, role) {
@@ -75,6 +76,8 @@ class HostileInstance {
 		this.lines.push(fields);
 		if (fields.event === "role_started")
 			this.pids[fields.role] = identify(Number(fields.pid));
+		if (fields.holder_pid)
+			this.holders.set(fields.holder_pid, identify(Number(fields.holder_pid)));
 	}
 
 	// The hostile role has its ends. A holder has none here.
@@ -135,6 +138,14 @@ class HostileInstance {
 			await waitGone(found);
 	}
 
+	// Whatever was made here; the harness knows those of the honest instance.
+	killAll() {
+		this.child?.kill("SIGKILL");
+		for (const found of this.holders.values())
+			if (found)
+				signal(found, "SIGKILL");
+	}
+
 	// Runs body; what was logged meanwhile is printed when it fails.
 	async watched(body) {
 		const mark = this.lines.length;
@@ -151,6 +162,8 @@ class HostileInstance {
 
 const lied = (by, why = "lied") => ({ by, why });
 const stuck = (by) => lied(by, "stuck");
+// So loud that the accusing lines may be among those that full log pipes dropped: what follows is seen all the same.
+const loudlyStuck = (by) => ({ ...stuck(by), loud: true });
 const tolerated = {};
 // The role itself says what it was answered.
 const hears = (message, error = "none") => ({ heard: { event: "heard", message, error } });
@@ -158,15 +171,15 @@ const says = (fields) => ({ heard: { event: "result", ...fields } });
 
 const floodOver = says({ what: "flood_over" });
 
-async function checkAccused(hostile, { by, why }, edge, liar, mark) {
+async function checkAccused(hostile, { by, why, loud }, edge, liar, mark) {
 	if (by === "fogd") {
 		await hostile.waitLog({ event: "peer_down", said_by: "fogd", edge: "control", peer: hostile.role, why }, mark);
 		await hostile.waitLog({ event: "peer_bad", edge: "control", accused: hostile.role, by: "fogd" }, mark);
-	} else {
+	} else if (!loud) {
 		await hostile.waitLog({ event: "peer_down", said_by: by, edge, peer: hostile.role, why }, mark, 30_000);
 		await hostile.waitLog({ event: "peer_bad", edge, accused: hostile.role, by }, mark);
 	}
-	await waitGone(liar);
+	await waitGone(liar, { timeout: 30_000 });
 	hostile.deaths++;
 	await until("the liar is replaced", () => hostile.liar.pid !== liar.pid);
 	await hostile.waitWired(mark);
@@ -263,6 +276,7 @@ const CASES = {
 		["mute", stuck("authd")],
 		["control_garbage", lied("fogd")],
 		["accuse_strangers", lied("fogd")],
+		["hang_up", tolerated],
 	],
 	authd: [
 		["late_left", floodOver],
@@ -317,11 +331,12 @@ const CASES = {
 		["deliver_without_descriptor", lied("gatewayd")],
 		["deliver_another_session", lied("gatewayd"), attaching],
 		["deliver_no_stream", lied("gatewayd"), attaching],
+		["deliver_blocking_stream", lied("gatewayd"), attaching],
 		["deliver_nothing", lied("gatewayd"), attaching],
 		["garbage_right", lied("spawner")],
 		["spawn_out_of_range", lied("spawner")],
 		["spawn_no_descriptor", lied("spawner")],
-		["mute", stuck("spawner")],
+		["mute", loudlyStuck("spawner")],
 		["kill_fogd", lied("spawner")],
 		["kill_system_init", lied("spawner")],
 		["kill_by_no_pidfd", lied("spawner")],
@@ -380,7 +395,7 @@ async function between(role, body) {
 		await fog.restartFogd();
 		await checkSessions(fog, sessions);
 	} finally {
-		hostile?.child?.kill("SIGKILL");
+		hostile?.killAll();
 		await fog.stop();
 	}
 }
@@ -402,9 +417,9 @@ const STILLBORN = ["wrong-nonce", "another-session", "another-slot"];
 // Lies of a holder that seemed good: its session ends, and no other.
 const TURNCOATS = ["garbage", "state-of-another", "speak-as-placerd", "hello-twice"];
 // What it sends to gatewayd in place of a stream: that attachment ends.
-const STREAMS = ["stream-garbage", "stream-huge", "stream-as-gateway", "stream-zeros", "stream-blocking"];
+const STREAMS = ["stream-garbage", "stream-huge", "stream-as-gateway", "stream-zeros"];
 // And what it gives to ptyd to pass on.
-const GIFTS = ["stream-no-socket", "stream-of-another"];
+const GIFTS = ["stream-no-socket", "stream-blocking", "stream-of-another"];
 
 describe("hostile holders", () => {
 	it("holder", { timeout: 120_000 }, (t) => between("holder", async (hostile, [witness]) => {

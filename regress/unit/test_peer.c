@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -862,6 +864,60 @@ test_send_only(void **state)
 	finish();
 }
 
+#define PASSING_MAX 32 /* RLIMIT_NOFILE of the child below */
+#define PASSING_SENT 50
+#define PASSING_UID 1878917121 /* of nobody else: the kernel counts by user, and root is exempt */
+
+/* The number of descriptors that arrived in order, or -1 when the pair went down. */
+static int
+pass_descriptors(void)
+{
+	struct rlimit limit = { PASSING_MAX, PASSING_MAX };
+	struct pl_session_role to = { .role = ROLE_DRIVER };
+	struct msg m = { .fd = -1 };
+	uint64_t got = 0;
+
+	if (setresuid(PASSING_UID, PASSING_UID, PASSING_UID) != 0 && geteuid() == 0)
+		return -1;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -1;
+	for (uint64_t i = 1; i <= PASSING_SENT; i++) {
+		if (peer_send(peer, MSG_GATE_DELIVER, i, NULL, &to, dup(0)) != 0)
+			return -1;
+	}
+	for (int turns = 0; turns < 1000 && got < PASSING_SENT; turns++) {
+		while (raw_receive(&m) > 0)
+			got += m.request_id == got + 1;
+		turn();
+		usleep(1000);
+	}
+	return peer_is_up(peer) ? (int)got : -1;
+}
+
+/* A neighbour that is slow to take descriptors: the kernel refuses more of them (ETOOMANYREFS). */
+static void
+test_descriptors_on_their_way(void **state)
+{
+	int pair[2] = { -1, -1 }, status;
+	pid_t pid;
+
+	(void)state;
+	begin();
+	open_pair(pair);
+	raw = pair[1];
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		event_reinit(base);
+		make_peer(pair[0], PROC_PTYD, PROC_GATEWAYD, PEER_SEND_ONLY);
+		_exit(pass_descriptors() == PASSING_SENT ? 0 : 1);
+	}
+	close_fd(&pair[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	finish();
+}
+
 static void
 test_names(void **state)
 {
@@ -898,6 +954,7 @@ main(void)
 		cmocka_unit_test(test_trace_and_id_travel),
 		cmocka_unit_test(test_receive_only),
 		cmocka_unit_test(test_send_only),
+		cmocka_unit_test(test_descriptors_on_their_way),
 		cmocka_unit_test(test_names),
 	};
 
