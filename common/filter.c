@@ -58,13 +58,13 @@ static const struct {
 	{ SC(getcwd), EACCES }, { SC(madvise), ENOSYS } };
 
 static const int gatewayd_calls[] = { SC(accept4), SC(setsockopt), SC(getsockname), SC(getpeername),
-	SC(ioctl), LIST_END };
+	LIST_END };
 static const int authd_calls[] = { LIST_END };
 static const int placerd_calls[] = { LIST_END };
 static const int ptyd_calls[] = { SC(openat), SC(unlink), SC(unlinkat), SC(rename), SC(renameat),
 	SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync), SC(ftruncate),
 	SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END };
-static const int holder_calls[] = { SC(accept4), SC(listen), SC(ioctl), SC(waitid), LIST_END };
+static const int holder_calls[] = { SC(accept4), SC(listen), SC(waitid), LIST_END };
 
 /* Denied with EPERM to fogd, the spawner and hence to every shell (S26 in part). */
 static const int denied_calls[] = { SC(bpf), SC(perf_event_open), SC(add_key), SC(keyctl),
@@ -160,12 +160,31 @@ allow_ptyd_calls(scmp_filter_ctx f)
 			SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0));
 }
 
-/* The holder makes one stream per attachment. */
+static int
+allow_ioctl(scmp_filter_ctx f, unsigned long command)
+{
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, command, 0));
+}
+
+/* How much has come, which libevent asks, and what OpenSSL may make of a socket. */
+static int
+allow_gatewayd_calls(scmp_filter_ctx f)
+{
+	int rc = allow_ioctl(f, FIONREAD);
+
+	return rc ? rc : allow_ioctl(f, FIONBIO);
+}
+
+/* The holder makes one stream per attachment, and tells the terminal its size. */
 static int
 allow_holder_calls(scmp_filter_ctx f)
 {
-	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socketpair), 2,
-	    SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
+	int rc = allow_ioctl(f, TIOCSWINSZ);
+
+	return rc
+	    ? rc
+	    : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socketpair), 2,
+		  SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
 }
 
 struct filter_row {
@@ -175,7 +194,7 @@ struct filter_row {
 };
 
 static const struct filter_row filters[] = {
-	{ PROC_GATEWAYD, gatewayd_calls, NULL },
+	{ PROC_GATEWAYD, gatewayd_calls, allow_gatewayd_calls },
 	{ PROC_AUTHD, authd_calls, NULL },
 	{ PROC_PLACERD, placerd_calls, NULL },
 	{ PROC_PTYD, ptyd_calls, allow_ptyd_calls },

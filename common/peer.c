@@ -15,6 +15,7 @@
 
 #define PEER_MAGIC 0x70656572u
 #define MAX_DESCRIPTORS 4 /* room to see, and close, what was not announced */
+#define RETRY_MS 5
 
 struct record {
 	TAILQ_ENTRY(record) next;
@@ -28,7 +29,7 @@ struct peer {
 	struct peer_end end;
 	const struct peer_ops *ops;
 	void *ctx;
-	struct event *readable, *writable;
+	struct event *readable, *writable, *retry;
 	TAILQ_HEAD(, record) queue;
 	size_t queued_records, queued_bytes;
 	bool up, hello_seen, in_turn, doomed;
@@ -73,7 +74,9 @@ release(struct peer *p)
 		event_free(p->readable);
 	if (p->writable)
 		event_free(p->writable);
-	p->readable = p->writable = NULL;
+	if (p->retry)
+		event_free(p->retry);
+	p->readable = p->writable = p->retry = NULL;
 	drop_queue(p);
 	close_fd(&p->end.fd);
 	p->up = false;
@@ -124,6 +127,25 @@ transmit(int sock, const void *bytes, size_t len, int fd)
 	return sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* ETOOMANYREFS: as many descriptors as RLIMIT_NOFILE are on their way and not yet received. */
+static bool
+is_passing(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOBUFS || rc == -ETOOMANYREFS;
+}
+
+/* But for EAGAIN the socket is writable all the time, and waiting for that would spin. */
+static void
+send_later(struct peer *p, int rc)
+{
+	static const struct timeval pause = { .tv_usec = RETRY_MS * 1000 };
+
+	if (rc == -EAGAIN)
+		event_add(p->writable, NULL);
+	else
+		event_add(p->retry, &pause);
+}
+
 static int
 enqueue(struct peer *p, const struct writer *w, int fd)
 {
@@ -140,20 +162,22 @@ enqueue(struct peer *p, const struct writer *w, int fd)
 	TAILQ_INSERT_TAIL(&p->queue, r, next);
 	p->queued_records++;
 	p->queued_bytes += w->len;
-	event_add(p->writable, NULL);
 	return 0;
 }
 
 static int
 send_or_queue(struct peer *p, const struct writer *w, int fd)
 {
-	int rc = TAILQ_EMPTY(&p->queue) ? transmit(p->end.fd, w->p, w->len, fd) : -EAGAIN;
+	bool is_first = TAILQ_EMPTY(&p->queue);
+	int rc = is_first ? transmit(p->end.fd, w->p, w->len, fd) : -EAGAIN;
 
 	if (rc == 0) {
 		close_fd(&fd);
 		return 0;
 	}
-	if (rc == -EAGAIN || rc == -ENOBUFS) {
+	if (is_passing(rc)) {
+		if (is_first)
+			send_later(p, rc);
 		rc = enqueue(p, w, fd);
 		if (rc == 0)
 			return 0;
@@ -206,8 +230,8 @@ on_writable(evutil_socket_t sock, short what, void *arg)
 			break;
 		drop_first(p);
 	}
-	if (rc == -EAGAIN || rc == -ENOBUFS)
-		event_add(p->writable, NULL);
+	if (is_passing(rc))
+		send_later(p, rc);
 	else if (rc != 0)
 		go_down(p, PEER_GONE, "send failed");
 }
@@ -295,6 +319,16 @@ check_phase(struct peer *p, const struct msg *m)
 	return "the message is not legal in this phase";
 }
 
+/*
+ * The kernel leaves out what this process has no room for in its table of descriptors. A sender
+ * cannot bring that about, but many clients can, and the neighbour must not be blamed for it.
+ */
+static bool
+lacks_descriptors(const struct arrival *a)
+{
+	return (a->flags & (MSG_TRUNC | MSG_CTRUNC)) == MSG_CTRUNC && a->fd_count < MAX_DESCRIPTORS;
+}
+
 static const char *
 deliver(struct peer *p, struct arrival *a)
 {
@@ -302,6 +336,12 @@ deliver(struct peer *p, struct arrival *a)
 	struct reader r;
 	const char *wrong;
 
+	/* Without a new end from fogd a role is of no use: then it ends, and is started afresh. */
+	if (lacks_descriptors(a) && p->end.edge != EDGE_CONTROL) {
+		log_warnx("event=descriptor_lost edge=%s peer=%s", edge_name(p->end.edge),
+		    proc_name(p->end.other));
+		return NULL;
+	}
 	if (a->flags & (MSG_TRUNC | MSG_CTRUNC))
 		return "the record is too long";
 	reader_init(&r, a->bytes, a->len);
@@ -391,7 +431,8 @@ arm(struct peer *p, struct event_base *base)
 {
 	p->readable = event_new(base, p->end.fd, EV_READ | EV_PERSIST, on_readable, p);
 	p->writable = event_new(base, p->end.fd, EV_WRITE, on_writable, p);
-	if (!p->readable || !p->writable)
+	p->retry = evtimer_new(base, on_writable, p);
+	if (!p->readable || !p->writable || !p->retry)
 		return false;
 	return p->end.way == PEER_SEND_ONLY || event_add(p->readable, NULL) == 0;
 }
@@ -411,8 +452,8 @@ say_hello(struct peer *p)
 		return;
 	writer_init(&w, bytes, sizeof(bytes));
 	if (msg_put(&w, MSG_HELLO, 0, NULL, &hello) == 0 &&
-	    transmit(p->end.fd, w.p, w.len, -1) == -EAGAIN)
-		enqueue(p, &w, -1);
+	    transmit(p->end.fd, w.p, w.len, -1) == -EAGAIN && enqueue(p, &w, -1) == 0)
+		send_later(p, -EAGAIN);
 }
 
 struct peer *
@@ -470,6 +511,12 @@ uint64_t
 peer_epoch(const struct peer *p)
 {
 	return p->end.epoch;
+}
+
+size_t
+peer_queued(const struct peer *p)
+{
+	return p->queued_records;
 }
 
 int

@@ -68,7 +68,8 @@ bool peer_is_up(const struct peer *p); /* NULL: false */
 enum edge peer_edge(const struct peer *p);
 enum proc_id peer_other(const struct peer *p);
 uint64_t peer_epoch(const struct peer *p);
-int peer_fd(const struct peer *p); /* for SO_PEERCRED; borrowed */
+size_t peer_queued(const struct peer *p); /* records that the other end has not room for yet */
+int peer_fd(const struct peer *p);        /* for SO_PEERCRED; borrowed */
 const char *peer_down_name(enum peer_down why);
 
 #endif

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -117,6 +117,15 @@ privdrop_limit_caps(uint64_t keep)
 	return caps_set(keep, keep, 0) == 0 ? NULL : "capabilities";
 }
 
+static bool
+is_root(int fd)
+{
+	struct stat wanted, root;
+
+	return fstat(fd, &wanted) == 0 && stat("/", &root) == 0 && wanted.st_dev == root.st_dev &&
+	    wanted.st_ino == root.st_ino;
+}
+
 const char *
 privdrop_enter_root(int root_fd, bool rooted)
 {
@@ -124,6 +133,8 @@ privdrop_enter_root(int root_fd, bool rooted)
 		return "enter the root directory";
 	if (rooted && chroot(".") != 0)
 		return "chroot";
+	if (rooted && !is_root(root_fd))
+		return "proof: the root directory is another";
 	return NULL;
 }
 

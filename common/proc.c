@@ -19,7 +19,6 @@
 #include "common/privdrop.h"
 
 #define CONFIG_RECORD_MAX 32768
-#define ROLE_NOFILE 65536
 
 static struct process {
 	const struct role *role;
@@ -284,7 +283,7 @@ drop(void)
 	if (!step)
 		step = privdrop_finish(kept_caps());
 	if (!step)
-		step = privdrop_limits(ROLE_NOFILE, writes_files);
+		step = privdrop_limits(PROC_NOFILE, writes_files);
 	return step;
 }
 

@@ -15,6 +15,8 @@
 #include "common/config.h"
 #include "common/peer.h"
 
+#define PROC_NOFILE 65536 /* descriptors of a role at most; less where the host allows less */
+
 enum gift {
 	GIFT_CONTROL = 3, /* socket pair with fogd */
 	GIFT_CONFIG,      /* sealed memfd: config_put of this role */

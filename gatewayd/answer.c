@@ -131,9 +131,10 @@ log_request(const struct conn *c, unsigned status)
 static bool
 is_head(const struct conn *c)
 {
-	/* After an error of the parser there may be no request to look at. */
-	return (c->x.route || c->x.file) && http1_request(c->parser)->method.len == 4 &&
-	    memcmp(http1_request(c->parser)->method.ptr, "HEAD", 4) == 0;
+	/* Also of a request that was refused: a body would be read as the next answer. */
+	struct http1_view method = http1_request(c->parser)->method;
+
+	return method.len == 4 && memcmp(method.ptr, "HEAD", 4) == 0;
 }
 
 static void
@@ -172,6 +173,25 @@ send_answer(struct conn *c, const struct answer *a)
 	conn_answered(c);
 }
 
+/* When an answer could not be made: this one needs no memory but the connection's. */
+static void
+send_bare_problem(struct conn *c)
+{
+	char text[512], trace[TRACE_ID_TEXT_SIZE];
+	struct answer a = { .status = 500,
+		.type = "application/problem+json",
+		.lines = "Cache-Control: no-store\r\n",
+		.bytes = text };
+	const char *code = err_code(FOG_E_INTERNAL), *title = err_title(FOG_E_INTERNAL);
+
+	trace_format(c->x.trace.b, trace);
+	a.len = (size_t)snprintf(text, sizeof(text),
+	    "{\"type\":\"urn:cloudshell-fog:error:%s\",\"title\":\"%s\",\"status\":500,"
+	    "\"detail\":\"%s\",\"code\":\"%s\",\"trace_id\":\"%s\"}",
+	    code, title, title, code, trace);
+	send_answer(c, &a);
+}
+
 static void
 send_json(struct conn *c, unsigned status, const char *type, const char *lines, json_t *obj)
 {
@@ -180,7 +200,7 @@ send_json(struct conn *c, unsigned status, const char *type, const char *lines, 
 
 	json_decref(obj);
 	if (!text) {
-		answer_error(c, -FOG_E_INTERNAL, NULL);
+		send_bare_problem(c);
 		return;
 	}
 	a.len = strlen(text);

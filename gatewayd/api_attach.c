@@ -2,6 +2,7 @@
 /* GET /v1/sessions/{id}/pty: all checks of the upgrade before authd hears of it (S13, S14). */
 #include <string.h>
 
+#include "common/proc.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
 #include "gatewayd/peers.h"
@@ -125,6 +126,11 @@ api_attach(struct conn *c)
 	}
 	if (choose_token(c, &shake, &q) != 0)
 		return;
+	/* Asked now, the token would be used up for a stream that nobody can deliver. */
+	if (!proc_peer(EDGE_DELIVERY)) {
+		answer_error(c, -FOG_E_UNAVAILABLE, NULL);
+		return;
+	}
 	memcpy(c->x.attach.accept, shake.accept, sizeof(shake.accept));
 	c->x.attach.protocol = shake.protocol;
 	use.token = q.token;

@@ -273,6 +273,8 @@ on_ws_message(void *ctx, bool is_text, const unsigned char *bytes, size_t len)
 
 	if (code == 0) {
 		take_event(a, &e);
+		if (a->proto == TERM_JSON && e.kind == TERM_INPUT)
+			explicit_bzero(a->c->g->scratch, e.bytes.len); /* keystrokes */
 		return;
 	}
 	a->end = "bad_message";

@@ -15,8 +15,11 @@
 #include "gatewayd/route.h"
 
 #define CONN_MAGIC 0x636f6e6eu
-/* Requests that wait for authd at one time, over all connections. */
-#define GATEWAY_PENDING_MAX 4096
+/*
+ * Requests that wait for authd at one time, over all connections, and records that it has not read.
+ * Well below what a peer's queue holds: a burst of clients must not make authd look stuck.
+ */
+#define GATEWAY_PENDING_MAX 512
 
 struct attach;
 struct bufferevent;
@@ -35,7 +38,8 @@ struct gateway {
 	struct event_base *base;
 	const struct config *config;
 	struct http1_limits limits;
-	struct origins origins; /* of the public listener */
+	unsigned max_connections; /* as configured, or what there are descriptors for */
+	struct origins origins;   /* of the public listener */
 	struct origins metrics_origins;
 	bool metrics_any_host; /* the metrics listener is off loopback: any name may be its own */
 	struct static_files *files;

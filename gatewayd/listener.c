@@ -31,6 +31,7 @@ struct listener {
 	struct gateway *g;
 	int fd;
 	bool is_metrics;
+	bool is_starved; /* since the last connection that could be accepted */
 	struct event *readable, *resume;
 };
 
@@ -105,7 +106,7 @@ admit(struct listener *l, int fd, const struct sockaddr_storage *ss)
 	struct source *s;
 
 	source_key(ss, key);
-	s = g->metrics.connections_open < g->config->max_connections ? source_take(key) : NULL;
+	s = g->metrics.connections_open < g->max_connections ? source_take(key) : NULL;
 	if (!s || s->count > g->config->max_connections_per_source) {
 		g->metrics.connections_refused++;
 		log_debug("event=connection_refused reason=%s", s ? "source" : "total");
@@ -123,7 +124,9 @@ pause_accepting(struct listener *l)
 {
 	static const struct timeval pause = { .tv_usec = PAUSE_MS * 1000 };
 
-	log_warn("event=accept_paused");
+	if (!l->is_starved)
+		log_warn("event=accept_paused");
+	l->is_starved = true;
 	event_del(l->readable);
 	event_add(l->resume, &pause);
 }
@@ -142,13 +145,15 @@ on_connection(evutil_socket_t fd, short what, void *arg)
 		len = sizeof(ss);
 		conn = accept4((int)fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (conn >= 0) {
+			l->is_starved = false;
 			admit(l, conn, &ss);
 			continue;
 		}
+		if (errno == ECONNABORTED || errno == EINTR)
+			continue;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			pause_accepting(l);
-		if (errno != ECONNABORTED && errno != EINTR)
-			return;
+		return;
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gatewayd: the unprivileged network front. It believes nothing and decides nothing. */
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <event2/event.h>
 #include <openssl/rand.h>
@@ -18,6 +19,8 @@
 #include "gatewayd/peers.h"
 #include "gatewayd/static.h"
 #include "gatewayd/tls.h"
+
+#define FDS_RESERVED 32 /* channels, listeners, the loop, files of a reload */
 
 static struct gateway gateway = {
 	.conns = TAILQ_HEAD_INITIALIZER(gateway.conns),
@@ -69,6 +72,25 @@ load_tls(struct gateway *g)
 	return g->tls ? 0 : -1;
 }
 
+/* Each connection may come to have a stream as well, and the other processes pass new ends. */
+static void
+fit_connections(struct gateway *g)
+{
+	struct rlimit limit;
+	rlim_t room;
+
+	g->max_connections = g->config->max_connections;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_max = limit.rlim_max < PROC_NOFILE ? limit.rlim_max : PROC_NOFILE;
+	room = limit.rlim_max > FDS_RESERVED ? (limit.rlim_max - FDS_RESERVED) / 2 : 1;
+	if (g->max_connections <= room)
+		return;
+	log_warnx("event=connections_cut from=%u to=%u reason=RLIMIT_NOFILE", g->max_connections,
+	    (unsigned)room);
+	g->max_connections = (unsigned)room;
+}
+
 static int
 load(void *ctx)
 {
@@ -80,6 +102,7 @@ load(void *ctx)
 		.header_count = g->config->http_max_headers,
 		.uri_bytes = g->config->http_max_uri_bytes,
 		.body_bytes = g->config->http_max_body_bytes };
+	fit_connections(g);
 	if (init_libraries() != 0 || load_page(g) != 0)
 		return -1;
 	return load_tls(g);

@@ -2,10 +2,10 @@
 /* Answers from authd, streams from ptyd: see peers.h. */
 #include "gatewayd/peers.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include <event2/util.h>
 #include <jansson.h>
 
 #include "common/cleanup.h"
@@ -48,11 +48,13 @@ void
 peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload)
 {
 	struct gateway *g = c->g;
+	struct peer *auth = proc_peer(EDGE_GATE_AUTH);
 	uint64_t id = next_id(g);
 	struct request *r = NULL;
-	int rc = -FOG_E_UNAVAILABLE;
+	int rc = auth ? -FOG_E_FULL : -FOG_E_UNAVAILABLE;
 
-	if (proc_peer(EDGE_GATE_AUTH)) {
+	/* The table alone is no bound: a client that has left is out of it, its question is not. */
+	if (auth && peer_queued(auth) < GATEWAY_PENDING_MAX) {
 		r = requests_add(g->requests, id, phase, &c->x.trace, g->config->request_timeout_ms,
 		    c);
 		rc = r ? 0 : -FOG_E_FULL;
@@ -281,14 +283,18 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
-/* A stream socket of the UNIX family: nothing else can be a holder's. */
+/*
+ * A stream socket of the UNIX family: nothing else can be a holder's. One that blocks is a lie as
+ * well: it is made here by nobody, and the filter would not let it be changed.
+ */
 static bool
 is_stream(int fd)
 {
-	int type = 0, domain = 0;
+	int type = 0, domain = 0, flags = fcntl(fd, F_GETFL);
 	socklen_t len = sizeof(type);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+	if (flags < 0 || !(flags & O_NONBLOCK) ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
 		return false;
 	len = sizeof(domain);
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && type == SOCK_STREAM &&
@@ -306,7 +312,7 @@ on_deliver(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (!id_equal(&said->session_id, &x->session_id) || x->attach.fd >= 0 ||
 	    (x->attach.granted_role != ROLE_NONE && x->attach.granted_role != said->role) ||
-	    !is_stream(m->fd) || evutil_make_socket_nonblocking(m->fd) != 0)
+	    !is_stream(m->fd))
 		return -FOG_E_LIAR;
 	x->attach.fd = steal_fd(&m->fd);
 	x->attach.delivered_role = said->role;
@@ -348,6 +354,21 @@ peers_edge_up(void *ctx, struct peer *p)
 		g->incarnation = (uint32_t)peer_epoch(p);
 }
 
+/* No stream will come for these any more, whatever authd says. */
+static void
+lose_undelivered(struct gateway *g)
+{
+	struct conn *c, *after;
+
+	for (c = TAILQ_FIRST(&g->conns); c; c = after) {
+		struct request *r = requests_find(g->requests, c->x.request_id);
+
+		after = TAILQ_NEXT(c, next);
+		if (r && r->phase == PH_ATTACH && c->x.attach.fd < 0)
+			answer_error(finish(g, r), -FOG_E_UNAVAILABLE, NULL);
+	}
+}
+
 void
 peers_edge_down(void *ctx, enum edge edge)
 {
@@ -355,4 +376,6 @@ peers_edge_down(void *ctx, enum edge edge)
 
 	if (edge == EDGE_GATE_AUTH)
 		requests_clear(g->requests, -FOG_E_UNAVAILABLE);
+	else if (edge == EDGE_DELIVERY)
+		lose_undelivered(g);
 }

@@ -312,13 +312,27 @@ exit_json(enum term_proto proto, const struct stream_exit *e)
 	return obj;
 }
 
+/* What brought the state about, for programs; the detail is for people. */
+static const char *
+status_reason(unsigned state)
+{
+	static const char *const reasons[STREAM_STATE_COUNT] = {
+		[STREAM_STATE_TAKEN_OVER] = "driver_attached",
+		[STREAM_STATE_EXPIRING] = "ttl",
+		[STREAM_STATE_SHUTTING_DOWN] = "shutdown",
+		[STREAM_STATE_BAD_INPUT] = "input_gap",
+	};
+
+	return state < STREAM_STATE_COUNT && reasons[state] ? reasons[state] : "";
+}
+
 static json_t *
 status_json(const struct stream_status *s)
 {
 	json_t *detail = json_stringn(s->detail.p, s->detail.len); /* NULL: not UTF-8 */
 
-	return json_pack("{s:s, s:s, s:o}", "state", stream_state_name(s->state), "reason", "",
-	    "detail", detail ? detail : json_string(""));
+	return json_pack("{s:s, s:s, s:o}", "state", stream_state_name(s->state), "reason",
+	    status_reason(s->state), "detail", detail ? detail : json_string(""));
 }
 
 static size_t

@@ -196,14 +196,19 @@ audit_retry(struct audit *a)
 {
 	char detail[64];
 	struct audit_event resumed = { .name = AUDIT_AUDIT_RESUMED };
+	uint64_t seq = a->seq, lost = a->lost;
 
 	if (a->lost == 0)
 		return 0;
 	snprintf(detail, sizeof(detail), "%llu lines could not be written",
 	    (unsigned long long)a->lost);
 	resumed.detail = view_of(detail);
-	if (write_line(a, &resumed) != 0)
+	if (write_line(a, &resumed) != 0) {
+		/* An attempt is no event: neither the count nor the numbers may say so. */
+		a->seq = seq;
+		a->lost = lost;
 		return -FOG_E_NO_AUDIT;
+	}
 	log_info("event=audit_resumed lost=%llu", (unsigned long long)a->lost);
 	a->lost = 0;
 	return 0;

@@ -211,6 +211,22 @@ suite("HTTP framing", {}, ({ fog, test }) => {
 		assert.deepEqual((await connection.answers()).map(({ status }) => status), [200]);
 	});
 
+	test("an answer to HEAD has no body, also when it is an error", async () => {
+		const other = "Host: evil.example";
+		for (const [request, status] of [
+			[`HEAD /nope HTTP/1.1\r\n${host()}\r\n\r\n`, 404],
+			[`HEAD /v1/sessions/0/attach HTTP/1.1\r\n${host()}\r\n\r\n`, 405],
+			[`HEAD / HTTP/1.1\r\n${other}\r\nConnection: close\r\n\r\n`, 421],
+			[`HEAD / HTTP/1.1\r\n${host()}\r\nX : folded\r\n\r\n`, 400],
+		]) {
+			const connection = new Connection(fog);
+			connection.socket.end(request);
+			await connection.answers().catch(() => undefined);
+			assert.match(connection.text, new RegExp(`^HTTP/1\\.1 ${status} [^]*\r\n\r\n$`), connection.text);
+			assert.doesNotMatch(connection.text, /\{/);
+		}
+	});
+
 	test("a client that half-closes still gets its answer", async () => {
 		const connection = new Connection(fog);
 		connection.socket.end(get("/readyz"));

@@ -2,8 +2,9 @@
 // kill -9 of each process in turn while somebody types (R1 to R4): the shell stays, every byte arrives once and in order,
 // new requests work within 3 s. And of fogd: the holders stay, and the next fogd finds every session.
 import assert from "node:assert/strict";
+import net from "node:net";
 import { exchange, suite } from "../lib/harness.mjs";
-import { isAlive, sleep, until, waitGone } from "../lib/proc.mjs";
+import { isAlive, signal, sleep, until, waitGone } from "../lib/proc.mjs";
 import { BinaryTerminal } from "../lib/ws.mjs";
 
 const RECOVERY_MS = 3000;
@@ -14,6 +15,16 @@ async function reattach(fog, session, from, timeout = RECOVERY_MS) {
 		const { status, json } = await fog.api("POST", `/v1/sessions/${session.id}/attach`, { token: session.token, body: {} });
 		return status === 201 && BinaryTerminal.open(fog, json, { from });
 	}, { timeout, interval: 50 });
+}
+
+// A request, and a reset of the connection before the answer.
+function askAndLeave(fog) {
+	return new Promise((resolve) => {
+		const socket = net.connect(fog.port, "127.0.0.1");
+		socket.on("error", () => undefined).once("close", resolve);
+		socket.write(`GET /v1/sessions HTTP/1.1\r\nHost: 127.0.0.1:${fog.port}\r\nAuthorization: Bearer nobody\r\n\r\n`,
+			() => setTimeout(() => socket.resetAndDestroy(), 20));
+	});
 }
 
 // A person who types numbered lines and attaches again whenever the connection ends.
@@ -179,6 +190,35 @@ suite("restart", {}, ({ fog, test }) => {
 		await terminal.waitClosed();
 		assert.equal((await fog.waitStatus(session, "lost")).end_reason, "holder_lost");
 		assert.ok(others.every(isAlive));
+	});
+
+	test("an attach that waits when ptyd dies is refused at once", async () => {
+		const session = await fog.create();
+		const victim = await fog.roleProcess("ptyd");
+		assert.ok(signal(victim, "SIGSTOP"));
+		const started = Date.now();
+		const refused = assert.rejects(BinaryTerminal.open(fog, session.attach), ({ status }) => status === 503);
+		await sleep(200);
+		assert.ok(signal(victim, "SIGKILL"));
+		await refused;
+		assert.ok(Date.now() - started < 3000, `refused after ${Date.now() - started} ms`);
+		await fog.roleProcess("ptyd", { not: victim });
+		await fog.waitReady();
+	});
+
+	test("clients that ask and leave do not make a busy authd look stuck", async () => {
+		const authd = await fog.roleProcess("authd");
+		const mark = fog.logMark();
+		assert.ok(signal(authd, "SIGSTOP"));
+		try {
+			for (let sent = 0; sent < 2000; sent += 100)
+				await Promise.all(Array.from({ length: 100 }, () => askAndLeave(fog)));
+		} finally {
+			signal(authd, "SIGCONT");
+		}
+		await fog.waitReady();
+		assert.ok(isAlive(authd));
+		assert.deepEqual(fog.events({ event: "peer_down" }, mark), []);
 	});
 
 	test("a role that crashes again and again is started with back-off, and fogd lives", async () => {

@@ -864,6 +864,32 @@ test_send_only(void **state)
 	finish();
 }
 
+/* No place for a descriptor is our own trouble: the record is lost, and nobody is blamed for it. */
+static void
+test_no_descriptor_left(void **state)
+{
+	struct rlimit limit, none;
+
+	(void)state;
+	begin_with(PROC_HOLDER);
+	raw_hello();
+	seen.phase = PH_ATTACH;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ 0, limit.rlim_max };
+	raw_message(MSG_PTY_HOLDER_STREAM, 7, 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	settle();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(seen.handled, 0);
+	assert_int_equal(seen.downs, 0);
+	assert_non_null(strstr(seen.line, "event=descriptor_lost"));
+	raw_message(MSG_PTY_HOLDER_STREAM, 8, 1);
+	settle();
+	assert_int_equal(seen.handled, 1);
+	assert_int_equal(seen.request_id, 8);
+	finish();
+}
+
 #define PASSING_MAX 32 /* RLIMIT_NOFILE of the child below */
 #define PASSING_SENT 50
 #define PASSING_UID 1878917121 /* of nobody else: the kernel counts by user, and root is exempt */
@@ -954,6 +980,7 @@ main(void)
 		cmocka_unit_test(test_trace_and_id_travel),
 		cmocka_unit_test(test_receive_only),
 		cmocka_unit_test(test_send_only),
+		cmocka_unit_test(test_no_descriptor_left),
 		cmocka_unit_test(test_descriptors_on_their_way),
 		cmocka_unit_test(test_names),
 	};

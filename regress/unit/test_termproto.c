@@ -229,7 +229,8 @@ static const struct {
 	{ { .type = STREAM_EXIT, .u.exit = { EXIT_NONE, 0, END_REQUEST } },
 	    "x{\"code\":255,\"reason\":\"request\"}", "{\"type\":\"exit\",\"code\":255}" },
 	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_TAKEN_OVER, { "a \"b\"", 5 } } },
-	    "s{\"state\":\"taken_over\",\"reason\":\"driver_attached\",\"detail\":\"a \\\"b\\\"\"}", NULL },
+	    "s{\"state\":\"taken_over\",\"reason\":\"driver_attached\",\"detail\":\"a \\\"b\\\"\"}",
+	    NULL },
 	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_EXPIRING, { "\xff", 1 } } },
 	    "s{\"state\":\"expiring\",\"reason\":\"ttl\",\"detail\":\"\"}", NULL },
 };
