@@ -62,9 +62,10 @@ print_policy(const struct policy *policy)
 	const struct policy_profile *p;
 
 	for (size_t i = 0; (p = policy_profile_at(policy, i)); i++) {
-		dprintf(STDERR_FILENO, "profile %s: cpu %llum memory %llu storage %llu "
-		    "max_ttl_seconds %u max_sessions %u allowed_groups", p->name,
-		    (unsigned long long)p->limits.cpu_milli,
+		dprintf(STDERR_FILENO,
+		    "profile %s: cpu %llum memory %llu storage %llu "
+		    "max_ttl_seconds %u max_sessions %u allowed_groups",
+		    p->name, (unsigned long long)p->limits.cpu_milli,
 		    (unsigned long long)p->limits.memory_bytes,
 		    (unsigned long long)p->limits.storage_bytes, p->max_ttl_seconds,
 		    p->max_sessions);
