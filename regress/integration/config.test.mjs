@@ -178,6 +178,14 @@ describe("start", () => {
 	});
 });
 
+// By hand: Node 18's recursive readdir takes a socket for a directory.
+const filesBelow = (dir) => fs.readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
+	const name = path.join(dir, entry.name);
+	if (entry.isDirectory())
+		return filesBelow(name);
+	return entry.isFile() ? [name] : [];
+});
+
 suite("running", { env: { SESSION_TOKEN_SIGNING_KEY: KEY, LOG_LEVEL: "debug" } }, ({ fog, test }) => {
 	const profiles = async (token = "alice") =>
 		(await fog.expect(200, "GET", "/v1/profiles", { token })).profiles.map(({ name }) => name);
@@ -245,9 +253,8 @@ suite("running", { env: { SESSION_TOKEN_SIGNING_KEY: KEY, LOG_LEVEL: "debug" } }
 
 		const written = [["the log", fog.logs()]];
 		for (const dir of [fog.stateDir, fog.runDir])
-			for (const name of fs.readdirSync(dir, { recursive: true }).map((entry) => path.join(dir, entry)))
-				if (fs.statSync(name).isFile())
-					written.push([name, fs.readFileSync(name, "latin1")]);
+			for (const name of filesBelow(dir))
+				written.push([name, fs.readFileSync(name, "latin1")]);
 		const secrets = { KEY, wrongBearer, typed, printed, basic: "c2VjcmV0LWJhc2lj", queryToken: "s3cret-in-query", cookie: "c00kie" };
 		for (const { token } of [session.attach, query, unused])
 			token.split(".").slice(1).forEach((part, i) => { secrets[`${token.slice(-6)} part ${i + 2}`] = part; });

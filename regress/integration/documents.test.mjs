@@ -176,9 +176,13 @@ describe("README.privsep", () => {
 	const row = (name, key) => new RegExp(`^ {4}${key} +(.*)$`, "m").exec(block(name))?.[1] ?? "";
 	const words = (text) => text.split(/\s+/).filter((word) => word && word !== "none");
 
+	// Calls that filter.c allows by their arguments stand in functions, not in the tables.
+	const OWN_CALLS = [["gatewayd", ["ioctl"]], ["authd", []], ["placerd", []], ["ptyd", ["socket", "connect"]],
+		["holder", ["ioctl", "socketpair"]]];
+
 	it("own calls are those of common/filter.c", () => {
 		const filter = flat(read("common/filter.c"));
-		for (const [role, extra] of [["gatewayd", []], ["authd", []], ["placerd", []], ["ptyd", ["socket", "connect"]], ["holder", []]]) {
+		for (const [role, extra] of OWN_CALLS) {
 			const table = new RegExp(`${role}_calls\\[\\] = \\{([^}]*)\\}`).exec(filter);
 			assert.ok(table, `${role}_calls`);
 			const calls = [...table[1].matchAll(/SC\((\w+)\)/g)].map(([, name]) => name);
