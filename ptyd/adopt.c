@@ -42,6 +42,13 @@ nobody_there(struct session *s, int error)
 	}
 }
 
+/* Its queue of connections is full, or we are short of something. */
+static bool
+is_passing(int rc)
+{
+	return rc == -EAGAIN || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS;
+}
+
 void
 adopt_try(struct session *s)
 {
@@ -49,8 +56,8 @@ adopt_try(struct session *s)
 
 	if (rc == 0)
 		return;
-	if (rc == -EAGAIN)
-		session_set_timer(s, RETRY_MS); /* its queue of connections is full */
+	if (is_passing(rc))
+		session_set_timer(s, RETRY_MS);
 	else if (rc == -ECONNREFUSED || rc == -ENOENT || rc == -ESRCH)
 		nobody_there(s, rc);
 	else {

@@ -34,22 +34,6 @@ parse_port(const char *text, in_port_t *port)
 	return true;
 }
 
-static bool
-set_v6(union address *a, const char *host, in_port_t port)
-{
-	a->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = port };
-	return inet_pton(AF_INET6, host, &a->v6.sin6_addr) == 1;
-}
-
-static bool
-set_v4(union address *a, const char *host, in_port_t port)
-{
-	a->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = port };
-	if (strcmp(host, "localhost") == 0)
-		host = "127.0.0.1";
-	return inet_pton(AF_INET, host, &a->v4.sin_addr) == 1;
-}
-
 /* 127.0.0.1:8080, [::1]:8080, localhost:8080, :8080 (every address, both families). */
 static bool
 parse(const char *text, union address *a)
@@ -57,19 +41,19 @@ parse(const char *text, union address *a)
 	char host[64];
 	const char *colon = strrchr(text, ':');
 	size_t len = colon ? (size_t)(colon - text) : 0;
+	bool bracketed = len > 1 && text[0] == '[' && text[len - 1] == ']';
 	in_port_t port;
 
 	if (!colon || len >= sizeof(host) || !parse_port(colon + 1, &port))
 		return false;
-	memcpy(host, text, len);
-	host[len] = '\0';
-	if (len == 0)
-		return set_v6(a, "::", port);
-	if (host[0] == '[' && host[len - 1] == ']') {
-		host[len - 1] = '\0';
-		return set_v6(a, host + 1, port);
+	snprintf(host, sizeof(host), "%.*s", (int)len - 2 * bracketed, text + bracketed);
+	if (len == 0 || bracketed) {
+		a->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = port };
+		return inet_pton(AF_INET6, len ? host : "::", &a->v6.sin6_addr) == 1;
 	}
-	return set_v4(a, host, port);
+	a->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = port };
+	return inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1",
+		   &a->v4.sin_addr) == 1;
 }
 
 static bool
@@ -99,16 +83,16 @@ bind_once(const union address *a)
 }
 
 static int
-check(const char *variable, const char *addr, bool need_loopback, union address *a, char *err,
-    size_t err_size)
+check(const char *variable, const char *addr, bool need_loopback, union address *a,
+    char err[static ERR_SIZE])
 {
 	if (!parse(addr, a)) {
-		snprintf(err, err_size, "%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080",
+		snprintf(err, ERR_SIZE, "%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080",
 		    variable, addr);
 		return -1;
 	}
 	if (need_loopback && !is_loopback(a)) {
-		snprintf(err, err_size,
+		snprintf(err, ERR_SIZE,
 		    "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
 		    "listener must be on loopback; write 127.0.0.1:PORT or [::1]:PORT",
 		    variable, addr);
@@ -118,27 +102,27 @@ check(const char *variable, const char *addr, bool need_loopback, union address 
 }
 
 int
-bindaddr_check(const char *variable, const char *addr, bool need_loopback, char *err,
-    size_t err_size)
+bindaddr_check(const char *variable, const char *addr, bool need_loopback,
+    char err[static ERR_SIZE])
 {
 	union address a;
 
-	return check(variable, addr, need_loopback, &a, err, err_size);
+	return check(variable, addr, need_loopback, &a, err);
 }
 
 int
-bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char *err,
-    size_t err_size)
+bindaddr_listen(const char *variable, const char *addr, bool need_loopback,
+    char err[static ERR_SIZE])
 {
 	uint64_t until = mono_ms() + BIND_RETRY_MS;
 	union address a;
 	int fd;
 
-	if (check(variable, addr, need_loopback, &a, err, err_size) != 0)
+	if (check(variable, addr, need_loopback, &a, err) != 0)
 		return -1;
 	while ((fd = bind_once(&a)) < 0 && errno == EADDRINUSE && mono_ms() < until)
 		usleep(50000);
 	if (fd < 0)
-		snprintf(err, err_size, "%s=%s: %s", variable, addr, strerror(errno));
+		snprintf(err, ERR_SIZE, "%s=%s: %s", variable, addr, strerror(errno));
 	return fd;
 }

@@ -85,7 +85,7 @@ session_of_plan(const struct pl_plan *from, uint32_t slot)
 }
 
 static int
-order_session(struct session *s, const struct msg *m)
+order_session(struct session *s, const struct msg *m, const char **why)
 {
 	struct pl_spawn order = { .session_id = s->record.pl.session_id,
 		.slot = s->record.pl.slot,
@@ -94,10 +94,10 @@ order_session(struct session *s, const struct msg *m)
 		.rows = FIRST_ROWS };
 	int fd, rc;
 
-	if (record_save(&s->record) != RECORD_OK) {
-		log_warn("event=record_not_saved sid=%s", log_id(&order.session_id));
+	*why = "plan: its record cannot be written";
+	if (!session_save(s))
 		return -FOG_E_SPAWN;
-	}
+	*why = "plan: the order could not be passed on";
 	rc = seal_plan(s, &m->u.plan, &fd);
 	if (rc != 0)
 		return rc;
@@ -168,9 +168,9 @@ place_on_create(void *ctx, struct peer *from, struct msg *m)
 			session_forget(s);
 		return 0;
 	}
-	rc = order_session(s, m);
+	rc = order_session(s, m, &why);
 	if (rc != 0)
-		session_abort(s, rc, "plan: the order could not be passed on");
+		session_abort(s, rc, why);
 	return 0;
 }
 
@@ -276,7 +276,7 @@ spawner_on_spawned(void *ctx, struct peer *from, struct msg *m)
 		return 0;
 	snprintf(detail, sizeof(detail), "%s: %s", session_stage_name(STAGE_ADOPT),
 	    strerrordesc_np(-rc) ? strerrordesc_np(-rc) : "unknown");
-	session_abort(s, -FOG_E_SPAWN, detail);
+	session_give_up(s, -FOG_E_SPAWN, detail);
 	return 0;
 }
 

@@ -79,7 +79,7 @@ struct session *session_new(const struct pl_session_record *from);
 void session_forget(struct session *s);
 struct session *session_find(const struct id128 *id);
 bool session_is_ended(const struct session *s);
-void session_save(const struct session *s); /* a failure is logged */
+bool session_save(const struct session *s); /* a failure is logged */
 void session_set_stage(struct session *s, enum session_stage stage);
 void session_set_timer(struct session *s, uint64_t ms);
 /* A status that is none of an end: told to placerd. */
@@ -103,6 +103,8 @@ void session_apart(struct session *s);
 void session_joined(struct session *s);
 /* It could not be made: refuses, and leaves nothing behind. */
 void session_abort(struct session *s, int error, const char *detail);
+/* As above, but its holder may live: to be found, ended and forgotten. */
+void session_give_up(struct session *s, int error, const char *detail);
 void session_refuse_all(struct session *s, int error, const char *detail);
 /* Sends the list of sessions once it is due and nothing is on its way. */
 void broker_try_list(void);

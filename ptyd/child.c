@@ -25,21 +25,18 @@
 
 /* Everything one exec needs, prepared before the fork. */
 struct birth {
-	int exe, log;
+	const struct child *child;
+	int log;
 	int gifts[GIFT_END];
-	uid_t uid;
-	gid_t gid;
-	uint64_t caps;
-	bool rooted;
 	char *argv[4];
 };
 
 struct child *
 child_of(struct fogd *f, enum proc_id id)
 {
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if (f->children[i].program->id == id)
-			return &f->children[i];
+	FOR_EACH_CHILD(f, c) {
+		if (c->program->id == id)
+			return c;
 	}
 	return NULL;
 }
@@ -54,15 +51,18 @@ die(const char *step)
 	_exit(1);
 }
 
-/* Two passes, since a source may lie where another gift belongs. dup2 clears close-on-exec. */
+/*
+ * Two passes, since a source may lie where another gift belongs. dup2 clears close-on-exec. None
+ * may be lost: without its certificate gatewayd would do without TLS.
+ */
 static void
 place_gifts(struct birth *b)
 {
 	for (int i = 0; i < GIFT_END; i++) {
-		if (b->gifts[i] >= 0)
-			b->gifts[i] = fcntl(b->gifts[i], F_DUPFD_CLOEXEC, SAFE_FD);
+		if (b->gifts[i] >= 0 &&
+		    (b->gifts[i] = fcntl(b->gifts[i], F_DUPFD_CLOEXEC, SAFE_FD)) < 0)
+			die("descriptors");
 	}
-	b->exe = fcntl(b->exe, F_DUPFD_CLOEXEC, SAFE_FD);
 	for (int i = GIFT_CONTROL; i < GIFT_END; i++) {
 		if (b->gifts[i] < 0)
 			close(i);
@@ -83,10 +83,18 @@ place_standard(const struct birth *b)
 		close(null);
 }
 
+static uint64_t
+caps_for(const struct child *c)
+{
+	return c->program->id == PROC_SPAWNER ? privdrop_spawner_caps : CAP_BIT(CAP_SYS_CHROOT);
+}
+
 static void
 become(struct birth *b)
 {
 	static char *const no_environment[] = { NULL };
+	const struct child *c = b->child;
+	int exe = fcntl(c->exe_fd, F_DUPFD_CLOEXEC, SAFE_FD);
 	sigset_t none;
 	const char *step = NULL;
 
@@ -94,11 +102,11 @@ become(struct birth *b)
 	place_gifts(b);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (b->rooted)
-		step = privdrop_before_exec(b->uid, b->gid, b->caps);
+	if (c->fogd->rooted)
+		step = privdrop_before_exec(c->uid, c->gid, caps_for(c));
 	if (step)
 		die(step);
-	syscall(SYS_execveat, b->exe, "", b->argv, no_environment, AT_EMPTY_PATH);
+	syscall(SYS_execveat, exe, "", b->argv, no_environment, AT_EMPTY_PATH);
 	die("exec");
 }
 
@@ -116,27 +124,33 @@ config_memfd(struct fogd *f, enum proc_id id)
 	return gifts_sealed("config", bytes, w.len, false);
 }
 
-static uint64_t
-caps_for(const struct child *c)
-{
-	return c->program->id == PROC_SPAWNER ? privdrop_spawner_caps : CAP_BIT(CAP_SYS_CHROOT);
-}
-
 static int
 fork_role(struct child *c, struct birth *b)
 {
 	pid_t pid;
 
-	b->exe = c->exe_fd;
-	b->uid = c->uid;
-	b->gid = c->gid;
-	b->caps = caps_for(c);
-	b->rooted = c->fogd->rooted;
+	b->child = c;
 	b->argv[0] = (char *)(uintptr_t)c->program->file;
 	pid = fork();
 	if (pid == 0)
 		become(b);
 	return pid;
+}
+
+/* There is no process any more, and nothing of it is left here. */
+static void
+forget(struct child *c)
+{
+	if (c->exited)
+		event_free(c->exited);
+	c->exited = NULL;
+	close_fd(&c->pidfd);
+	logpipe_free(c->log);
+	c->log = NULL;
+	peer_free(c->control);
+	c->control = NULL;
+	c->pid = 0;
+	c->ready = false;
 }
 
 static void
@@ -145,18 +159,10 @@ on_exited(evutil_socket_t fd, short what, void *arg)
 	struct child *c = arg;
 	siginfo_t info = { 0 };
 
-	(void)fd;
 	(void)what;
-	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
 		return;
-	event_free(c->exited);
-	c->exited = NULL;
-	close_fd(&c->pidfd);
-	logpipe_free(c->log);
-	c->log = NULL;
-	peer_free(c->control);
-	c->control = NULL;
-	c->pid = 0;
+	forget(c);
 	fogd_child_ended(c, info.si_status, info.si_code);
 }
 
@@ -169,6 +175,8 @@ on_ready(void *ctx, struct peer *from, struct msg *m)
 
 	(void)from;
 	(void)m;
+	if (c->ready)
+		return -FOG_E_LIAR;
 	c->ready = true;
 	fogd_child_ready(c);
 	return 0;
@@ -198,8 +206,7 @@ static int
 on_prepared(void *ctx, struct peer *from, struct msg *m)
 {
 	(void)from;
-	reload_answer(ctx, m->u.prepared.ok);
-	return 0;
+	return reload_answer(ctx, m->u.prepared.ok);
 }
 
 static unsigned
@@ -244,11 +251,10 @@ watch(struct child *c, int control_fd, int log_fd)
 		.epoch = 1 };
 
 	c->control = peer_new(base, &end, &control_ops, c);
-	c->log = logpipe_new(base, c->program->file, log_fd);
+	c->log = logpipe_new(base, c->program->file, c->pid, log_fd);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (!c->control || !c->log || c->pidfd < 0)
 		return -1;
-	logpipe_set_pid(c->log, c->pid);
 	c->exited = event_new(base, c->pidfd, EV_READ | EV_PERSIST, on_exited, c);
 	return c->exited ? event_add(c->exited, NULL) : -1;
 }
@@ -270,18 +276,21 @@ child_start(struct child *c)
 		if (c->pid > 0)
 			rc = watch(c, steal_fd(&control[0]), steal_fd(&logs[0]));
 	}
-	if (rc != 0)
+	if (rc == 0) {
+		log_info("event=role_started role=%s pid=%d", proc_name(c->program->id),
+		    (int)c->pid);
+	} else {
 		log_warn("event=role_not_started role=%s", proc_name(c->program->id));
+		if (c->pid > 0 && kill(c->pid, SIGKILL) == 0) /* unreaped: the number is its */
+			waitpid(c->pid, NULL, 0);
+		forget(c);
+	}
 	close_fd(&b.gifts[GIFT_CONFIG]);
 	for (int i = 0; i < 2; i++) {
 		close_fd(&control[i]);
 		close_fd(&logs[i]);
 	}
-	c->ready = false;
 	c->started_mono_ms = mono_ms();
-	if (rc == 0)
-		log_info("event=role_started role=%s pid=%d", proc_name(c->program->id),
-		    (int)c->pid);
 	return rc;
 }
 
@@ -306,6 +315,7 @@ child_wire(struct fogd *f, enum edge edge)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		log_warn("event=edge_not_made edge=%s", edge_name(edge));
+		child_kill(left); /* it is wired again when it has been started again */
 		return;
 	}
 	/* The kernel keeps the direction: the receiver cannot write, whatever it becomes (S8). */

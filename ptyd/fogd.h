@@ -14,6 +14,7 @@
 
 #define FOGD_ROLES 5
 #define USER_PREFIX "cloudshell-fog-"
+#define ERR_SIZE 4608 /* of a message for the operator */
 
 struct event;
 struct event_base;
@@ -29,6 +30,9 @@ struct program {
 
 extern const struct program programs[FOGD_ROLES];
 
+#define FOR_EACH_CHILD(f, c) \
+	for (struct child *c = (f)->children; c < (f)->children + FOGD_ROLES; c++)
+
 /* A role as it runs. */
 struct child {
 	struct fogd *fogd;
@@ -43,13 +47,15 @@ struct child {
 	struct logpipe *log;
 	uint64_t started_mono_ms;
 	unsigned failures; /* in a row: sets the back-off */
-	bool ready, prepared_ok;
+	bool ready;
+	unsigned preparing; /* reload: answers still to come */
 };
 
-/* Files that roles get as descriptors: sealed copies of what was last accepted. */
+/* Files that roles get as descriptors, by enum reload_file: sealed copies; -1: none. */
 struct files {
-	int policy, tls_cert, tls_key;
+	int fds[FILE_COUNT];
 };
+#define NO_FILES ((struct files){ { -1, -1, -1, -1 } })
 
 struct fogd {
 	struct config config;
@@ -64,33 +70,33 @@ struct fogd {
 	struct files files;
 	/* reload in progress */
 	struct files next_files;
-	unsigned awaited; /* answers still to come */
-	bool reload_ok;
+	struct event *reload_deadline;
+	bool reloading, reload_ok;
 	bool announced, stopping;
 	int status;
 };
 
 /* gifts.c: everything that is opened before capabilities are cut. 0, or -1 with the message. */
-int gifts_open(struct fogd *f, char *err, size_t err_size);
-int gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size);
+int gifts_open(struct fogd *f, char err[static ERR_SIZE]);
+int gifts_open_files(const struct config *c, struct files *out, char err[static ERR_SIZE]);
 void gifts_close_files(struct files *files);
 /* The signing key of the configuration as a sealed memfd; -1 in *out: none is configured. */
-int gifts_open_key(struct config *c, int *out, char *err, size_t err_size);
+int gifts_open_key(struct config *c, int *out, char err[static ERR_SIZE]);
 /* Fills by gift number; -1: absent. Borrowed. */
 void gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END]);
 /* A sealed memfd holding these bytes; -1 with errno. */
 int gifts_sealed(const char *name, const void *bytes, size_t len, bool executable);
-/* The directory two above this program: …/sbin/fogd → …; for libexec and share. */
-int gifts_find_prefix(char *out, size_t out_size);
-int gifts_find_users(struct fogd *f, char *err, size_t err_size);
+/* All programs and the page, which lie beside this program. */
+int gifts_open_programs(struct fogd *f, char err[static ERR_SIZE]);
+int gifts_find_users(struct fogd *f, char err[static ERR_SIZE]);
 /* Directories to be the roots, and the lock that keeps a second fogd out. */
-int gifts_open_dirs(struct fogd *f, char *err, size_t err_size);
+int gifts_open_dirs(struct fogd *f, char err[static ERR_SIZE]);
 
 /* bindaddr.c: numeric addresses only, so that root resolves no name. */
-int bindaddr_check(const char *variable, const char *addr, bool need_loopback, char *err,
-    size_t err_size);
-int bindaddr_listen(const char *variable, const char *addr, bool need_loopback, char *err,
-    size_t err_size);
+int bindaddr_check(const char *variable, const char *addr, bool need_loopback,
+    char err[static ERR_SIZE]);
+int bindaddr_listen(const char *variable, const char *addr, bool need_loopback,
+    char err[static ERR_SIZE]);
 
 /* child.c: start, wire and end roles. */
 int child_start(struct child *c);
@@ -107,14 +113,12 @@ void fogd_child_ready(struct child *c);
 
 /* reload.c: two steps, so that all roles change or none. */
 void reload_begin(struct fogd *f);
-void reload_answer(struct child *c, bool ok);
+int reload_answer(struct child *c, bool ok); /* -FOG_E_LIAR: it was not asked */
 void reload_child_gone(struct child *c);
 
 /* logpipe.c: one pipe per role; lines get the role's name and go to standard error. */
 struct logpipe;
-struct logpipe *logpipe_new(struct event_base *base, const char *role, int read_fd);
-void logpipe_set_pid(struct logpipe *l, pid_t pid);
-void logpipe_drain(struct logpipe *l);
+struct logpipe *logpipe_new(struct event_base *base, const char *role, pid_t pid, int read_fd);
 void logpipe_free(struct logpipe *l);
 void logpipe_own_sink(enum log_level level, const char *line);
 

@@ -22,7 +22,7 @@
 #define KEY_HEX_MAX 128
 #define LOCK_RETRY_MS 2000
 
-#define FAIL(...) return snprintf(err, err_size, __VA_ARGS__), -1
+#define FAIL(...) return snprintf(err, ERR_SIZE, __VA_ARGS__), -1
 
 int
 gifts_sealed(const char *name, const void *bytes, size_t len, bool executable)
@@ -58,20 +58,20 @@ check_owner(int fd)
 }
 
 static char *
-read_operator_file(const char *variable, const char *path, size_t *len, char *err, size_t err_size)
+read_operator_file(const char *variable, const char *path, size_t *len, char err[static ERR_SIZE])
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	const char *wrong = fd < 0 ? strerror(errno) : check_owner(fd);
 	char *bytes = wrong ? NULL : proc_read_file(fd, FILE_MAX_BYTES, len);
 
 	if (!bytes)
-		snprintf(err, err_size, "%s=%s: %s", variable, path,
+		snprintf(err, ERR_SIZE, "%s=%s: %s", variable, path,
 		    wrong ? wrong : strerror(errno));
 	return bytes;
 }
 
 static int
-copy_sealed(const char *variable, const char *path, int *out, char *err, size_t err_size)
+copy_sealed(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
 {
 	size_t len = 0;
 	char *bytes;
@@ -79,7 +79,7 @@ copy_sealed(const char *variable, const char *path, int *out, char *err, size_t 
 	*out = -1;
 	if (!*path)
 		return 0;
-	bytes = read_operator_file(variable, path, &len, err, err_size);
+	bytes = read_operator_file(variable, path, &len, err);
 	if (!bytes)
 		return -1;
 	*out = gifts_sealed(variable, bytes, len, false);
@@ -91,13 +91,13 @@ copy_sealed(const char *variable, const char *path, int *out, char *err, size_t 
 }
 
 int
-gifts_open_files(const struct config *c, struct files *out, char *err, size_t err_size)
+gifts_open_files(const struct config *c, struct files *out, char err[static ERR_SIZE])
 {
-	struct files f = { -1, -1, -1 };
+	struct files f = NO_FILES;
 
-	if (copy_sealed("POLICY_CONFIG", c->policy_config, &f.policy, err, err_size) != 0 ||
-	    copy_sealed("TLS_CERT_FILE", c->tls_cert_file, &f.tls_cert, err, err_size) != 0 ||
-	    copy_sealed("TLS_KEY_FILE", c->tls_key_file, &f.tls_key, err, err_size) != 0) {
+	if (copy_sealed("POLICY_CONFIG", c->policy_config, &f.fds[FILE_POLICY], err) != 0 ||
+	    copy_sealed("TLS_CERT_FILE", c->tls_cert_file, &f.fds[FILE_TLS_CERT], err) != 0 ||
+	    copy_sealed("TLS_KEY_FILE", c->tls_key_file, &f.fds[FILE_TLS_KEY], err) != 0) {
 		gifts_close_files(&f);
 		return -1;
 	}
@@ -108,34 +108,23 @@ gifts_open_files(const struct config *c, struct files *out, char *err, size_t er
 void
 gifts_close_files(struct files *files)
 {
-	close_fd(&files->policy);
-	close_fd(&files->tls_cert);
-	close_fd(&files->tls_key);
+	for (int i = 0; i < FILE_COUNT; i++)
+		close_fd(&files->fds[i]);
 }
 
 /* --- the signing key --- */
 
 static int
-hex_value(char c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *at = c ? strchr(digits, c | 0x20) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
-static int
-key_from_hex(const char *variable, const char *hex, size_t len, int *out, char *err,
-    size_t err_size)
+key_from_hex(const char *variable, const char *hex, size_t len, int *out, char err[static ERR_SIZE])
 {
 	unsigned char key[KEY_HEX_MAX / 2];
-	bool good = len >= KEY_HEX_MIN && len <= KEY_HEX_MAX && len % 2 == 0;
+	bool good = len >= KEY_HEX_MIN && len <= KEY_HEX_MAX && len % 2 == 0 &&
+	    strspn(hex, "0123456789abcdefABCDEF") >= len;
 
 	for (size_t i = 0; good && i < len / 2; i++) {
-		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+		const char digits[] = { hex[2 * i], hex[2 * i + 1], '\0' };
 
-		good = high >= 0 && low >= 0;
-		key[i] = good ? (unsigned char)(high << 4 | low) : 0;
+		key[i] = (unsigned char)strtoul(digits, NULL, 16);
 	}
 	if (good)
 		*out = gifts_sealed("signing-key", key, len / 2, false);
@@ -149,16 +138,16 @@ key_from_hex(const char *variable, const char *hex, size_t len, int *out, char *
 }
 
 static int
-key_from_file(const char *variable, const char *path, int *out, char *err, size_t err_size)
+key_from_file(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
 {
 	size_t len = 0, used;
-	char *text = read_operator_file(variable, path, &len, err, err_size);
+	char *text = read_operator_file(variable, path, &len, err);
 	int rc;
 
 	if (!text)
 		return -1;
 	used = strcspn(text, "\r\n");
-	rc = key_from_hex(variable, text, used, out, err, err_size);
+	rc = key_from_hex(variable, text, used, out, err);
 	explicit_bzero(text, len);
 	free(text);
 	return rc;
@@ -166,34 +155,32 @@ key_from_file(const char *variable, const char *path, int *out, char *err, size_
 
 /* From the environment, a file, or a systemd credential, in this order; none: authd makes one. */
 int
-gifts_open_key(struct config *c, int *out, char *err, size_t err_size)
+gifts_open_key(struct config *c, int *out, char err[static ERR_SIZE])
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	char path[PATH_MAX];
+	const char *variable = "SESSION_TOKEN_SIGNING_KEY_FILE", *path = c->signing_key_file;
+	char credential[PATH_MAX];
 	int rc;
 
 	*out = -1;
 	if (*c->signing_key) {
 		rc = key_from_hex("SESSION_TOKEN_SIGNING_KEY", c->signing_key,
-		    strlen(c->signing_key), out, err, err_size);
+		    strlen(c->signing_key), out, err);
 		explicit_bzero(c->signing_key, strlen(c->signing_key));
 		return rc;
 	}
-	if (*c->signing_key_file)
-		return key_from_file("SESSION_TOKEN_SIGNING_KEY_FILE", c->signing_key_file, out,
-		    err, err_size);
-	if (!credentials)
-		return 0;
-	snprintf(path, sizeof(path), "%s/session-token-signing-key", credentials);
-	if (access(path, F_OK) != 0)
-		return 0;
-	return key_from_file("session-token-signing-key", path, out, err, err_size);
+	if (!*path && credentials) {
+		variable = "session-token-signing-key";
+		snprintf(credential, sizeof(credential), "%s/%s", credentials, variable);
+		path = access(credential, F_OK) == 0 ? credential : "";
+	}
+	return *path ? key_from_file(variable, path, out, err) : 0;
 }
 
 /* --- programs and the page, relative to this program --- */
 
-int
-gifts_find_prefix(char *out, size_t out_size)
+static int
+find_prefix(char *out, size_t out_size)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -212,7 +199,7 @@ gifts_find_prefix(char *out, size_t out_size)
 }
 
 static int
-open_program(const char *prefix, const char *file, int flags, int *out, char *err, size_t err_size)
+open_program(const char *prefix, const char *file, int flags, int *out, char err[static ERR_SIZE])
 {
 	char path[PATH_MAX];
 
@@ -225,13 +212,13 @@ open_program(const char *prefix, const char *file, int flags, int *out, char *er
 
 /* Init runs from a sealed memfd: no session shares an inode with a program of the host (S28). */
 static int
-open_init(const char *prefix, int *out, char *err, size_t err_size)
+open_init(const char *prefix, int *out, char err[static ERR_SIZE])
 {
 	cleanup_fd int fd = -1;
 	cleanup_free char *bytes = NULL;
 	size_t len = 0;
 
-	if (open_program(prefix, "session-init", O_RDONLY, &fd, err, err_size) != 0)
+	if (open_program(prefix, "session-init", O_RDONLY, &fd, err) != 0)
 		return -1;
 	bytes = proc_read_file(fd, INIT_MAX_BYTES, &len);
 	*out = bytes ? gifts_sealed("session-init", bytes, len, true) : -1;
@@ -240,21 +227,19 @@ open_init(const char *prefix, int *out, char *err, size_t err_size)
 	return 0;
 }
 
-static int
-open_programs(struct fogd *f, char *err, size_t err_size)
+int
+gifts_open_programs(struct fogd *f, char err[static ERR_SIZE])
 {
 	char prefix[PATH_MAX - 64], page[PATH_MAX];
 
-	if (gifts_find_prefix(prefix, sizeof(prefix)) != 0)
+	if (find_prefix(prefix, sizeof(prefix)) != 0)
 		FAIL("cannot tell where this program is installed");
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		struct child *c = &f->children[i];
-
-		if (open_program(prefix, c->program->file, O_PATH, &c->exe_fd, err, err_size) != 0)
+	FOR_EACH_CHILD(f, c) {
+		if (open_program(prefix, c->program->file, O_PATH, &c->exe_fd, err) != 0)
 			return -1;
 	}
-	if (open_program(prefix, "holder", O_PATH, &f->holder_exe, err, err_size) != 0 ||
-	    open_init(prefix, &f->init_memfd, err, err_size) != 0)
+	if (open_program(prefix, "holder", O_PATH, &f->holder_exe, err) != 0 ||
+	    open_init(prefix, &f->init_memfd, err) != 0)
 		return -1;
 	snprintf(page, sizeof(page), "%s/share/cloudshell-fog/web", prefix);
 	f->page = open(page, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -266,10 +251,9 @@ open_programs(struct fogd *f, char *err, size_t err_size)
 /* --- users and directories --- */
 
 int
-gifts_find_users(struct fogd *f, char *err, size_t err_size)
+gifts_find_users(struct fogd *f, char err[static ERR_SIZE])
 {
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		struct child *c = &f->children[i];
+	FOR_EACH_CHILD(f, c) {
 		char name[64];
 		const struct passwd *pw;
 
@@ -288,12 +272,13 @@ gifts_find_users(struct fogd *f, char *err, size_t err_size)
 	return 0;
 }
 
-/* Makes `path` and its missing parents (0755), then opens it. */
+/* Makes `path` and its missing parents (0755), then opens it: nobody else may write it. */
 static int
-make_dir(const char *variable, const char *path, char *err, size_t err_size)
+make_dir(const char *variable, const char *path, char err[static ERR_SIZE])
 {
+	cleanup_fd int fd = -1;
 	char part[PATH_MAX];
-	int fd;
+	struct stat st;
 
 	if (*path != '/')
 		FAIL("%s=%s: must be an absolute path", variable, path);
@@ -307,9 +292,13 @@ make_dir(const char *variable, const char *path, char *err, size_t err_size)
 			break;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) != 0)
 		FAIL("%s=%s: %s", variable, path, strerror(errno));
-	return fd;
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		FAIL("%s=%s: must be owned by root or by the user that starts the service, and not "
+		     "writable by others",
+		    variable, path);
+	return steal_fd(&fd);
 }
 
 /* A directory of ours inside it, with owner and mode as they must be, whatever they were. */
@@ -328,22 +317,9 @@ make_own_dir(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
 	return fd;
 }
 
-static int
-check_run_dir(int fd, const char *path, char *err, size_t err_size)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) != 0 || (st.st_uid != 0 && st.st_uid != geteuid()) ||
-	    (st.st_mode & (S_IWGRP | S_IWOTH)))
-		FAIL("%s: must be owned by root or by the user that starts the service, and not "
-		     "writable by others",
-		    path);
-	return 0;
-}
-
 /* One fogd at a time; a successor waits for the roles of a killed predecessor to end. */
 static int
-take_lock(struct fogd *f, int run_dir, char *err, size_t err_size)
+take_lock(struct fogd *f, int run_dir, char err[static ERR_SIZE])
 {
 	uint64_t until = mono_ms() + LOCK_RETRY_MS;
 
@@ -358,21 +334,11 @@ take_lock(struct fogd *f, int run_dir, char *err, size_t err_size)
 	return 0;
 }
 
-static const struct child *
-child_with_root(const struct fogd *f, int root)
-{
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if ((int)f->children[i].program->root == root)
-			return &f->children[i];
-	}
-	return NULL;
-}
-
 static int
-open_roots(struct fogd *f, int run_dir, int state_dir, char *err, size_t err_size)
+open_roots(struct fogd *f, int run_dir, int state_dir, char err[static ERR_SIZE])
 {
-	const struct child *pty = child_with_root(f, ROOT_SESSIONS);
-	const struct child *placer = child_with_root(f, ROOT_STATE);
+	const struct child *pty = child_of(f, PROC_PTYD);
+	const struct child *placer = child_of(f, PROC_PLACERD);
 
 	f->root_dirs[ROOT_EMPTY] = make_own_dir(run_dir, "empty", geteuid(), getegid(), 0555);
 	f->root_dirs[ROOT_SESSIONS] = make_own_dir(run_dir, "sessions", pty->uid, pty->gid, 0700);
@@ -388,7 +354,7 @@ open_roots(struct fogd *f, int run_dir, int state_dir, char *err, size_t err_siz
 
 /* Root-owned file in a directory that placerd cannot write: it appends, and no more (S33). */
 static int
-open_audit(struct fogd *f, int state_dir, char *err, size_t err_size)
+open_audit(struct fogd *f, int state_dir, char err[static ERR_SIZE])
 {
 	cleanup_fd int dir = make_own_dir(state_dir, "audit", geteuid(), getegid(), 0750);
 
@@ -402,49 +368,61 @@ open_audit(struct fogd *f, int state_dir, char *err, size_t err_size)
 }
 
 int
-gifts_open_dirs(struct fogd *f, char *err, size_t err_size)
+gifts_open_dirs(struct fogd *f, char err[static ERR_SIZE])
 {
-	cleanup_fd int run_dir = make_dir("RUN_DIR", f->config.run_dir, err, err_size);
+	cleanup_fd int run_dir = make_dir("RUN_DIR", f->config.run_dir, err);
 	cleanup_fd int state_dir = -1;
 
-	if (run_dir < 0 || check_run_dir(run_dir, f->config.run_dir, err, err_size) != 0 ||
-	    take_lock(f, run_dir, err, err_size) != 0)
+	if (run_dir < 0 || take_lock(f, run_dir, err) != 0)
 		return -1;
-	state_dir = make_dir("STATE_DIR", f->config.state_dir, err, err_size);
-	if (state_dir < 0 || check_run_dir(state_dir, f->config.state_dir, err, err_size) != 0)
+	state_dir = make_dir("STATE_DIR", f->config.state_dir, err);
+	if (state_dir < 0 || open_roots(f, run_dir, state_dir, err) != 0)
 		return -1;
-	if (open_roots(f, run_dir, state_dir, err, err_size) != 0)
-		return -1;
-	return open_audit(f, state_dir, err, err_size);
+	return open_audit(f, state_dir, err);
 }
 
 static int
-open_listeners(struct fogd *f, char *err, size_t err_size)
+open_listeners(struct fogd *f, char err[static ERR_SIZE])
 {
 	const struct config *c = &f->config;
 
-	f->listener = bindaddr_listen("LISTEN_ADDR", c->listen_addr, c->use_stub, err, err_size);
+	f->listener = bindaddr_listen("LISTEN_ADDR", c->listen_addr, c->use_stub, err);
 	if (f->listener < 0)
 		return -1;
-	f->metrics = -1;
 	if (strcmp(c->metrics_addr, "off") == 0)
 		return 0;
-	f->metrics = bindaddr_listen("METRICS_ADDR", c->metrics_addr, false, err, err_size);
+	f->metrics = bindaddr_listen("METRICS_ADDR", c->metrics_addr, false, err);
 	return f->metrics < 0 ? -1 : 0;
 }
 
 int
-gifts_open(struct fogd *f, char *err, size_t err_size)
+gifts_open(struct fogd *f, char err[static ERR_SIZE])
 {
-	if (gifts_find_users(f, err, err_size) != 0 || gifts_open_dirs(f, err, err_size) != 0 ||
-	    open_programs(f, err, err_size) != 0 ||
-	    gifts_open_files(&f->config, &f->files, err, err_size) != 0 ||
-	    gifts_open_key(&f->config, &f->signing_key, err, err_size) != 0)
+	if (gifts_find_users(f, err) != 0 || gifts_open_dirs(f, err) != 0 ||
+	    gifts_open_programs(f, err) != 0 || gifts_open_files(&f->config, &f->files, err) != 0 ||
+	    gifts_open_key(&f->config, &f->signing_key, err) != 0)
 		return -1;
-	return open_listeners(f, err, err_size);
+	return open_listeners(f, err);
 }
 
 /* --- who gets what --- */
+
+static const struct {
+	enum proc_id to;
+	enum gift gift;
+	size_t offset; /* in struct fogd */
+} rows[] = {
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_LISTENER, offsetof(struct fogd, listener) },
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_METRICS, offsetof(struct fogd, metrics) },
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_PAGE, offsetof(struct fogd, page) },
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_CERT, offsetof(struct fogd, files.fds[FILE_TLS_CERT]) },
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_KEY, offsetof(struct fogd, files.fds[FILE_TLS_KEY]) },
+	{ PROC_AUTHD, GIFT_AUTHD_SIGNING_KEY, offsetof(struct fogd, signing_key) },
+	{ PROC_PLACERD, GIFT_PLACERD_POLICY, offsetof(struct fogd, files.fds[FILE_POLICY]) },
+	{ PROC_PLACERD, GIFT_PLACERD_AUDIT, offsetof(struct fogd, audit) },
+	{ PROC_SPAWNER, GIFT_SPAWNER_HOLDER, offsetof(struct fogd, holder_exe) },
+	{ PROC_SPAWNER, GIFT_SPAWNER_INIT, offsetof(struct fogd, init_memfd) },
+};
 
 void
 gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END])
@@ -452,26 +430,8 @@ gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END])
 	for (int i = 0; i < GIFT_END; i++)
 		gifts[i] = -1;
 	gifts[GIFT_ROOT] = f->root_dirs[c->program->root];
-	switch (c->program->id) {
-	case PROC_GATEWAYD:
-		gifts[GIFT_GATEWAYD_LISTENER] = f->listener;
-		gifts[GIFT_GATEWAYD_METRICS] = f->metrics;
-		gifts[GIFT_GATEWAYD_PAGE] = f->page;
-		gifts[GIFT_GATEWAYD_TLS_CERT] = f->files.tls_cert;
-		gifts[GIFT_GATEWAYD_TLS_KEY] = f->files.tls_key;
-		break;
-	case PROC_AUTHD:
-		gifts[GIFT_AUTHD_SIGNING_KEY] = f->signing_key;
-		break;
-	case PROC_PLACERD:
-		gifts[GIFT_PLACERD_POLICY] = f->files.policy;
-		gifts[GIFT_PLACERD_AUDIT] = f->audit;
-		break;
-	case PROC_SPAWNER:
-		gifts[GIFT_SPAWNER_HOLDER] = f->holder_exe;
-		gifts[GIFT_SPAWNER_INIT] = f->init_memfd;
-		break;
-	default:
-		break;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (rows[i].to == c->program->id)
+			memcpy(&gifts[rows[i].gift], (const char *)f + rows[i].offset, sizeof(int));
 	}
 }

@@ -133,7 +133,8 @@ kill_children(void)
 	text[n > 0 ? n : 0] = '\0';
 	for (long pid = strtol(at, &end, 10); end != at; pid = strtol(at, &end, 10)) {
 		at = end;
-		if (pid > 1 && (*end == ' ' || *end == '\0'))
+		/* Each number is followed by a blank, but for one that did not fit: not a child's. */
+		if (pid > 1 && *end == ' ')
 			kill((pid_t)pid, SIGKILL);
 	}
 }

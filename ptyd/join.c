@@ -72,6 +72,8 @@ holder_on_hello(void *ctx, struct peer *from, struct msg *m)
 		return -FOG_E_LIAR;
 	session_set_stage(s, SESSION_LIVE);
 	session_joined(s);
+	if (s->is_forgotten) /* its record could not be written */
+		return 0;
 	take_state(s, &state);
 	adopt_settled(s);
 	return 0;

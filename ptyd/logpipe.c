@@ -16,12 +16,15 @@
 #include "ptyd/fogd.h"
 
 #define LINE_MAX_BYTES 2048
+#define LINES_A_SECOND 10000 /* of one role: the rest waits in its pipe, or is dropped there */
 
 struct logpipe {
 	int fd;
-	struct event *readable;
+	struct event *readable, *rest;
 	const char *role;
 	pid_t pid;
+	unsigned lines; /* in this second */
+	uint64_t second;
 	size_t len;
 	char line[LINE_MAX_BYTES];
 };
@@ -91,6 +94,7 @@ take_lines(struct logpipe *l)
 
 		make_printable(l->line, len);
 		print_line(l->role, l->pid, l->line, len);
+		l->lines++;
 		memmove(l->line, l->line + used, l->len - used);
 		l->len -= used;
 	}
@@ -111,17 +115,30 @@ read_some(struct logpipe *l)
 	return false;
 }
 
+/* A role that was broken into must neither fill the journal nor keep the parent busy. */
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval pause = { .tv_sec = 1 };
+	struct logpipe *l = arg;
+
 	(void)fd;
-	(void)what;
-	for (int i = 0; i < 16 && read_some(arg); i++)
+	if (what & EV_TIMEOUT)
+		event_add(l->readable, NULL);
+	if (l->second != mono_ms() / 1000) {
+		l->second = mono_ms() / 1000;
+		l->lines = 0;
+	}
+	for (int i = 0; i < 16 && l->lines < LINES_A_SECOND && read_some(l); i++)
 		;
+	if (l->lines < LINES_A_SECOND)
+		return;
+	event_del(l->readable);
+	event_add(l->rest, &pause);
 }
 
 struct logpipe *
-logpipe_new(struct event_base *base, const char *role, int read_fd)
+logpipe_new(struct event_base *base, const char *role, pid_t pid, int read_fd)
 {
 	struct logpipe *l = calloc(1, sizeof(*l));
 
@@ -129,27 +146,14 @@ logpipe_new(struct event_base *base, const char *role, int read_fd)
 		return NULL;
 	l->fd = read_fd;
 	l->role = role;
+	l->pid = pid;
 	fcntl(read_fd, F_SETFL, O_NONBLOCK);
 	l->readable = event_new(base, read_fd, EV_READ | EV_PERSIST, on_readable, l);
-	if (!l->readable) {
-		free(l);
-		return NULL;
-	}
-	event_add(l->readable, NULL);
-	return l;
-}
-
-void
-logpipe_set_pid(struct logpipe *l, pid_t pid)
-{
-	l->pid = pid;
-}
-
-void
-logpipe_drain(struct logpipe *l)
-{
-	while (read_some(l))
-		;
+	l->rest = evtimer_new(base, on_readable, l);
+	if (l->readable && l->rest && event_add(l->readable, NULL) == 0)
+		return l;
+	logpipe_free(l);
+	return NULL;
 }
 
 void
@@ -157,8 +161,12 @@ logpipe_free(struct logpipe *l)
 {
 	if (!l)
 		return;
-	logpipe_drain(l);
-	event_free(l->readable);
+	while (read_some(l))
+		;
+	if (l->readable)
+		event_free(l->readable);
+	if (l->rest)
+		event_free(l->rest);
 	close(l->fd);
 	free(l);
 }

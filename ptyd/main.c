@@ -5,18 +5,24 @@
 #include "common/proc.h"
 
 #define REQUESTS_MAX 4096
-#define RETRY_MS 200
 
+/*
+ * A spawner that is stuck is replaced: else it might make the session after all, when nobody
+ * knows of it any more and its slot is another's.
+ */
 static void
 on_request_lost(void *ctx, struct request *r, int error)
 {
 	struct pending *p = r->data;
+	struct peer *spawner = proc_peer(EDGE_PTY_SPAWN);
 
 	(void)ctx;
-	if (p->phase == PH_CREATE)
-		session_abort(p->session, error, "plan: the spawner did not answer in time");
-	else
+	if (p->phase != PH_CREATE)
 		pending_refuse(p, error, "");
+	else if (spawner && p->session->stage == SESSION_MAKING)
+		peer_lied(spawner, "it did not answer in time");
+	else
+		session_abort(p->session, error, "plan: the spawner did not answer in time");
 }
 
 static int
@@ -74,11 +80,8 @@ give_up_making(void)
 	struct session *s;
 
 	TAILQ_FOREACH(s, &broker.sessions, next) {
-		if (s->stage != SESSION_MAKING || s->is_found)
-			continue;
-		s->is_found = s->is_half_made = true;
-		session_refuse_all(s, -FOG_E_UNAVAILABLE, "the spawner has gone");
-		session_set_timer(s, RETRY_MS);
+		if (s->stage == SESSION_MAKING && !s->is_found)
+			session_give_up(s, -FOG_E_UNAVAILABLE, "the spawner has gone");
 	}
 	broker_try_list();
 }

@@ -130,8 +130,9 @@ record_parse_name(const char *name, struct id128 *id, enum record_file *kind)
 static int
 write_file(const char *name, const unsigned char *bytes, size_t len)
 {
-	cleanup_fd int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-	    S_IRUSR | S_IWUSR);
+	/* O_NONBLOCK: a foreign FIFO of that name would stop us. */
+	cleanup_fd int fd = open(name,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	ssize_t n;
 
 	if (fd < 0)

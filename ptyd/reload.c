@@ -4,40 +4,33 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <event2/event.h>
+
 #include "common/cleanup.h"
 #include "ptyd/fogd.h"
 
-/* Which file goes to which role. */
-static const struct {
-	enum reload_file file;
-	enum proc_id to;
-	size_t offset; /* in struct files */
-} reload_rows[] = {
-	{ FILE_POLICY, PROC_PLACERD, offsetof(struct files, policy) },
-	{ FILE_TLS_CERT, PROC_GATEWAYD, offsetof(struct files, tls_cert) },
-	{ FILE_TLS_KEY, PROC_GATEWAYD, offsetof(struct files, tls_key) },
-};
+#define ANSWER_S 10
 
-static int
-file_at(const struct files *files, size_t offset)
-{
-	return *(const int *)(const void *)((const char *)files + offset);
-}
+static const enum proc_id file_goes_to[FILE_COUNT] = {
+	[FILE_POLICY] = PROC_PLACERD,
+	[FILE_TLS_CERT] = PROC_GATEWAYD,
+	[FILE_TLS_KEY] = PROC_GATEWAYD,
+};
 
 static void
 commit_all(struct fogd *f, bool apply)
 {
 	struct pl_commit commit = { .apply = apply };
 
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if (f->children[i].control)
-			peer_send(f->children[i].control, MSG_CTL_COMMIT, 0, NULL, &commit, -1);
-	}
+	FOR_EACH_CHILD(f, c)
+		peer_send(c->control, MSG_CTL_COMMIT, 0, NULL, &commit, -1);
 }
 
 static void
 finish(struct fogd *f)
 {
+	f->reloading = false;
+	event_del(f->reload_deadline);
 	commit_all(f, f->reload_ok);
 	if (f->reload_ok) {
 		gifts_close_files(&f->files);
@@ -47,61 +40,87 @@ finish(struct fogd *f)
 		gifts_close_files(&f->next_files);
 		log_warnx("event=reload_refused detail=\"the old configuration stays\"");
 	}
-	f->next_files = (struct files){ -1, -1, -1 };
+	f->next_files = NO_FILES;
 	notify_send("READY=1");
 }
 
 static void
-ask(struct fogd *f, size_t row)
+ask(struct fogd *f, enum reload_file file)
 {
-	struct child *c = child_of(f, reload_rows[row].to);
-	struct pl_prepare prepare = { .file = (uint8_t)reload_rows[row].file };
-	int fd = file_at(&f->next_files, reload_rows[row].offset);
+	struct child *c = child_of(f, file_goes_to[file]);
+	struct pl_prepare prepare = { .file = (uint8_t)file };
+	int fd = fcntl(f->next_files.fds[file], F_DUPFD_CLOEXEC, 0);
 
-	if (fd < 0)
-		return;
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0 || !c->control ||
-	    peer_send(c->control, MSG_CTL_PREPARE, 0, NULL, &prepare, steal_fd(&fd)) != 0) {
-		close_fd(&fd);
+	if (fd < 0 || peer_send(c->control, MSG_CTL_PREPARE, 0, NULL, &prepare, fd) != 0)
 		f->reload_ok = false;
-		return;
+	else
+		c->preparing++;
+}
+
+static void
+finish_when_all_answered(struct fogd *f)
+{
+	FOR_EACH_CHILD(f, c) {
+		if (c->preparing > 0)
+			return;
 	}
-	f->awaited++;
+	finish(f);
+}
+
+/* A role that is stuck would keep every later reload out; its end is its answer. */
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct fogd *f = arg;
+
+	(void)fd;
+	(void)what;
+	FOR_EACH_CHILD(f, c) {
+		if (c->preparing == 0)
+			continue;
+		log_warnx("event=reload_unanswered role=%s", proc_name(c->program->id));
+		child_kill(c);
+	}
 }
 
 void
 reload_begin(struct fogd *f)
 {
-	char err[512];
+	static const struct timeval patience = { .tv_sec = ANSWER_S };
+	char err[ERR_SIZE] = "out of memory";
 
-	if (f->awaited > 0) {
+	if (f->reloading) {
 		log_warnx("event=reload_refused detail=\"one is under way\"");
 		return;
 	}
 	notify_send("RELOADING=1");
-	if (gifts_open_files(&f->config, &f->next_files, err, sizeof(err)) != 0) {
+	if (!f->reload_deadline)
+		f->reload_deadline = evtimer_new(f->base, on_deadline, f);
+	if (!f->reload_deadline || gifts_open_files(&f->config, &f->next_files, err) != 0) {
 		log_warnx("event=reload_refused detail=\"%s\"", err);
 		notify_send("READY=1");
 		return;
 	}
-	f->reload_ok = true;
-	for (size_t i = 0; i < COUNT_OF(reload_rows); i++)
-		ask(f, i);
-	if (f->awaited == 0)
-		finish(f);
+	f->reloading = true;
+	f->reload_ok = event_add(f->reload_deadline, &patience) == 0;
+	for (int file = 0; file < FILE_COUNT; file++) {
+		if (f->next_files.fds[file] >= 0)
+			ask(f, (enum reload_file)file);
+	}
+	finish_when_all_answered(f);
 }
 
-void
+int
 reload_answer(struct child *c, bool ok)
 {
 	struct fogd *f = c->fogd;
 
-	if (f->awaited == 0)
-		return;
+	if (c->preparing == 0)
+		return -FOG_E_LIAR;
+	c->preparing--;
 	f->reload_ok = f->reload_ok && ok;
-	if (--f->awaited == 0)
-		finish(f);
+	finish_when_all_answered(f);
+	return 0;
 }
 
 /* A role that died in the middle: nobody changes, it starts again with the old files. */
@@ -110,9 +129,9 @@ reload_child_gone(struct child *c)
 {
 	struct fogd *f = c->fogd;
 
-	if (f->awaited == 0)
+	c->preparing = 0;
+	if (!f->reloading)
 		return;
-	f->awaited = 0;
 	f->reload_ok = false;
-	finish(f);
+	finish_when_all_answered(f);
 }

@@ -15,6 +15,7 @@
 #include "common/proc.h"
 
 #define JOIN_MS 3000
+#define RETRY_MS 200
 #define END_MS 3000    /* then the spawner kills */
 #define KEEP_MS 600000 /* the final state, after placerd has it */
 
@@ -136,12 +137,26 @@ session_new(const struct pl_session_record *from)
 	return s;
 }
 
+/*
+ * The record of an ended session may name a slot that has been given to another since: of those
+ * that a new broker reads, only one can hold it, and when that one goes the other has it.
+ */
 static void
 release_slot(struct session *s)
 {
-	if (s->holds_slot)
-		slots_release(&broker.slots, s->record.pl.slot);
+	struct session *other;
+
+	if (!s->holds_slot)
+		return;
 	s->holds_slot = false;
+	TAILQ_FOREACH(other, &broker.sessions, next) {
+		if (other != s && other->record.pl.slot == s->record.pl.slot &&
+		    other->stage != SESSION_APART) {
+			other->holds_slot = true;
+			return;
+		}
+	}
+	slots_release(&broker.slots, s->record.pl.slot);
 }
 
 void
@@ -206,7 +221,7 @@ session_is_ended(const struct session *s)
 	return session_has_ended(s->record.pl.status);
 }
 
-void
+bool
 session_save(const struct session *s)
 {
 	enum record_result result = record_save(&s->record);
@@ -214,6 +229,7 @@ session_save(const struct session *s)
 	if (result != RECORD_OK)
 		log_warn("event=record_not_saved sid=%s result=%d",
 		    log_id(&s->record.pl.session_id), result);
+	return result == RECORD_OK;
 }
 
 void
@@ -371,6 +387,14 @@ session_abort(struct session *s, int error, const char *detail)
 	session_forget(s);
 }
 
+void
+session_give_up(struct session *s, int error, const char *detail)
+{
+	s->is_found = s->is_half_made = true;
+	session_refuse_all(s, error, detail);
+	session_set_timer(s, RETRY_MS);
+}
+
 static void
 tell_started(struct session *s, struct pending *p)
 {
@@ -403,9 +427,12 @@ session_joined(struct session *s)
 		log_info("event=session_adopted sid=%s holder_pid=%u slot=%u",
 		    log_id(&s->record.pl.session_id), s->holder_pid, s->record.pl.slot);
 	if (p) {
-		/* From here on it has begun, also to a later broker. */
+		/* From here on it has begun, also to a later broker, who would else end it. */
 		s->record.pl.status = STATUS_DETACHED;
-		session_save(s);
+		if (!session_save(s)) {
+			session_abort(s, -FOG_E_SPAWN, "plan: its record cannot be written");
+			return;
+		}
 		tell_started(s, p);
 	}
 	if (s->is_half_made)

@@ -41,9 +41,11 @@ struct child {
 	uint64_t request_id;
 	struct trace trace;
 	pid_t pid;
+	uint32_t slot;
 	int pidfd, report;
 	struct event *on_exit, *on_report, *deadline;
 	bool making;
+	bool is_killed; /* and therefore done with its slot */
 };
 
 static struct spawner {
@@ -117,7 +119,7 @@ static void
 fail_making(struct child *c, enum spawn_stage stage, int error)
 {
 	end_making(c);
-	connector_stub.terminate(c->pidfd);
+	c->is_killed = connector_stub.terminate(c->pidfd) == 0;
 	send_failure(c->request_id, &c->trace, &c->session_id, stage, error);
 }
 
@@ -323,6 +325,7 @@ watch_fork(pid_t pid, struct making *k, const struct msg *m)
 		.request_id = m->request_id,
 		.trace = m->trace,
 		.pid = pid,
+		.slot = m->u.spawn.slot,
 		.report = steal_fd(&k->report[0]),
 		.making = true,
 		.pidfd = (int)syscall(SYS_pidfd_open, pid, 0) };
@@ -367,6 +370,27 @@ fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m
 	return rc;
 }
 
+/* Two sessions of one slot would share their ids, whatever a broker that was broken into asks. */
+static bool
+slot_is_taken(uint32_t slot)
+{
+	struct child *c;
+
+	TAILQ_FOREACH(c, &spawner.children, next) {
+		if (c->slot == slot && !c->is_killed && !has_exited(c))
+			return true;
+	}
+	return false;
+}
+
+static int
+check_order(const struct pl_spawn *order, struct launch_ids *ids)
+{
+	if (spawner.making >= MAKING_MAX)
+		return -EAGAIN;
+	return slot_is_taken(order->slot) ? -EBUSY : find_ids(order->slot, ids);
+}
+
 static int
 make_session(const struct msg *m, enum spawn_stage *stage)
 {
@@ -378,7 +402,7 @@ make_session(const struct msg *m, enum spawn_stage *stage)
 	int rc;
 
 	*stage = STAGE_PLAN;
-	rc = spawner.making >= MAKING_MAX ? -EAGAIN : find_ids(m->u.spawn.slot, &ids);
+	rc = check_order(&m->u.spawn, &ids);
 	if (rc == 0) {
 		*stage = STAGE_PTY;
 		rc = open_terminal(&m->u.spawn, &ids, &k.pty);
@@ -412,16 +436,16 @@ broker_on_session(void *ctx, struct peer *from, struct msg *m)
 
 /* --- killing one --- */
 
-static bool
-is_own_child(pid_t pid)
+static struct child *
+child_of(pid_t pid)
 {
 	struct child *c;
 
 	TAILQ_FOREACH(c, &spawner.children, next) {
 		if (c->pid == pid)
-			return true;
+			break;
 	}
-	return false;
+	return c;
 }
 
 /*
@@ -435,8 +459,6 @@ may_kill(pid_t pid)
 	char name[32];
 	uid_t uid;
 
-	if (is_own_child(pid))
-		return true;
 	if (!spawner_process_of(pid, &uid, name, sizeof(name)))
 		return false;
 	if (proc_is_rooted())
@@ -448,18 +470,22 @@ static int
 broker_on_kill(void *ctx, struct peer *from, struct msg *m)
 {
 	pid_t pid = spawner_pid_of(m->fd);
+	struct child *c = child_of(pid);
 
 	(void)ctx;
 	(void)from;
 	if (pid == 0)
 		return 0;
-	if (pid < 0 || !may_kill(pid)) {
+	if (pid < 0 || (!c && !may_kill(pid))) {
 		log_warnx("event=kill_refused sid=%s pid=%d", log_id(&m->u.session_id.session_id),
 		    pid);
 		return -FOG_E_LIAR;
 	}
-	if (connector_stub.terminate(m->fd) == 0)
-		log_info("event=session_killed sid=%s", log_id(&m->u.session_id.session_id));
+	if (connector_stub.terminate(m->fd) != 0)
+		return 0;
+	log_info("event=session_killed sid=%s", log_id(&m->u.session_id.session_id));
+	if (c)
+		c->is_killed = true;
 	return 0;
 }
 

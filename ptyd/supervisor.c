@@ -19,8 +19,6 @@
 #include "common/privdrop.h"
 #include "ptyd/fogd.h"
 
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MOST_MS 2000
 #define STEADY_MS 10000 /* alive this long: the next death is a first one again */
 #define STOP_PATIENCE_S 3
 
@@ -33,8 +31,7 @@ const struct program programs[FOGD_ROLES] = {
 };
 
 struct options {
-	bool check, print, foreground;
-	bool verbose;
+	bool check, print, verbose;
 };
 
 static struct fogd fogd;
@@ -44,8 +41,8 @@ static struct fogd fogd;
 static void
 leave_when_all_ended(struct fogd *f)
 {
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if (f->children[i].pid != 0)
+	FOR_EACH_CHILD(f, c) {
+		if (c->pid != 0)
 			return;
 	}
 	event_base_loopbreak(f->base);
@@ -63,49 +60,39 @@ stop(struct fogd *f, bool end_sessions, int status)
 	f->status = status;
 	notify_send("STOPPING=1");
 	log_info("event=stopping sessions=%s", end_sessions ? "end" : "stay");
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if (f->children[i].control)
-			peer_send(f->children[i].control, MSG_CTL_STOP, 0, NULL, &order, -1);
-	}
+	FOR_EACH_CHILD(f, c)
+		peer_send(c->control, MSG_CTL_STOP, 0, NULL, &order, -1);
 	event_base_loopexit(f->base, &patience);
 	leave_when_all_ended(f);
-}
-
-static void
-start_and_wire(struct child *c)
-{
-	struct timeval soon = { .tv_usec = BACKOFF_FIRST_MS * 1000 };
-
-	if (child_start(c) == 0)
-		child_wire_all(c);
-	else
-		event_add(c->restart, &soon);
-}
-
-static void
-on_restart(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	start_and_wire(arg);
 }
 
 /* The first restart is at once, the following ones wait longer and longer (R6). */
 static void
 restart(struct child *c)
 {
-	struct timeval wait = { 0 };
-	unsigned ms;
+	static const struct timeval waits[] = { { 0, 0 }, { 0, 100000 }, { 0, 200000 },
+		{ 0, 400000 }, { 0, 800000 }, { 1, 600000 }, { 2, 0 } };
 
 	if (mono_ms() - c->started_mono_ms > STEADY_MS)
 		c->failures = 0;
-	ms = c->failures == 0 ? 0 : BACKOFF_FIRST_MS << (c->failures < 6 ? c->failures - 1 : 5);
-	if (ms > BACKOFF_MOST_MS)
-		ms = BACKOFF_MOST_MS;
-	c->failures++;
-	wait.tv_sec = ms / 1000;
-	wait.tv_usec = (ms % 1000) * 1000;
-	event_add(c->restart, &wait);
+	event_add(c->restart, &waits[c->failures]);
+	if (c->failures < COUNT_OF(waits) - 1)
+		c->failures++;
+}
+
+static void
+on_restart(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->fogd->stopping)
+		return;
+	if (child_start(c) == 0)
+		child_wire_all(c);
+	else
+		restart(c);
 }
 
 static void
@@ -121,12 +108,32 @@ log_end(const struct child *c, int status, int code)
 		log_warnx("event=role_ended role=%s signal=%s", role, sigabbrev_np(status));
 }
 
+/*
+ * Holders whose spawner died are ours (subreaper). Roles are told by their pidfds; one of them
+ * may stand before others here, so that its end has to look again.
+ */
+static void
+reap_orphans(struct fogd *f)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+		FOR_EACH_CHILD(f, c) {
+			if (c->pid == info.si_pid)
+				return;
+		}
+		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+		info.si_pid = 0;
+	}
+}
+
 void
 fogd_child_ended(struct child *c, int status, int code)
 {
 	struct fogd *f = c->fogd;
 
 	log_end(c, status, code);
+	reap_orphans(f);
 	if (f->stopping) {
 		leave_when_all_ended(f);
 		return;
@@ -146,8 +153,8 @@ fogd_child_ready(struct child *c)
 
 	if (f->announced || f->stopping)
 		return;
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		if (!f->children[i].ready)
+	FOR_EACH_CHILD(f, each) {
+		if (!each->ready)
 			return;
 	}
 	f->announced = true;
@@ -161,39 +168,21 @@ static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	(void)what;
-	if (number == SIGHUP)
+	if (number == SIGCHLD)
+		reap_orphans(arg);
+	else if (number == SIGHUP)
 		reload_begin(arg);
 	else
 		stop(arg, number == SIGQUIT, 0);
 }
 
-/* Holders whose spawner died are ours to reap (subreaper); roles are told by their pidfds. */
-static void
-on_sigchld(evutil_socket_t number, short what, void *arg)
-{
-	struct fogd *f = arg;
-	siginfo_t info = { 0 };
-
-	(void)number;
-	(void)what;
-	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
-		for (size_t i = 0; i < FOGD_ROLES; i++) {
-			if (f->children[i].pid == info.si_pid)
-				return; /* its pidfd is readable; come back after that */
-		}
-		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-		info.si_pid = 0;
-	}
-}
-
 static void
 watch_signals(struct fogd *f)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD };
 
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
 		event_add(evsignal_new(f->base, numbers[i], on_signal, f), NULL);
-	event_add(evsignal_new(f->base, SIGCHLD, on_sigchld, f), NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -215,25 +204,12 @@ parse_options(int argc, char **argv, struct options *o)
 	int c;
 
 	while ((c = getopt(argc, argv, "nTdvh")) != -1) {
-		switch (c) {
-		case 'n':
-			o->check = true;
-			break;
-		case 'T':
-			o->print = true;
-			break;
-		case 'd':
-			o->foreground = true;
-			break;
-		case 'v':
-			o->verbose = true;
-			break;
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(2);
+		o->check |= c == 'n';
+		o->print |= c == 'T';
+		o->verbose |= c == 'v';
+		if (c == 'h' || c == '?') {
+			usage(c == 'h' ? stdout : stderr);
+			exit(c == 'h' ? 0 : 2);
 		}
 	}
 	if (optind != argc) {
@@ -250,40 +226,30 @@ give_up(const char *err)
 	exit(1);
 }
 
-static const char *
-xdg_dir(const char *variable, const char *fallback, char *out, size_t out_size)
-{
-	const char *base = getenv(variable), *home = getenv("HOME");
-
-	if (base && *base == '/')
-		snprintf(out, out_size, "%s/cloudshell-fog", base);
-	else if (home && *home == '/')
-		snprintf(out, out_size, "%s/%s/cloudshell-fog", home, fallback);
-	else
-		return NULL;
-	return out;
-}
-
 /* Started without root: our directories follow the user's (XDG Base Directory). */
 static const char *
 environment(const char *name)
 {
 	static char run[512], state[512];
-	const char *value = getenv(name);
+	const char *value = getenv(name), *home = getenv("HOME"), *base;
+	bool is_run = strcmp(name, "RUN_DIR") == 0;
+	char *out = is_run ? run : state;
 
-	if ((value && *value) || geteuid() == 0)
+	if ((value && *value) || geteuid() == 0 || (!is_run && strcmp(name, "STATE_DIR") != 0))
 		return value;
-	if (strcmp(name, "RUN_DIR") == 0)
-		return xdg_dir("XDG_RUNTIME_DIR", ".cache", run, sizeof(run));
-	if (strcmp(name, "STATE_DIR") == 0)
-		return xdg_dir("XDG_STATE_HOME", ".local/state", state, sizeof(state));
-	return value;
+	base = getenv(is_run ? "XDG_RUNTIME_DIR" : "XDG_STATE_HOME");
+	if (base && *base == '/')
+		snprintf(out, sizeof(run), "%s/cloudshell-fog", base);
+	else if (home && *home == '/')
+		snprintf(out, sizeof(run), "%s/%s/cloudshell-fog", home,
+		    is_run ? ".cache" : ".local/state");
+	return *out ? out : NULL;
 }
 
 static void
 read_environment(struct fogd *f, bool verbose)
 {
-	char err[1024];
+	char err[ERR_SIZE];
 
 	if (config_from_env(&f->config, environment, err, sizeof(err)) != 0)
 		give_up(err);
@@ -294,60 +260,26 @@ read_environment(struct fogd *f, bool verbose)
 	}
 }
 
-/* What run() would open, but neither bound nor made. */
+/* -n and -T: what run() would open, but neither bound nor made. The policy's own parser, dropped,
+ * checks or prints that. */
 static int
-check_values(struct fogd *f, char *err, size_t err_size)
+check(struct fogd *f, bool print)
 {
 	const struct config *c = &f->config;
+	char err[ERR_SIZE];
 
-	if (bindaddr_check("LISTEN_ADDR", c->listen_addr, c->use_stub, err, err_size) != 0)
-		return -1;
-	if (strcmp(c->metrics_addr, "off") != 0 &&
-	    bindaddr_check("METRICS_ADDR", c->metrics_addr, false, err, err_size) != 0)
-		return -1;
-	if (gifts_find_users(f, err, err_size) != 0 ||
-	    gifts_open_files(c, &f->files, err, err_size) != 0)
-		return -1;
-	return gifts_open_key(&f->config, &f->signing_key, err, err_size);
-}
-
-/* The policy's own parser, dropped, checks it (-n) or prints it (-T). */
-static int
-run_policy_check(struct fogd *f, const char *option, int out)
-{
-	char prefix[4096], path[4200];
-	struct child *placer = child_of(f, PROC_PLACERD);
-
-	if (gifts_find_prefix(prefix, sizeof(prefix)) != 0)
-		give_up("cannot tell where this program is installed");
-	snprintf(path, sizeof(path), "%s/libexec/cloudshell-fog/placerd", prefix);
-	placer->exe_fd = open(path, O_PATH | O_CLOEXEC);
-	if (placer->exe_fd < 0)
-		give_up("placerd: not installed beside this program");
-	return child_run_check(f, PROC_PLACERD, option, f->config.policy_config, f->files.policy,
-	    out);
-}
-
-static int
-check(struct fogd *f)
-{
-	char err[1024];
-
-	if (check_values(f, err, sizeof(err)) != 0)
-		give_up(err);
-	return run_policy_check(f, "-n", STDERR_FILENO) == 0 ? 0 : 1;
-}
-
-static int
-print(struct fogd *f)
-{
-	char err[1024];
-
-	config_print(&f->config, stdout);
+	if (print)
+		config_print(c, stdout);
 	fflush(stdout);
-	if (check_values(f, err, sizeof(err)) != 0)
+	if (bindaddr_check("LISTEN_ADDR", c->listen_addr, c->use_stub, err) != 0 ||
+	    (strcmp(c->metrics_addr, "off") != 0 &&
+		bindaddr_check("METRICS_ADDR", c->metrics_addr, false, err) != 0) ||
+	    gifts_find_users(f, err) != 0 || gifts_open_programs(f, err) != 0 ||
+	    gifts_open_files(c, &f->files, err) != 0 ||
+	    gifts_open_key(&f->config, &f->signing_key, err) != 0)
 		give_up(err);
-	return run_policy_check(f, "-T", STDOUT_FILENO) == 0 ? 0 : 1;
+	return child_run_check(f, PROC_PLACERD, print ? "-T" : "-n", c->policy_config,
+		   f->files.fds[FILE_POLICY], print ? STDOUT_FILENO : STDERR_FILENO) != 0;
 }
 
 static void
@@ -360,7 +292,7 @@ prepare_table(struct fogd *f)
 			.exe_fd = -1,
 			.pidfd = -1 };
 	}
-	f->next_files = f->files = (struct files){ -1, -1, -1 };
+	f->next_files = f->files = NO_FILES;
 	f->listener = f->metrics = f->page = f->signing_key = f->audit = f->lock = -1;
 	f->holder_exe = f->init_memfd = -1;
 }
@@ -388,6 +320,7 @@ confine(struct fogd *f)
 		give_up(step);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (filter_load(PROC_FOGD) != 0)
 		give_up("cannot load the seccomp filter");
 }
@@ -395,24 +328,21 @@ confine(struct fogd *f)
 static void
 start_all(struct fogd *f)
 {
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		struct child *c = &f->children[i];
-
+	FOR_EACH_CHILD(f, c) {
 		c->restart = evtimer_new(f->base, on_restart, c);
 		if (!c->restart || child_start(c) != 0)
 			give_up("cannot start the roles");
+		child_wire_all(c); /* to those that run already */
 	}
-	for (int edge = EDGE_CONTROL + 1; edge < EDGE_COUNT; edge++)
-		child_wire(f, (enum edge)edge);
 }
 
 static int
 run(struct fogd *f)
 {
-	char err[1024];
+	char err[ERR_SIZE];
 
 	notify_init();
-	if (gifts_open(f, err, sizeof(err)) != 0)
+	if (gifts_open(f, err) != 0)
 		give_up(err);
 	f->base = event_base_new();
 	if (!f->base)
@@ -422,9 +352,9 @@ run(struct fogd *f)
 	say_what_is_missing(f);
 	start_all(f);
 	event_base_dispatch(f->base);
-	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		child_kill(&f->children[i]);
-		logpipe_free(f->children[i].log);
+	FOR_EACH_CHILD(f, c) {
+		child_kill(c);
+		logpipe_free(c->log);
 	}
 	return f->status;
 }
@@ -451,10 +381,8 @@ main(int argc, char **argv)
 	umask(022);
 	prepare_table(&fogd);
 	read_environment(&fogd, o.verbose);
-	if (o.print)
-		return print(&fogd);
-	if (o.check)
-		return check(&fogd);
+	if (o.print || o.check)
+		return check(&fogd, o.print);
 	log_set_sink(logpipe_own_sink);
 	log_init(STDERR_FILENO, (enum log_level)config_log_level(&fogd.config));
 	return run(&fogd);

@@ -840,6 +840,41 @@ test_spawner_kills_sessions_alone(void **state)
 	wire_spawner();
 }
 
+/* Nor can it give two sessions the ids of one slot (S29). */
+static void
+test_spawner_slots(void **state)
+{
+	struct pl_spawn order = { .slot = 7, .connector = CONNECTOR_STUB, .cols = 80, .rows = 24 };
+	struct wire as_broker = { .fd = -1 };
+	int pair[2];
+
+	(void)state;
+	pair_of(pair);
+	as_broker.fd = pair[0];
+	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
+	wire_hello(&as_broker, epoch);
+	assert_true(wire_expect(&as_broker, MSG_HELLO));
+	kill(spawner.pid, SIGSTOP); /* both are there before the first can come to its end */
+	for (uint64_t i = 1; i <= 2; i++) {
+		order.session_id = new_plan().session_id;
+		assert_true(wire_send(&as_broker, MSG_SPAWN_SESSION, next_request + i, &order,
+		    memfd_create("no-plan", MFD_CLOEXEC)));
+	}
+	kill(spawner.pid, SIGCONT);
+	assert_true(wire_expect(&as_broker, MSG_PTY_SPAWN_FAILED));
+	assert_int_equal(as_broker.m.u.spawn_failed.stage, STAGE_PLAN);
+	assert_int_equal(as_broker.m.u.spawn_failed.error_number, EBUSY);
+	/* The other fails as its plan is none, and then the slot is free again. */
+	assert_true(wire_expect(&as_broker, MSG_PTY_SPAWN_FAILED));
+	assert_int_equal(as_broker.m.u.spawn_failed.stage, STAGE_HOLDER);
+	assert_true(wire_send(&as_broker, MSG_SPAWN_SESSION, next_request + 3, &order,
+	    memfd_create("no-plan", MFD_CLOEXEC)));
+	assert_true(wire_expect(&as_broker, MSG_PTY_SPAWN_FAILED));
+	assert_int_equal(as_broker.m.u.spawn_failed.stage, STAGE_HOLDER);
+	close(as_broker.fd);
+	wire_spawner();
+}
+
 /* The order to end all sessions: they go, and the records say why. */
 static void
 test_stop_with_sessions(void **state)
@@ -1001,6 +1036,7 @@ main(void)
 		cmocka_unit_test(test_broken_programs),
 		cmocka_unit_test(test_strange_files),
 		cmocka_unit_test(test_spawner_kills_sessions_alone),
+		cmocka_unit_test(test_spawner_slots),
 		cmocka_unit_test(test_stop_with_sessions),
 		cmocka_unit_test(test_no_leaks),
 	};
