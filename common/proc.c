@@ -19,6 +19,7 @@
 #include "common/privdrop.h"
 
 #define CONFIG_RECORD_MAX 32768
+#define STILL_GONE_MS 500 /* epochs are unique, so one number names the end that is gone */
 
 static struct process {
 	const struct role *role;
@@ -232,6 +233,30 @@ report_bad(const struct peer *p)
 		peer_send(proc.control, MSG_CTL_PEER_BAD, 0, NULL, &bad, -1);
 }
 
+/* No new end has come: the neighbour lives, and has closed this one. */
+static void
+on_still_gone(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	for (int edge = EDGE_CONTROL + 1; edge < EDGE_COUNT; edge++) {
+		const struct peer *p = proc.edges[edge];
+
+		if (p && !peer_is_up(p) && peer_epoch(p) == (uintptr_t)arg)
+			report_bad(p);
+	}
+}
+
+/* Most often a neighbour that has died, for which fogd needs nobody's word. */
+static void
+watch_gone(const struct peer *p)
+{
+	static const struct timeval wait = { .tv_usec = STILL_GONE_MS * 1000 };
+
+	event_base_once(proc.base, -1, EV_TIMEOUT, on_still_gone, (void *)(uintptr_t)peer_epoch(p),
+	    &wait);
+}
+
 static void
 on_edge_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 {
@@ -242,7 +267,9 @@ on_edge_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 		proc.role->edge_down(ctx, edge);
 		return;
 	}
-	if (why != PEER_GONE)
+	if (why == PEER_GONE)
+		watch_gone(p);
+	else
 		report_bad(p);
 	proc.role->edge_down(ctx, edge);
 }

@@ -194,8 +194,9 @@ on_peer_bad(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (row->left != c->program->id && row->right != c->program->id)
 		return -FOG_E_LIAR;
-	if (m->u.new_peer.epoch != c->fogd->edge_epochs[edge])
-		return 0; /* replaced meanwhile */
+	/* Replaced meanwhile, or about to be. */
+	if (m->u.new_peer.epoch != c->fogd->edge_epochs[edge] || child_of(c->fogd, other)->pid == 0)
+		return 0;
 	log_warnx("event=peer_bad edge=%s accused=%s by=%s", edge_name(edge), proc_name(other),
 	    proc_name(c->program->id));
 	child_kill(child_of(c->fogd, other));

@@ -298,11 +298,23 @@ id_in_use(const struct misdeed *d)
 	say(d->edge, d->sample, id, &made_up, -1);
 }
 
-/* Honest messages, more than are ever pending at once, in slices: answers are read between. */
+static void
+flood_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	log_info("event=result what=flood_over");
+}
+
+/*
+ * Honest messages, more than are ever pending at once, in slices: answers are read between. Its end
+ * is said when the lines that it caused are out, else fogd's limit of lines could drop that one too.
+ */
 static void
 flood_slice(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval at_once = { .tv_usec = 1000 };
+	static const struct timeval at_once = { .tv_usec = 1000 }, calm = { .tv_sec = 2 };
 	static int sent;
 	const struct misdeed *d = arg;
 
@@ -316,7 +328,7 @@ flood_slice(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	sent = 0;
-	log_info("event=result what=flood_over");
+	event_base_once(proc_base(), -1, EV_TIMEOUT, flood_over, NULL, &calm);
 }
 
 static void
