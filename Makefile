@@ -264,12 +264,12 @@ coverage:
 	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
 
 $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a
-	$(link)
+	$(link) $(SSL_LIBS) $(CRYPTO_LIBS)
 
-# ROUNDS=5; BENCH_ARGS='--json FILE'
+# ROUNDS=5; TTYD=/path/to/ttyd; BENCH_ARGS='--quick --strict --json FILE'
 bench:
 	$(SUBMAKE) B=$(B) all $(B)/regress/bench
-	@FOG_BUILD=$(abspath $(B)) $(B)/regress/bench $(BENCH_ARGS)
+	@FOG_BUILD=$(abspath $(B)) TTYD='$(TTYD)' $(B)/regress/bench $(BENCH_ARGS)
 
 # ---- lint -------------------------------------------------------------------------------------------
 

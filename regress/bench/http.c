@@ -3,67 +3,13 @@
 #include "regress/bench/http.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "regress/bench/bench.h"
-
-int
-http_connect(uint16_t port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-		bench_fail_errno("connecting to 127.0.0.1:%u", port);
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
-		bench_fail_errno("TCP_NODELAY");
-	return fd;
-}
-
-void
-http_send(int fd, const void *bytes, size_t len)
-{
-	const char *at = bytes;
-
-	while (len > 0) {
-		ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
-
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		} else if (errno == EINTR) {
-			bench_interrupted();
-		} else {
-			bench_fail_errno("sending to the service");
-		}
-	}
-}
-
-size_t
-http_recv(int fd, void *out, size_t size)
-{
-	ssize_t n;
-
-	while ((n = recv(fd, out, size, 0)) <= 0) {
-		if (n == 0)
-			bench_fail("the service closed the connection");
-		if (errno != EINTR)
-			bench_fail_errno("receiving from the service");
-		bench_interrupted();
-	}
-	return (size_t)n;
-}
 
 static size_t
 content_length(const char *head)
@@ -88,7 +34,7 @@ split_answer(struct http_answer *a, size_t len, char *end)
 }
 
 static void
-read_answer(int fd, struct http_answer *a)
+read_answer(struct link *l, struct http_answer *a)
 {
 	size_t len = 0, want;
 	char *end = NULL;
@@ -96,7 +42,7 @@ read_answer(int fd, struct http_answer *a)
 	while (!end) {
 		if (len == sizeof(a->head) - 1)
 			bench_fail("the head of an answer is too long");
-		len += http_recv(fd, a->head + len, sizeof(a->head) - 1 - len);
+		len += link_recv(l, a->head + len, sizeof(a->head) - 1 - len);
 		a->head[len] = '\0';
 		end = strstr(a->head, "\r\n\r\n");
 	}
@@ -105,12 +51,12 @@ read_answer(int fd, struct http_answer *a)
 	if (want >= sizeof(a->body))
 		bench_fail("the body of an answer is too long");
 	while (a->body_len < want)
-		a->body_len += http_recv(fd, a->body + a->body_len, want - a->body_len);
+		a->body_len += link_recv(l, a->body + a->body_len, want - a->body_len);
 	a->body[a->body_len] = '\0';
 }
 
 void
-http_exchange(int fd, struct http_answer *a, const char *fmt, ...)
+http_exchange(struct link *l, struct http_answer *a, const char *fmt, ...)
 {
 	char *request;
 	va_list args;
@@ -121,9 +67,9 @@ http_exchange(int fd, struct http_answer *a, const char *fmt, ...)
 	va_end(args);
 	if (len < 0)
 		bench_fail("out of memory");
-	http_send(fd, request, (size_t)len);
+	link_send(l, request, (size_t)len);
 	free(request);
-	read_answer(fd, a);
+	read_answer(l, a);
 }
 
 /* Behind the colon and white space of a member. */

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "regress/bench/link.h"
+
 #define HTTP_ANSWER_MAX 16384
 
 struct http_answer {
@@ -15,14 +17,8 @@ struct http_answer {
 	size_t body_len;
 };
 
-/* A connection with TCP_NODELAY. Fails where it cannot be made. */
-int http_connect(uint16_t port);
-/* Sends all of it, or fails. */
-void http_send(int fd, const void *bytes, size_t len);
-/* At least one byte, or fails: the other end must not close. */
-size_t http_recv(int fd, void *out, size_t size);
 /* Sends the request (printf) and reads the answer, its body by Content-Length. */
-void http_exchange(int fd, struct http_answer *a, const char *fmt, ...)
+void http_exchange(struct link *l, struct http_answer *a, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The value of a string member, as in "name": "value", without escapes; fails when absent. */

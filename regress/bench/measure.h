@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is measured: each function does it once, for one terminal, and adds to the results. */
+/* What is measured, of whom and how much of it. */
 #ifndef FOG_BENCH_MEASURE_H
 #define FOG_BENCH_MEASURE_H
 
@@ -8,19 +8,32 @@
 #include "regress/bench/stats.h"
 #include "regress/bench/terminal.h"
 
-/* The figures: X(NAME, key, title, unit, decimals, whether a ratio to the floor means anything). */
+/* The figures: X(NAME, key, title, unit, decimals, whether ratios mean anything). */
 #define METRICS(X) \
 	X(FLOOD, "flood_mb_s", "output of a flood", "MB/s", 1, true) \
 	X(CPU, "cpu_s_per_gb", "CPU time in the flood, PTY to client", "s/GB", 2, true) \
-	X(ECHO_P50, "echo_p50_us", "echo of one byte, p50", "us", 0, true) \
-	X(ECHO_P99, "echo_p99_us", "echo of one byte, p99", "us", 0, true) \
-	X(PROMPT, "create_to_prompt_p50_ms", "create to prompt, p50", "ms", 2, true) \
+	X(ECHO_P50, "echo_p50_us", "echo of one byte, quiet, p50", "us", 0, true) \
+	X(ECHO_P99, "echo_p99_us", "echo of one byte, quiet, p99", "us", 0, true) \
+	X(BUSY_P50, "echo_busy_p50_us", "echo while another session floods, p50", "us", 0, true) \
+	X(BUSY_P99, "echo_busy_p99_us", "echo while another session floods, p99", "us", 0, true) \
+	X(INTERRUPT, "interrupt_ms", "ctrl-C in a flood, client at 10 MB/s, to the prompt", "ms", \
+	    1, true) \
+	X(STALL, "stall_kib", "growth while a client stalls in a flood, PSS without the ring", \
+	    "KiB", 0, false) \
+	X(PROMPT, "create_to_prompt_p50_ms", "create (connect) to prompt, p50", "ms", 2, true) \
 	X(OPEN, "create_to_attached_p50_ms", "of that until attached, p50", "ms", 2, false) \
-	X(GATEWAY_RSS, "gatewayd_rss_kib", "gatewayd, RSS growth per session", "KiB", 1, false) \
-	X(GATEWAY_PSS, "gatewayd_pss_kib", "gatewayd, PSS growth per session", "KiB", 1, false) \
-	X(HOLDER_PSS, "holder_pss_kib", "holder, PSS", "KiB", 0, false) \
-	X(HOLDER_PRIVATE, "holder_private_kib", "holder, private pages", "KiB", 0, false) \
-	X(INIT_PSS, "session_init_pss_kib", "session-init, PSS", "KiB", 0, false)
+	X(RATE, "sessions_per_s", "sessions, to the prompt and ended, 8 at a time", "1/s", 1, \
+	    true) \
+	X(FRONT_RSS, "front_rss_kib", "gatewayd (ttyd): RSS growth per idle session", "KiB", 1, \
+	    false) \
+	X(FRONT_PSS, "front_pss_kib", "gatewayd (ttyd): PSS growth per idle session", "KiB", 1, \
+	    false) \
+	X(HOLDER_PSS, "holder_pss_kib", "holder: PSS without the ring", "KiB", 0, false) \
+	X(HOLDER_PRIVATE, "holder_private_kib", "holder: private pages without the ring", "KiB", \
+	    0, false) \
+	X(INIT_PSS, "session_init_pss_kib", "session-init: PSS", "KiB", 0, false) \
+	X(THREADS, "threads_per_session", "threads beyond one a process, per idle session", "", 2, \
+	    false)
 
 #define METRIC_ENUM(NAME, key, title, unit, decimals, ratio) METRIC_##NAME,
 enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
@@ -30,24 +43,75 @@ struct results {
 	struct samples of[METRIC_COUNT];
 };
 
-#define FLOOD_FILE_MIB 8
-#define FLOOD_MIB 64 /* of what is written; newlines become two bytes on the way */
-#define ECHO_COUNT 1000
-#define ECHO_WARMUP 100
-#define PROMPT_COUNT 8
-#define IDLE_SESSIONS 50
+/* What a contender takes part in. */
+enum takes_part {
+	IN_FLOOD = 1 << 0,
+	IN_ECHO = 1 << 1,
+	IN_BUSY_ECHO = 1 << 2,
+	IN_INTERRUPT = 1 << 3,
+	IN_STALL = 1 << 4,
+	IN_PROMPT = 1 << 5,
+	IN_RATE = 1 << 6,
+	IN_IDLE = 1 << 7,
+};
+
+struct contender {
+	const struct terminal_ops *ops;
+	unsigned takes_part; /* enum takes_part */
+	struct results results;
+};
+
+#define CONTENDERS_MAX 8
+
+/* How much of everything is done. */
+struct effort {
+	unsigned rounds;
+	unsigned flood_slices; /* per round and contender, FLOOD_SLICE_MIB each */
+	unsigned echo_slices;  /* per round and contender, ECHO_SLICE each */
+	unsigned busy_ms;      /* how long echoes are asked for beside a flood */
+	unsigned flow_ms;      /* how long a flood goes on before the ctrl-C */
+	unsigned stall_ms;     /* how long a client does not read */
+	unsigned prompts;
+	unsigned rate_sessions; /* of each of RATE_CLIENTS clients */
+	unsigned idle_sessions; /* a multiple of IDLE_GROUP, at most IDLE_MAX */
+};
+
+#define FLOOD_SLICE_MIB 4 /* of what is written; newlines become two bytes on the way */
+#define ECHO_SLICE 100
+#define SLOW_CLIENT_BYTES_S 10e6
+#define RATE_CLIENTS 8
+#define IDLE_MAX 50
 #define IDLE_GROUP 10
 
 /* Makes the file that is written out again and again; removed with its folder. */
 void measure_prepare(const char *dir);
 
-/* FLOOD, CPU: `cat` of a file in the page cache, cooked output; from the command to the end. */
-void measure_flood(const struct terminal_ops *ops, struct results *r);
-/* ECHO_*: a byte at a time through `cat` with the terminal raw and its own echo off. */
-void measure_echo(const struct terminal_ops *ops, struct results *r);
+/*
+ * FLOOD, CPU of all n: `cat` of a file in the page cache, cooked output, from the command to the
+ * end. A round is many short slices in turn, so that what the scheduler makes of a slice (reader
+ * and writer on one CPU or on two) and what else the machine does befalls all of them alike.
+ */
+void measure_floods(struct contender *const *all, size_t n, const struct effort *e);
+
+/* ECHO_*: bytes one at a time through `cat`, terminal raw, its own echo off; in slices as above. */
+void measure_echoes(struct contender *const *all, size_t n, const struct effort *e);
+
+/* The others do it once for one contender, and add to its results. */
+
+/* BUSY_*: the same while `yes` runs in another terminal whose client reads all it gets. */
+void measure_busy_echo(struct contender *c, const struct effort *e);
+/* INTERRUPT: `yes`, read at SLOW_CLIENT_BYTES_S; from typing ctrl-C until the prompt is read. */
+void measure_interrupt(struct contender *c, const struct effort *e);
+/* STALL: the most by which memory exceeds that after a flood that was read, while none is read. */
+void measure_stall(struct contender *c, const struct effort *e);
 /* PROMPT, OPEN: from nothing to the prompt of a login shell. */
-void measure_prompt(const struct terminal_ops *ops, struct results *r);
-/* GATEWAY_*, HOLDER_*, INIT_*: sessions at their prompt. False when smaps may not be read. */
-bool measure_idle(const struct terminal_ops *ops, struct results *r);
+void measure_prompt(struct contender *c, const struct effort *e);
+/* RATE: RATE_CLIENTS clients that open, wait for the prompt and end, each one after the other. */
+void measure_rate(struct contender *c, const struct effort *e);
+/* FRONT_*, HOLDER_*, INIT_*, THREADS: sessions at their prompt. Of a service, or of ttyd. */
+void measure_idle(struct contender *c, const struct effort *e);
+
+/* False when /proc/PID/smaps of the service may not be read (it takes root): no memory then. */
+bool measure_can_read_memory(void);
 
 #endif

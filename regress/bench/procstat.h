@@ -17,8 +17,13 @@ struct memory {
  * counted.
  */
 size_t proc_descendants(pid_t root, const char *name, pid_t *out, size_t max);
-/* 0, or -1 where smaps_rollup may not be read (it takes root) or the process is gone. */
-int proc_memory(pid_t pid, struct memory *out);
+/*
+ * Without the anonymous mappings of at least without_kib each (0: of all mappings). 0, or -1 where
+ * smaps may not be read (it takes root) or the process is gone.
+ */
+int proc_memory(pid_t pid, size_t without_kib, struct memory *out);
+/* Threads of a process; 0 when it is gone. */
+unsigned proc_threads(pid_t pid);
 /* User and system time of all threads, to the nanosecond. Fails when the process is gone. */
 double proc_cpu_s(pid_t pid);
 

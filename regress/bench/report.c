@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "regress/bench/bench.h"
+#include "regress/bench/bounds.h"
 
 struct metric_row {
 	const char *key, *title, *unit;
@@ -18,23 +19,52 @@ struct metric_row {
 #define METRIC_ROW(NAME, key, title, unit, decimals, ratio) { key, title, unit, decimals, ratio },
 static const struct metric_row metric_rows[METRIC_COUNT] = { METRICS(METRIC_ROW) };
 
-static void
-print_spread(const struct samples *s, int decimals)
+/* What figures are told as ratios to. */
+static const struct terminal_ops *const references[] = { &terminal_pty, &terminal_relay,
+	&terminal_relay2, &terminal_ttyd };
+
+static const char *const verdict_names[] = { [VERDICT_MET] = "met",
+	[VERDICT_NOT_MET] = "NOT MET",
+	[VERDICT_NOT_MEASURED] = "not measured",
+	[VERDICT_TOLD] = "no bound" };
+
+static const struct contender *
+find_contender(const struct terminal_ops *ops, const struct contender *all, size_t n)
 {
-	printf(" %10.*f %10.*f %10.*f", decimals, samples_at(s, 0.5), decimals, samples_at(s, 0),
-	    decimals, samples_at(s, 1));
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].ops == ops)
+			return &all[i];
+	}
+	return NULL;
+}
+
+/* --- the figures --- */
+
+/* The ratios to one of the references, round by round; empty when there are none. */
+static void
+ratios_to(const struct terminal_ops *reference, enum metric m, const struct contender *of,
+    const struct contender *all, size_t n, struct samples *out)
+{
+	const struct contender *by = find_contender(reference, all, n);
+
+	*out = (struct samples){ 0 };
+	if (by && by != of && metric_rows[m].has_ratio)
+		samples_ratio(&of->results.of[m], &by->results.of[m], out);
 }
 
 static void
-print_ratio(const struct samples *of, const struct samples *floor)
+print_ratios(enum metric m, const struct contender *of, const struct contender *all, size_t n)
 {
-	struct samples ratio = { 0 };
+	for (size_t i = 0; i < COUNT_OF(references); i++) {
+		struct samples ratio;
 
-	samples_ratio(of, floor, &ratio);
-	if (ratio.n > 0)
-		printf("   %6.2f (%.2f..%.2f)", samples_at(&ratio, 0.5), samples_at(&ratio, 0),
-		    samples_at(&ratio, 1));
-	samples_free(&ratio);
+		ratios_to(references[i], m, of, all, n, &ratio);
+		if (ratio.n > 0)
+			printf(" %8.2f", samples_at(&ratio, 0.5));
+		else
+			printf(" %8s", "");
+		samples_free(&ratio);
+	}
 }
 
 static void
@@ -42,16 +72,16 @@ print_metric(enum metric m, const struct contender *all, size_t n)
 {
 	const struct metric_row *row = &metric_rows[m];
 
-	printf("%s, %s\n", row->title, row->unit);
+	printf("%s%s%s\n", row->title, row->unit[0] ? ", " : "", row->unit);
 	for (size_t i = 0; i < n; i++) {
 		const struct samples *s = &all[i].results.of[m];
 
 		if (s->n == 0)
 			continue;
-		printf("  %-14s", all[i].ops->name);
-		print_spread(s, row->decimals);
-		if (i > 0 && row->has_ratio)
-			print_ratio(s, &all[0].results.of[m]);
+		printf("  %-14s %10.*f %10.*f %10.*f ", all[i].ops->name, row->decimals,
+		    samples_at(s, 0.5), row->decimals, samples_at(s, 0), row->decimals,
+		    samples_at(s, 1));
+		print_ratios(m, &all[i], all, n);
 		printf("\n");
 	}
 }
@@ -66,16 +96,83 @@ is_measured(enum metric m, const struct contender *all, size_t n)
 	return false;
 }
 
-void
-report_print(const struct contender *all, size_t n)
+static void
+print_metrics(const struct contender *all, size_t n)
 {
-	printf("%16s %10s %10s %10s   ratio to %s (min..max)\n", "", "median", "min", "max",
-	    all[0].ops->name);
+	printf("%63s\n", "ratio in the same round, to");
+	printf("%-16s %10s %10s %10s ", "", "median", "min", "max");
+	for (size_t i = 0; i < COUNT_OF(references); i++)
+		printf(" %8s", references[i]->name);
+	printf("\n");
 	for (int m = 0; m < METRIC_COUNT; m++) {
 		if (is_measured(m, all, n))
 			print_metric(m, all, n);
 	}
 }
+
+/* --- the bounds --- */
+
+/* "0.93 (0.91..0.96)" */
+static void
+print_found(const struct bound *b, const struct samples *s)
+{
+	bool is_ratio = b->kind == AT_LEAST_RATIO || b->kind == AT_MOST_RATIO;
+	int decimals = is_ratio ? 2 : metric_rows[b->metric].decimals;
+	char text[64] = "-";
+
+	if (s->n > 0)
+		snprintf(text, sizeof(text), "%.*f (%.*f..%.*f)", decimals, samples_at(s, 0.5),
+		    decimals, samples_at(s, 0), decimals, samples_at(s, 1));
+	printf(" %-22s", text);
+}
+
+static void
+print_required(const struct bound *b)
+{
+	char text[64];
+
+	if (b->kind == AT_MOST_VALUE)
+		snprintf(text, sizeof(text), "<= %g %s", b->limit, metric_rows[b->metric].unit);
+	else if (b->kind == ONLY_DIFFERENCE)
+		snprintf(text, sizeof(text), "%s over %s", metric_rows[b->metric].unit,
+		    b->to->name);
+	else
+		snprintf(text, sizeof(text), "%s %.2f x %s",
+		    b->kind == AT_LEAST_RATIO ? ">=" : "<=", b->limit, b->to->name);
+	printf(" %-17s", text);
+}
+
+static unsigned
+print_bounds(const struct contender *all, size_t n)
+{
+	unsigned not_met = 0, bounded = 0;
+
+	printf("\n%-12s %-22s %-17s\n", "required", "median (min..max)", "bound");
+	for (size_t i = 0; i < bounds_count; i++) {
+		const struct bound *b = &bounds[i];
+		struct samples found;
+		enum verdict v = bound_judge(b, all, n, &found);
+
+		printf("%-12s", verdict_names[v]);
+		print_found(b, &found);
+		print_required(b);
+		printf(" %s: %s\n", b->of->name, metric_rows[b->metric].title);
+		not_met += v == VERDICT_NOT_MET;
+		bounded += b->kind != ONLY_DIFFERENCE;
+		samples_free(&found);
+	}
+	printf("%u of %u bounds are not met\n", not_met, bounded);
+	return not_met;
+}
+
+unsigned
+report_print(const struct contender *all, size_t n)
+{
+	print_metrics(all, n);
+	return print_bounds(all, n);
+}
+
+/* --- JSON --- */
 
 static void
 write_samples(FILE *f, const char *name, const struct samples *s)
@@ -88,16 +185,21 @@ write_samples(FILE *f, const char *name, const struct samples *s)
 }
 
 static void
-write_ratio(FILE *f, const struct samples *of, const struct samples *floor)
+write_ratios(FILE *f, enum metric m, const struct contender *of, const struct contender *all,
+    size_t n)
 {
-	struct samples ratio = { 0 };
+	for (size_t i = 0; i < COUNT_OF(references); i++) {
+		struct samples ratio;
+		char name[64];
 
-	samples_ratio(of, floor, &ratio);
-	if (ratio.n > 0) {
-		fprintf(f, ", ");
-		write_samples(f, "ratio", &ratio);
+		ratios_to(references[i], m, of, all, n, &ratio);
+		snprintf(name, sizeof(name), "ratio_to_%s", references[i]->name);
+		if (ratio.n > 0) {
+			fprintf(f, ", ");
+			write_samples(f, name, &ratio);
+		}
+		samples_free(&ratio);
 	}
-	samples_free(&ratio);
 }
 
 static void
@@ -115,16 +217,44 @@ write_results(FILE *f, const struct contender *all, size_t n)
 			    "%s    {\"metric\": \"%s\", \"unit\": \"%s\", \"terminal\": \"%s\", ",
 			    separator, metric_rows[m].key, metric_rows[m].unit, all[i].ops->name);
 			write_samples(f, "value", s);
-			if (metric_rows[m].has_ratio)
-				write_ratio(f, s, &all[0].results.of[m]);
+			write_ratios(f, m, &all[i], all, n);
 			fprintf(f, "}");
 			separator = ",\n";
 		}
 	}
 }
 
+static void
+write_bounds(FILE *f, const struct contender *all, size_t n)
+{
+	static const char *const kinds[] = { [AT_LEAST_RATIO] = "ratio at least",
+		[AT_MOST_RATIO] = "ratio at most",
+		[AT_MOST_VALUE] = "value at most",
+		[ONLY_DIFFERENCE] = "difference" };
+	const char *separator = "\n";
+
+	for (size_t i = 0; i < bounds_count; i++) {
+		const struct bound *b = &bounds[i];
+		struct samples found;
+		enum verdict v = bound_judge(b, all, n, &found);
+
+		fprintf(f,
+		    "%s    {\"metric\": \"%s\", \"terminal\": \"%s\", \"to\": \"%s\", "
+		    "\"kind\": \"%s\", \"limit\": %g, \"verdict\": \"%s\"",
+		    separator, metric_rows[b->metric].key, b->of->name, b->to ? b->to->name : "",
+		    kinds[b->kind], b->limit, verdict_names[v]);
+		if (found.n > 0) {
+			fprintf(f, ", ");
+			write_samples(f, "found", &found);
+		}
+		fprintf(f, "}");
+		separator = ",\n";
+		samples_free(&found);
+	}
+}
+
 void
-report_write_json(const char *path, const struct contender *all, size_t n, unsigned rounds)
+report_write_json(const char *path, const struct contender *all, size_t n, const struct effort *e)
 {
 	FILE *f = fopen(path, "we");
 	struct utsname u;
@@ -133,10 +263,12 @@ report_write_json(const char *path, const struct contender *all, size_t n, unsig
 		bench_fail_errno("%s", path);
 	fprintf(f, "{\n  \"version\": \"%s\",\n  \"kernel\": \"%s\",\n  \"cpus\": %ld,\n",
 	    FOG_VERSION, u.release, sysconf(_SC_NPROCESSORS_ONLN));
-	fprintf(f, "  \"rounds\": %u,\n  \"flood_bytes\": %zu,\n  \"idle_sessions\": %d,\n", rounds,
-	    (size_t)FLOOD_MIB << 20, IDLE_SESSIONS);
+	fprintf(f, "  \"rounds\": %u,\n  \"flood_bytes\": %zu,\n  \"idle_sessions\": %u,\n",
+	    e->rounds, ((size_t)FLOOD_SLICE_MIB << 20) * e->flood_slices, e->idle_sessions);
 	fprintf(f, "  \"results\": [");
 	write_results(f, all, n);
+	fprintf(f, "\n  ],\n  \"bounds\": [");
+	write_bounds(f, all, n);
 	fprintf(f, "\n  ]\n}\n");
 	if (fclose(f) != 0)
 		bench_fail_errno("%s", path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The results as a table for people and as JSON for machines. */
+/* The results as tables for people and as JSON for machines. */
 #ifndef FOG_BENCH_REPORT_H
 #define FOG_BENCH_REPORT_H
 
@@ -7,14 +7,10 @@
 
 #include "regress/bench/measure.h"
 
-/* One per terminal; the first is the floor that ratios refer to, round by round. */
-struct contender {
-	const struct terminal_ops *ops;
-	struct results results;
-};
-
-void report_print(const struct contender *all, size_t n);
+/* The figures, then the bounds. Returns how many of these are not met. */
+unsigned report_print(const struct contender *all, size_t n);
 /* Fails where the file cannot be written. */
-void report_write_json(const char *path, const struct contender *all, size_t n, unsigned rounds);
+void report_write_json(const char *path, const struct contender *all, size_t n,
+    const struct effort *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A private instance: see service.h. */
+/* Private instances: see service.h. */
 #include "regress/bench/service.h"
 
 #include <errno.h>
@@ -17,35 +17,41 @@
 
 #include "common/cleanup.h"
 #include "regress/bench/bench.h"
+#include "regress/bench/child.h"
 #include "regress/bench/procstat.h"
 
 #define START_S 15
 #define STOP_S 8
+#define OPENSSL_S 10
 #define LINGER_S 8 /* a holder with nobody to tell its end to stays for 5 s */
 #define LOG_SHOWN_BYTES 2048
 #define LOG_READ_BYTES (64 << 10)
 
-static struct {
+struct instance {
 	char dir[256];
 	char run_dir[64]; /* on tmpfs, as /run is: its records are fsynced */
 	pid_t pid;        /* 0: not running */
 	uint16_t port;
-} service;
+	bool is_tls;
+};
+
+static struct instance instances[SERVICE_COUNT];
+static pid_t owner; /* a child of ours that gives up stops nothing */
 
 static char *
-path_in_dir(const char *name)
+path_in_dir(const struct instance *in, const char *name)
 {
 	char *path;
 
-	if (asprintf(&path, "%s/%s", service.dir, name) < 0)
+	if (asprintf(&path, "%s/%s", in->dir, name) < 0)
 		bench_fail("out of memory");
 	return path;
 }
 
 static void
-write_policy(void)
+write_policy(struct instance *in)
 {
-	cleanup_free char *path = path_in_dir("policy.yaml");
+	cleanup_free char *path = path_in_dir(in, "policy.yaml");
 	FILE *f = fopen(path, "we");
 
 	if (!f)
@@ -78,19 +84,36 @@ make_temp_dir(const char *parent, char *out, size_t size)
 }
 
 static void
-make_dirs(void)
+make_dirs(struct instance *in)
 {
 	const char *tmp = getenv("TMPDIR");
 	cleanup_free char *state = NULL;
 
 	umask(022);
-	if (make_temp_dir(tmp ? tmp : "/tmp", service.dir, sizeof(service.dir)) != 0 ||
-	    make_temp_dir("/dev/shm", service.run_dir, sizeof(service.run_dir)) != 0)
+	if (make_temp_dir(tmp ? tmp : "/tmp", in->dir, sizeof(in->dir)) != 0 ||
+	    make_temp_dir("/dev/shm", in->run_dir, sizeof(in->run_dir)) != 0)
 		bench_fail_errno("a temporary folder");
-	state = path_in_dir("state");
+	state = path_in_dir(in, "state");
 	if (mkdir(state, 0755) != 0)
 		bench_fail_errno("%s", state);
-	write_policy();
+	write_policy(in);
+}
+
+/* Self-signed: the clients here check no certificate. */
+static void
+make_certificate(const struct instance *in)
+{
+	cleanup_free char *cert = path_in_dir(in, "cert.pem");
+	cleanup_free char *key = path_in_dir(in, "key.pem");
+	char *argv[] = { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+		"ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-out",
+		cert, "-keyout", key, NULL };
+	pid_t pid = child_start();
+
+	if (pid == 0)
+		child_exec(argv, environ, NULL);
+	if (child_join(pid, OPENSSL_S) != 0)
+		bench_fail("the openssl command made no certificate");
 }
 
 static int
@@ -113,9 +136,9 @@ remove_dir(char *path)
 
 /* The last bytes of the service's log, NUL-terminated; free() it. */
 static char *
-read_log(size_t most)
+read_log(const struct instance *in, size_t most)
 {
-	cleanup_free char *path = path_in_dir("log");
+	cleanup_free char *path = path_in_dir(in, "log");
 	char *text = calloc(1, most + 1);
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
@@ -129,28 +152,30 @@ read_log(size_t most)
 }
 
 static _Noreturn void
-fail_with_log(const char *what)
+fail_with_log(const struct instance *in, const char *what)
 {
-	cleanup_free char *text = read_log(LOG_SHOWN_BYTES);
+	cleanup_free char *text = read_log(in, LOG_SHOWN_BYTES);
 
 	fprintf(stderr, "--- the end of fogd's log\n%s---\n", text);
 	bench_fail("the service %s", what);
 }
 
 static _Noreturn void
-become_fogd(const char *fogd, pid_t parent)
+become_fogd(const struct instance *in, const char *fogd, pid_t parent)
 {
-	cleanup_free char *log = path_in_dir("log");
+	cleanup_free char *log = path_in_dir(in, "log");
 	const char *path = getenv("PATH");
-	char policy[300], run[300], state[300], search[1024];
+	char policy[300], run[300], state[300], search[1024], cert[300], key[300];
 	char *env[] = { "USE_STUB_CONNECTOR=1", "LISTEN_ADDR=127.0.0.1:0", "METRICS_ADDR=off",
-		policy, run, state, search, NULL };
+		policy, run, state, search, in->is_tls ? cert : NULL, key, NULL };
 	char *argv[] = { (char *)(uintptr_t)fogd, "-d", NULL };
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
-	snprintf(policy, sizeof(policy), "POLICY_CONFIG=%s/policy.yaml", service.dir);
-	snprintf(run, sizeof(run), "RUN_DIR=%s", service.run_dir);
-	snprintf(state, sizeof(state), "STATE_DIR=%s/state", service.dir);
+	snprintf(policy, sizeof(policy), "POLICY_CONFIG=%s/policy.yaml", in->dir);
+	snprintf(run, sizeof(run), "RUN_DIR=%s", in->run_dir);
+	snprintf(state, sizeof(state), "STATE_DIR=%s/state", in->dir);
+	snprintf(cert, sizeof(cert), "TLS_CERT_FILE=%s/cert.pem", in->dir);
+	snprintf(key, sizeof(key), "TLS_KEY_FILE=%s/key.pem", in->dir);
 	snprintf(search, sizeof(search), "PATH=%s", path ? path : "/usr/bin:/bin");
 	setsid(); /* ^C is for the benchmark, which then stops the service in its way */
 	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
@@ -163,11 +188,11 @@ become_fogd(const char *fogd, pid_t parent)
 }
 
 static bool
-has_ended(void)
+has_ended(struct instance *in)
 {
-	if (service.pid == 0 || waitpid(service.pid, NULL, WNOHANG) == 0)
+	if (in->pid == 0 || waitpid(in->pid, NULL, WNOHANG) == 0)
 		return false;
-	service.pid = 0;
+	in->pid = 0;
 	return true;
 }
 
@@ -184,58 +209,46 @@ port_of_ready(const char *log)
 }
 
 static bool
-is_ready(void)
+is_ready(struct instance *in)
 {
-	char *log = read_log(LOG_READ_BYTES);
+	char *log = read_log(in, LOG_READ_BYTES);
 
-	service.port = port_of_ready(log);
+	in->port = port_of_ready(log);
 	free(log);
-	return service.port != 0;
+	return in->port != 0;
 }
 
 static void
-wait_ready(void)
+wait_ready(struct instance *in)
 {
 	double deadline_s = bench_now_s() + START_S;
 
-	while (!is_ready()) {
-		bool is_over = has_ended();
+	while (!is_ready(in)) {
+		bool is_over = has_ended(in);
 
 		if (is_over || bench_now_s() > deadline_s)
-			fail_with_log(is_over ? "did not start" : "was not ready in time");
+			fail_with_log(in, is_over ? "did not start" : "was not ready in time");
 		bench_sleep_ms(10);
 	}
 }
 
-void
-service_start(void)
+static bool
+no_holder_left(struct instance *in)
 {
-	const char *build = getenv("FOG_BUILD");
-	cleanup_free char *fogd = NULL;
-	pid_t self = getpid();
+	pid_t pid;
 
-	bench_doing("starting the service");
-	if (asprintf(&fogd, "%s/sbin/fogd", build ? build : "build") < 0)
-		bench_fail("out of memory");
-	if (access(fogd, X_OK) != 0)
-		bench_fail_errno("%s (FOG_BUILD names the build tree)", fogd);
-	prctl(PR_SET_CHILD_SUBREAPER, 1); /* a holder that stays becomes our child and is seen */
-	atexit(service_stop);
-	make_dirs();
-	service.pid = fork();
-	if (service.pid == 0)
-		become_fogd(fogd, self);
-	if (service.pid < 0)
-		bench_fail_errno("fork");
-	wait_ready();
+	(void)in;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	return proc_descendants(getpid(), "holder", &pid, 1) == 0;
 }
 
 static bool
-wait_until(bool (*is_over)(void), unsigned seconds)
+wait_until(bool (*is_over)(struct instance *in), struct instance *in, unsigned seconds)
 {
 	double deadline_s = bench_now_s() + seconds;
 
-	while (!is_over()) {
+	while (!is_over(in)) {
 		if (bench_now_s() > deadline_s)
 			return false;
 		usleep(10000);
@@ -243,14 +256,14 @@ wait_until(bool (*is_over)(void), unsigned seconds)
 	return true;
 }
 
-static bool
-no_holder_left(void)
+static void
+stop_fogd(struct instance *in)
 {
-	pid_t pid;
-
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	return proc_descendants(getpid(), "holder", &pid, 1) == 0;
+	if (in->pid == 0 || kill(in->pid, SIGQUIT) != 0 || wait_until(has_ended, in, STOP_S))
+		return;
+	fprintf(stderr, "bench: fogd did not stop: killed\n");
+	kill(in->pid, SIGKILL);
+	wait_until(has_ended, in, STOP_S);
 }
 
 static void
@@ -265,43 +278,80 @@ kill_holders(void)
 	}
 }
 
-void
-service_stop(void)
+static void
+stop_all(void)
 {
-	if (service.pid > 0 && kill(service.pid, SIGQUIT) == 0 && !wait_until(has_ended, STOP_S)) {
-		fprintf(stderr, "bench: fogd did not stop: killed\n");
-		kill(service.pid, SIGKILL);
-		wait_until(has_ended, STOP_S);
-	}
-	if (!wait_until(no_holder_left, LINGER_S))
+	if (getpid() != owner)
+		return;
+	for (size_t i = 0; i < COUNT_OF(instances); i++)
+		stop_fogd(&instances[i]);
+	if (!wait_until(no_holder_left, NULL, LINGER_S))
 		kill_holders();
-	remove_dir(service.dir);
-	remove_dir(service.run_dir);
+	for (size_t i = 0; i < COUNT_OF(instances); i++) {
+		remove_dir(instances[i].dir);
+		remove_dir(instances[i].run_dir);
+	}
+}
+
+static void
+stop_at_exit(void)
+{
+	if (owner != 0)
+		return;
+	owner = getpid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* a holder that stays becomes our child and is seen */
+	atexit(stop_all);
+}
+
+void
+service_start(enum service s)
+{
+	struct instance *in = &instances[s];
+	const char *build = getenv("FOG_BUILD");
+	cleanup_free char *fogd = NULL;
+	pid_t self = getpid();
+
+	bench_doing("starting the service");
+	if (asprintf(&fogd, "%s/sbin/fogd", build ? build : "build") < 0)
+		bench_fail("out of memory");
+	if (access(fogd, X_OK) != 0)
+		bench_fail_errno("%s (FOG_BUILD names the build tree)", fogd);
+	stop_at_exit();
+	in->is_tls = s == SERVICE_TLS;
+	make_dirs(in);
+	if (in->is_tls)
+		make_certificate(in);
+	in->pid = fork();
+	if (in->pid == 0)
+		become_fogd(in, fogd, self);
+	if (in->pid < 0)
+		bench_fail_errno("fork");
+	wait_ready(in);
 }
 
 uint16_t
-service_port(void)
+service_port(enum service s)
 {
-	return service.port;
+	return instances[s].port;
 }
 
 pid_t
-service_pid(void)
+service_pid(enum service s)
 {
-	return service.pid;
+	return instances[s].pid;
 }
 
 const char *
 service_dir(void)
 {
-	return service.dir;
+	return instances[SERVICE_PLAIN].dir;
 }
 
 pid_t
-service_process(const char *name)
+service_process(enum service s, const char *name)
 {
 	pid_t found[PIDS_MAX / 8];
-	size_t n = proc_descendants(service.pid, name, found, COUNT_OF(found));
+	size_t n = proc_descendants(instances[s].pid, name, found, COUNT_OF(found));
 
 	if (n == 0)
 		bench_fail("no %s is running", name);

@@ -9,19 +9,22 @@
 /* Sessions that one person may have at a time here: the most that a policy can say. */
 #define SERVICE_SESSIONS_MAX 64
 
+/* Two of them, side by side: fogd has one listener. */
+enum service { SERVICE_PLAIN, SERVICE_TLS, SERVICE_COUNT };
+
 /*
  * Starts $FOG_BUILD/sbin/fogd on a free port of 127.0.0.1 with the stub connector and waits until
- * it is ready; fails with the end of its log otherwise. service_stop runs at exit.
+ * it is ready; fails with the end of its log otherwise. For TLS the openssl command makes a
+ * certificate. What runs is stopped at exit: service and sessions end, and where a holder stays
+ * that is said and it is killed by pid.
  */
-void service_start(void);
-/* Ends service and sessions, and says so and kills by pid where a holder stays. Once is enough. */
-void service_stop(void);
+void service_start(enum service s);
 
-uint16_t service_port(void);
-pid_t service_pid(void);
-/* The temporary folder, which sessions can read. */
+uint16_t service_port(enum service s);
+pid_t service_pid(enum service s);
+/* The temporary folder of the plain one, which sessions can read. */
 const char *service_dir(void);
 /* The one descendant of that name; of several (holders) the youngest. Fails when there is none. */
-pid_t service_process(const char *name);
+pid_t service_process(enum service s, const char *name);
 
 #endif

@@ -10,8 +10,10 @@
 void
 samples_add(struct samples *s, double v)
 {
-	if (!s->v)
-		s->v = calloc(SAMPLES_MAX, sizeof(*s->v));
+	if (s->n == s->room) {
+		s->room = s->room ? 2 * s->room : 64;
+		s->v = reallocarray(s->v, s->room, sizeof(*s->v));
+	}
 	if (!s->v || s->n == SAMPLES_MAX)
 		bench_fail("no room for a sample");
 	s->v[s->n++] = v;
@@ -47,7 +49,7 @@ pick(const double *sorted, size_t n, double fraction)
 double
 samples_at(const struct samples *s, double fraction)
 {
-	double *sorted = calloc(SAMPLES_MAX, sizeof(*sorted));
+	double *sorted = calloc(s->n + 1, sizeof(*sorted));
 	double found;
 
 	if (!sorted || s->n == 0)
@@ -66,4 +68,11 @@ samples_ratio(const struct samples *of, const struct samples *by, struct samples
 		if (by->v[i] > 0)
 			samples_add(out, of->v[i] / by->v[i]);
 	}
+}
+
+void
+samples_difference(const struct samples *of, const struct samples *from, struct samples *out)
+{
+	for (size_t i = 0; i < of->n && i < from->n; i++)
+		samples_add(out, of->v[i] - from->v[i]);
 }

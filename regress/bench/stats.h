@@ -5,12 +5,12 @@
 
 #include <stddef.h>
 
-#define SAMPLES_MAX 8192
+#define SAMPLES_MAX 65536
 
 /* All zero: empty. */
 struct samples {
 	double *v;
-	size_t n;
+	size_t n, room;
 };
 
 void samples_add(struct samples *s, double v); /* beyond SAMPLES_MAX: fails */
@@ -20,5 +20,7 @@ void samples_free(struct samples *s);
 double samples_at(const struct samples *s, double fraction);
 /* of[i] / by[i], as many as both have. out is empty before. */
 void samples_ratio(const struct samples *of, const struct samples *by, struct samples *out);
+/* of[i] - from[i], likewise. */
+void samples_difference(const struct samples *of, const struct samples *from, struct samples *out);
 
 #endif

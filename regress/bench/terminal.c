@@ -3,6 +3,7 @@
 #include "regress/bench/terminal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "regress/bench/bench.h"
@@ -36,6 +37,20 @@ tail_ends_with(const struct tail *tail, const char *end)
 	size_t len = strlen(end);
 
 	return tail->len >= len && memcmp(tail->text + tail->len - len, end, len) == 0;
+}
+
+char *const terminal_shell_env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", "SHELL=/bin/sh",
+	"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "HOME=/tmp",
+	"USER=session", "LOGNAME=session", NULL };
+
+void
+terminal_become_shell(void)
+{
+	char *argv[] = { "-sh", NULL };
+
+	if (chdir("/tmp") == 0)
+		execve("/bin/sh", argv, terminal_shell_env);
+	_exit(127);
 }
 
 void

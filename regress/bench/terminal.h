@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "common/buf.h"
+#include "regress/bench/procstat.h"
 
 /* The first member of what open returns. */
 struct terminal {
@@ -27,15 +28,39 @@ struct terminal_ops {
 	 * is wanted, p may be NULL, so that decoding in the client does not count against a server.
 	 */
 	struct view (*next)(struct terminal *t, bool is_counting);
-	/* CPU seconds so far of all that stands between the PTY and the client. */
+	/*
+	 * CPU seconds so far of all that stands between the PTY and the client. The first call
+	 * comes before another terminal of this kind is opened.
+	 */
 	double (*cpu_s)(struct terminal *t);
+	/*
+	 * Memory of the same processes, without the ring that keeps output. -1 where it cannot be
+	 * read. NULL: not asked.
+	 */
+	int (*memory)(struct terminal *t, struct memory *out);
 	/* Ends the shell too. */
 	void (*close)(struct terminal *t);
 };
 
-extern const struct terminal_ops terminal_pty;      /* a PTY read by this process: the floor */
-extern const struct terminal_ops terminal_fog_v1;   /* ours, fog.pty.v1 */
-extern const struct terminal_ops terminal_fog_json; /* ours, fog.pty.json */
+extern const struct terminal_ops terminal_pty;    /* a PTY read by this process */
+extern const struct terminal_ops terminal_relay;  /* one process between TCP and a PTY */
+extern const struct terminal_ops terminal_relay2; /* two, over a socketpair */
+extern const struct terminal_ops terminal_ttyd;   /* another web terminal, where there is one */
+extern const struct terminal_ops terminal_fog_v1; /* ours: fog.pty.v1, fog.pty.json, over TLS */
+extern const struct terminal_ops terminal_fog_json;
+extern const struct terminal_ops terminal_fog_v1_tls;
+extern const struct terminal_ops terminal_fog_json_tls;
+
+/* The environment of a shell, the same as in a session of the stub connector. */
+extern char *const terminal_shell_env[];
+/* In a child on a new PTY: becomes the login shell. */
+void terminal_become_shell(void) __attribute__((noreturn));
+
+/* $TTYD, or NULL. */
+const char *terminal_ttyd_path(void);
+/* Its process and the version that it says of itself ("" when it says none); starts it. */
+pid_t terminal_ttyd_pid(void);
+const char *terminal_ttyd_version(void);
 
 /* Types all of a text. */
 void terminal_type_text(struct terminal *t, const char *text);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ours: a session by the API, attached by fog.pty.v1 or by fog.pty.json (PROTOCOL 3). */
+/* Ours: a session by the API, attached by fog.pty.v1 or fog.pty.json, plain or over TLS (PROTOCOL). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,12 @@
 
 #define ACK_BYTES 65536 /* output after which its consumption is told */
 #define JSON_TYPED_MAX 1024
-#define OUTPUT_MAX 65536
+#define OUTPUT_MAX (WS_RECV_BYTES / 2 / 4 * 3) /* of the longest message */
+#define RING_KIB 4096                          /* the default ring: a mapping of its own */
 
 struct fog_terminal {
 	struct terminal base;
+	enum service service;
 	pid_t gatewayd, holder;        /* 0: not looked for yet */
 	uint64_t in_at, out_at, acked; /* offsets of fog.pty.v1 */
 	char id[64];
@@ -41,15 +43,17 @@ static void
 create_session(struct fog_terminal *t, char *token, size_t token_size)
 {
 	static const char body[] = "{\"profile\":\"default\",\"ttl_seconds\":600}";
-	uint16_t port = service_port();
-	cleanup_fd int fd = http_connect(port);
+	uint16_t port = service_port(t->service);
 	struct http_answer a;
+	struct link l;
 
-	http_exchange(fd, &a,
+	link_open(&l, port, t->service == SERVICE_TLS);
+	http_exchange(&l, &a,
 	    "POST /v1/sessions HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
 	    "Authorization: Bearer bench\r\nContent-Type: application/json\r\n"
 	    "Content-Length: %zu\r\n\r\n%s",
 	    port, strlen(body), body);
+	link_close(&l);
 	expect_status(&a, 201, "POST /v1/sessions");
 	json_text_member(a.body, "session_id", t->id, sizeof(t->id));
 	json_text_member(a.body, "token", token, token_size);
@@ -58,22 +62,23 @@ create_session(struct fog_terminal *t, char *token, size_t token_size)
 static void
 attach(struct fog_terminal *t, const char *protocol, const char *token)
 {
-	uint16_t port = service_port();
-	int fd = http_connect(port);
+	uint16_t port = service_port(t->service);
 	struct http_answer a;
+	struct link l;
 
-	http_exchange(fd, &a,
+	link_open(&l, port, t->service == SERVICE_TLS);
+	http_exchange(&l, &a,
 	    "GET /v1/sessions/%s/pty HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
 	    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	    "Sec-WebSocket-Protocol: %s, fog.token.%s\r\n\r\n",
 	    t->id, port, protocol, token);
 	expect_status(&a, 101, "attach");
-	ws_init(&t->ws, fd, view_bytes(a.body, a.body_len));
+	ws_init(&t->ws, &l, view_bytes(a.body, a.body_len));
 }
 
 static struct terminal *
-fog_open(const struct terminal_ops *ops, const char *protocol)
+fog_open(const struct terminal_ops *ops, enum service service, const char *protocol)
 {
 	struct fog_terminal *t = calloc(1, sizeof(*t));
 	char token[4096];
@@ -81,6 +86,7 @@ fog_open(const struct terminal_ops *ops, const char *protocol)
 	if (!t)
 		bench_fail("out of memory");
 	t->base.ops = ops;
+	t->service = service;
 	create_session(t, token, sizeof(token));
 	attach(t, protocol, token);
 	return &t->base;
@@ -90,30 +96,54 @@ static void
 fog_close(struct terminal *base)
 {
 	struct fog_terminal *t = (struct fog_terminal *)base;
-	uint16_t port = service_port();
-	cleanup_fd int fd = http_connect(port);
+	uint16_t port = service_port(t->service);
 	struct http_answer a;
+	struct link l;
 
-	http_exchange(fd, &a,
+	link_open(&l, port, t->service == SERVICE_TLS);
+	http_exchange(&l, &a,
 	    "DELETE /v1/sessions/%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
 	    "Authorization: Bearer bench\r\n\r\n",
 	    t->id, port);
+	link_close(&l);
 	expect_status(&a, 200, "DELETE");
 	ws_fini(&t->ws);
 	free(t);
 }
 
 /* The holder is the youngest of all, as long as sessions are opened one after the other. */
+static void
+find_processes(struct fog_terminal *t)
+{
+	if (t->holder != 0)
+		return;
+	t->holder = service_process(t->service, "holder");
+	t->gatewayd = service_process(t->service, "gatewayd");
+}
+
 static double
 fog_cpu_s(struct terminal *base)
 {
 	struct fog_terminal *t = (struct fog_terminal *)base;
 
-	if (t->holder == 0) {
-		t->holder = service_process("holder");
-		t->gatewayd = service_process("gatewayd");
-	}
+	find_processes(t);
 	return proc_cpu_s(t->gatewayd) + proc_cpu_s(t->holder);
+}
+
+static int
+fog_memory(struct terminal *base, struct memory *out)
+{
+	struct fog_terminal *t = (struct fog_terminal *)base;
+	struct memory front, holder;
+
+	find_processes(t);
+	if (proc_memory(t->gatewayd, 0, &front) != 0 ||
+	    proc_memory(t->holder, RING_KIB, &holder) != 0)
+		return -1;
+	out->rss_kib = front.rss_kib + holder.rss_kib;
+	out->pss_kib = front.pss_kib + holder.pss_kib;
+	out->private_kib = front.private_kib + holder.private_kib;
+	return 0;
 }
 
 /* --- fog.pty.v1 --- */
@@ -130,9 +160,9 @@ v1_on_hello(struct fog_terminal *t, struct view payload)
 }
 
 static struct terminal *
-v1_open(void)
+v1_open_on(const struct terminal_ops *ops, enum service service)
 {
-	struct terminal *base = fog_open(&terminal_fog_v1, "fog.pty.v1");
+	struct terminal *base = fog_open(ops, service, "fog.pty.v1");
 	struct fog_terminal *t = (struct fog_terminal *)base;
 	struct view first = ws_next(&t->ws, WS_BINARY);
 
@@ -140,6 +170,18 @@ v1_open(void)
 		bench_fail("the first message is no hello");
 	v1_on_hello(t, view_bytes(first.p + 1, first.len - 1));
 	return base;
+}
+
+static struct terminal *
+v1_open(void)
+{
+	return v1_open_on(&terminal_fog_v1, SERVICE_PLAIN);
+}
+
+static struct terminal *
+v1_tls_open(void)
+{
+	return v1_open_on(&terminal_fog_v1_tls, SERVICE_TLS);
 }
 
 static void
@@ -191,14 +233,22 @@ v1_next(struct terminal *base, bool is_counting)
 }
 
 const struct terminal_ops terminal_fog_v1 = { "fog.pty.v1", v1_open, v1_type, v1_next, fog_cpu_s,
-	fog_close };
+	fog_memory, fog_close };
+const struct terminal_ops terminal_fog_v1_tls = { "v1 over TLS", v1_tls_open, v1_type, v1_next,
+	fog_cpu_s, fog_memory, fog_close };
 
 /* --- fog.pty.json --- */
 
 static struct terminal *
 json_open(void)
 {
-	return fog_open(&terminal_fog_json, "fog.pty.json");
+	return fog_open(&terminal_fog_json, SERVICE_PLAIN, "fog.pty.json");
+}
+
+static struct terminal *
+json_tls_open(void)
+{
+	return fog_open(&terminal_fog_json_tls, SERVICE_TLS, "fog.pty.json");
 }
 
 /* RFC 4648 4. out takes 4 characters for each 3 bytes begun, and a NUL. */
@@ -295,4 +345,6 @@ json_next(struct terminal *base, bool is_counting)
 }
 
 const struct terminal_ops terminal_fog_json = { "fog.pty.json", json_open, json_type, json_next,
-	fog_cpu_s, fog_close };
+	fog_cpu_s, fog_memory, fog_close };
+const struct terminal_ops terminal_fog_json_tls = { "json over TLS", json_tls_open, json_type,
+	json_next, fog_cpu_s, fog_memory, fog_close };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor: openpty, fork, and one process that reads the PTY. */
+/* The lowest floor: openpty, fork, and one process that reads the PTY. */
 #include <errno.h>
 #include <pty.h>
 #include <signal.h>
@@ -20,20 +20,6 @@ struct pty_terminal {
 	char bytes[READ_BYTES];
 };
 
-/* The same shell with the same environment as in a session of the stub connector. */
-static _Noreturn void
-become_shell(void)
-{
-	char *env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", "SHELL=/bin/sh",
-		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "HOME=/tmp",
-		"USER=session", "LOGNAME=session", NULL };
-	char *argv[] = { "-sh", NULL };
-
-	if (chdir("/tmp") == 0)
-		execve("/bin/sh", argv, env);
-	_exit(127);
-}
-
 static struct terminal *
 pty_terminal_open(void)
 {
@@ -45,7 +31,7 @@ pty_terminal_open(void)
 	p->base.ops = &terminal_pty;
 	p->shell = forkpty(&p->master, NULL, NULL, &size);
 	if (p->shell == 0)
-		become_shell();
+		terminal_become_shell();
 	if (p->shell < 0)
 		bench_fail_errno("forkpty");
 	return &p->base;
@@ -98,4 +84,4 @@ pty_terminal_close(struct terminal *t)
 }
 
 const struct terminal_ops terminal_pty = { "pty", pty_terminal_open, pty_terminal_type,
-	pty_terminal_next, pty_terminal_cpu_s, pty_terminal_close };
+	pty_terminal_next, pty_terminal_cpu_s, NULL, pty_terminal_close };

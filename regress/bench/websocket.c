@@ -4,10 +4,8 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "regress/bench/bench.h"
-#include "regress/bench/http.h"
 
 #define FIN 0x80
 #define MASKED 0x80
@@ -19,11 +17,12 @@ struct frame {
 };
 
 void
-ws_init(struct websocket *w, int fd, struct view first)
+ws_init(struct websocket *w, struct link *l, struct view first)
 {
 	if (first.len > sizeof(w->bytes))
 		bench_fail("too much behind the answer to the upgrade");
-	w->fd = fd;
+	w->link = *l;
+	*l = (struct link){ .fd = -1 };
 	w->mask = (uint32_t)(uintptr_t)w | 1;
 	w->from = 0;
 	w->to = first.len;
@@ -33,8 +32,7 @@ ws_init(struct websocket *w, int fd, struct view first)
 void
 ws_fini(struct websocket *w)
 {
-	close(w->fd);
-	w->fd = -1;
+	link_close(&w->link);
 }
 
 /* Xorshift: the masks must differ, as a browser's do; nobody is there to guess them. */
@@ -68,7 +66,7 @@ ws_send(struct websocket *w, enum ws_opcode opcode, const void *bytes, size_t le
 	memcpy(key, storage + head - sizeof(key), sizeof(key));
 	for (size_t i = 0; i < len; i++)
 		storage[head + i] ^= key[i % sizeof(key)];
-	http_send(w->fd, storage, frame.len);
+	link_send(&w->link, storage, frame.len);
 }
 
 /* Takes one whole frame off the front; false when more has to come. */
@@ -103,12 +101,16 @@ take_frame(struct websocket *w, struct frame *out)
 static void
 receive_more(struct websocket *w)
 {
+	size_t room;
+
 	if (w->from == w->to || w->from > sizeof(w->bytes) / 2) {
 		memmove(w->bytes, w->bytes + w->from, w->to - w->from);
 		w->to -= w->from;
 		w->from = 0;
 	}
-	w->to += http_recv(w->fd, w->bytes + w->to, sizeof(w->bytes) - w->to);
+	room = sizeof(w->bytes) - w->to;
+	w->to += link_recv(&w->link, w->bytes + w->to,
+	    room < WS_RECV_ONCE_BYTES ? room : WS_RECV_ONCE_BYTES);
 }
 
 static _Noreturn void

@@ -138,10 +138,15 @@ export class Instance {
 		this.stateDir = path.join(this.dir, "state");
 		running.add(this);
 		this.#options.prepare?.(this.dir);
-		const env = typeof this.#options.env === "function" ? this.#options.env(this.dir) : this.#options.env;
-		this.ca = env?.TLS_CERT_FILE && fs.readFileSync(env.TLS_CERT_FILE);
-		await this.#launch(env ?? {});
+		const env = this.#env();
+		this.ca = env.TLS_CERT_FILE && fs.readFileSync(env.TLS_CERT_FILE);
+		await this.#launch(env);
 		return this;
+	}
+
+	#env() {
+		const { env = {} } = this.#options;
+		return typeof env === "function" ? env(this.dir) : env;
 	}
 
 	async #launch(env) {
@@ -272,7 +277,7 @@ export class Instance {
 	// Starts fogd again, on the same port and folder.
 	async restartFogd() {
 		await this.#exit;
-		await this.#launch({ ...this.#options.env, LISTEN_ADDR: `127.0.0.1:${this.port}` });
+		await this.#launch({ ...this.#env(), LISTEN_ADDR: `127.0.0.1:${this.port}` });
 	}
 
 	terminateFogd() {
