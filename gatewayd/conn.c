@@ -24,6 +24,8 @@
 #include "gatewayd/tls.h"
 
 /* Bytes read ahead while a request is being answered; reading pauses above it. */
+#define SINGLE_READ_BYTES (64u << 10)
+#define SINGLE_WRITE_BYTES (256u << 10) /* libevent stops at 16 KiB and asks epoll in between */
 #define READ_AHEAD_BYTES 65536
 #define LINGER_MS 2000
 #define LINGER_BYTES (4u << 20)
@@ -431,6 +433,8 @@ open_conn(struct conn *c, int fd)
 		close(fd);
 		return -FOG_E_NOMEM;
 	}
+	bufferevent_set_max_single_read(c->bev, SINGLE_READ_BYTES);
+	bufferevent_set_max_single_write(c->bev, SINGLE_WRITE_BYTES);
 	c->parser = http1_new(&g->limits);
 	c->deadline = evtimer_new(g->base, on_deadline, c);
 	return c->parser && c->deadline ? 0 : -FOG_E_NOMEM;
