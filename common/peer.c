@@ -3,6 +3,7 @@
 #include "common/peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -529,4 +530,18 @@ const char *
 peer_down_name(enum peer_down why)
 {
 	return down_names[why];
+}
+
+bool
+peer_fd_is_stream(int fd)
+{
+	int type = 0, domain = 0, flags = fcntl(fd, F_GETFL);
+	socklen_t len = sizeof(type);
+
+	if (flags < 0 || !(flags & O_NONBLOCK) ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+		return false;
+	len = sizeof(domain);
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && type == SOCK_STREAM &&
+	    domain == AF_UNIX;
 }

@@ -72,4 +72,10 @@ size_t peer_queued(const struct peer *p); /* records that the other end has not 
 int peer_fd(const struct peer *p);        /* for SO_PEERCRED; borrowed */
 const char *peer_down_name(enum peer_down why);
 
+/*
+ * A stream socket of the UNIX family that does not block: nothing else can be a holder's stream.
+ * One that blocks is a lie as well: the filters let nobody change it.
+ */
+bool peer_fd_is_stream(int fd);
+
 #endif

@@ -2,7 +2,6 @@
 /* Answers from authd, streams from ptyd: see peers.h. */
 #include "gatewayd/peers.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -283,24 +282,6 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
-/*
- * A stream socket of the UNIX family: nothing else can be a holder's. One that blocks is a lie as
- * well: it is made here by nobody, and the filter would not let it be changed.
- */
-static bool
-is_stream(int fd)
-{
-	int type = 0, domain = 0, flags = fcntl(fd, F_GETFL);
-	socklen_t len = sizeof(type);
-
-	if (flags < 0 || !(flags & O_NONBLOCK) ||
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
-		return false;
-	len = sizeof(domain);
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && type == SOCK_STREAM &&
-	    domain == AF_UNIX;
-}
-
 static int
 on_deliver(void *ctx, struct peer *from, struct msg *m)
 {
@@ -312,7 +293,7 @@ on_deliver(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (!id_equal(&said->session_id, &x->session_id) || x->attach.fd >= 0 ||
 	    (x->attach.granted_role != ROLE_NONE && x->attach.granted_role != said->role) ||
-	    !is_stream(m->fd))
+	    !peer_fd_is_stream(m->fd))
 		return -FOG_E_LIAR;
 	x->attach.fd = steal_fd(&m->fd);
 	x->attach.delivered_role = said->role;

@@ -6,7 +6,6 @@
 #include "ptyd/broker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,21 +92,6 @@ holder_on_state(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
-/* A stream socket of the UNIX family that does not block: gatewayd takes nothing else. */
-static bool
-is_stream(int fd)
-{
-	int type = 0, domain = 0, flags = fcntl(fd, F_GETFL);
-	socklen_t len = sizeof(type);
-
-	if (flags < 0 || !(flags & O_NONBLOCK) ||
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
-		return false;
-	len = sizeof(domain);
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && type == SOCK_STREAM &&
-	    domain == AF_UNIX;
-}
-
 /* The stream goes on to gatewayd; the way here and the way there name the same request. */
 static int
 holder_on_stream(void *ctx, struct peer *from, struct msg *m)
@@ -118,7 +102,8 @@ holder_on_stream(void *ctx, struct peer *from, struct msg *m)
 
 	(void)from;
 	/* Else gatewayd would take us for the liar. */
-	if (!p || !is_of(s, &what->session_id) || what->role != p->role || !is_stream(m->fd))
+	if (!p || !is_of(s, &what->session_id) || what->role != p->role ||
+	    !peer_fd_is_stream(m->fd))
 		return -FOG_E_LIAR;
 	answered = *p;
 	pending_done(p);
