@@ -24,7 +24,7 @@ const ATTACHMENTS = 8;
 const AIM_KIB = 256;
 const GROWTH_KIB = 768; // CLIENT_HIGH_BYTES, one read more, and what the allocator adds
 // A sanitizer build keeps freed memory in quarantine.
-const isMeasurable = process.env.FOG_NO_FILTER !== "1";
+const isMeasurable = process.env.FOG_SANITIZED !== "1";
 const PROMPT = "prompt> ";
 
 const proxy = await FaultProxy.start();

@@ -8,7 +8,7 @@ import { ROLES, suite } from "../lib/harness.mjs";
 import { capHex, capMask, descendants, descriptors, inetSocketInodes, isRoot, programName, status } from "../lib/proc.mjs";
 import { JsonTerminal } from "../lib/ws.mjs";
 
-const hasFilter = process.env.FOG_NO_FILTER !== "1"; // a sanitizer build has none
+const hasFilter = process.env.FOG_SANITIZED !== "1"; // a sanitizer build has none
 const needsRoot = isRoot ? false : "needs root";
 
 // DESIGN 2.1.

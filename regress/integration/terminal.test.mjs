@@ -14,7 +14,7 @@ const quiet = async (terminal) => {
 };
 
 // A sanitizer build keeps freed memory in quarantine.
-const GROWTH_LIMIT_KIB = process.env.FOG_NO_FILTER === "1" ? 262_144 : 16_384;
+const GROWTH_LIMIT_KIB = process.env.FOG_SANITIZED === "1" ? 262_144 : 16_384;
 
 // What `seq 1 n` prints.
 function sequence(n) {
