@@ -54,10 +54,11 @@ enum msg_phase {
 	PH_PROFILES = 128,
 	PH_NODES = 256,
 	PH_READY = 512,
-	PH_ASKED = 1022, /* any of the above but PH_NEW */
-	PH_SYNC = 1024,
-	PH_NOTE = 2048,
-	PH_HELLO = 4096
+	PH_EXTEND = 1024,
+	PH_ASKED = 2046, /* any of the above but PH_NEW */
+	PH_SYNC = 2048,
+	PH_NOTE = 4096,
+	PH_HELLO = 8192
 };
 
 #include "common/messages.def"

@@ -6,7 +6,7 @@
 /* X(NAME, text): the public name of a session's state (DESIGN 3.1). */
 #define STATUSES(X) \
 	X(STARTING, "starting") \
-	X(RUNNING, "running") /* somebody is attached */ \
+	X(RUNNING, "running") /* a driver is attached */ \
 	X(DETACHED, "detached") \
 	X(EXITED, "exited") \
 	X(EXPIRED, "expired") \
@@ -22,7 +22,8 @@
 	X(SHUTDOWN, "shutdown") \
 	X(SPAWN, "spawn_failed") \
 	X(HOLDER, "holder_lost")  /* its holder died */ \
-	X(ABANDONED, "abandoned") /* made, but the answer was never awaited */
+	X(ABANDONED, "abandoned") /* made, but the answer was never awaited */ \
+	X(IDLE, "idle")           /* no input and no job for idle_timeout_seconds */
 
 /* Where the making of a session failed (a person sees the text). */
 #define STAGES(X) \

@@ -363,15 +363,15 @@ send_message(struct attach *a, const struct stream_msg *m)
 	evbuffer_add(conn_output(a->c), text, len);
 }
 
+/* One more after the first tells of output that the ring has lost. */
 static const char *
 take_hello(struct attach *a, const struct stream_hello *h)
 {
-	if (a->hello_seen)
-		return "a second hello";
 	if (!id_equal(&h->session_id, &a->session_id) || h->role != a->role)
 		return "its hello is for another session or role";
+	if (!a->hello_seen)
+		a->in_next = h->in_next;
 	a->hello_seen = true;
-	a->in_next = h->in_next;
 	return NULL;
 }
 

@@ -282,10 +282,10 @@ hello_json(const struct stream_hello *h)
 
 	id_format(&h->session_id, id);
 	rfc3339_utc((time_t)h->expires_s, expires);
-	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s}", "session_id", id, "role",
+	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "session_id", id, "role",
 	    session_role_name(h->role), "cols", h->cols, "rows", h->rows, "out_from",
-	    (json_int_t)h->out_from, "out_lost", (json_int_t)h->out_lost, "in_next",
-	    (json_int_t)h->in_next, "expires_at", expires);
+	    (json_int_t)h->out_from, "out_lost", (json_int_t)h->out_lost, "out_next",
+	    (json_int_t)h->out_next, "in_next", (json_int_t)h->in_next, "expires_at", expires);
 }
 
 static int
@@ -321,6 +321,14 @@ status_reason(unsigned state)
 		[STREAM_STATE_EXPIRING] = "ttl",
 		[STREAM_STATE_SHUTTING_DOWN] = "shutdown",
 		[STREAM_STATE_BAD_INPUT] = "input_gap",
+		[STREAM_STATE_TOOK_OVER] = "driver_attached",
+		[STREAM_STATE_VIEWER_JOINED] = "viewer_attached",
+		[STREAM_STATE_VIEWER_LEFT] = "viewer_detached",
+		[STREAM_STATE_DRIVER_JOINED] = "driver_attached",
+		[STREAM_STATE_DRIVER_LEFT] = "driver_detached",
+		[STREAM_STATE_IDLE] = "idle",
+		[STREAM_STATE_EXTENDED] = "request",
+		[STREAM_STATE_READ_ONLY] = "role",
 	};
 
 	return state < STREAM_STATE_COUNT && reasons[state] ? reasons[state] : "";
@@ -330,9 +338,15 @@ static json_t *
 status_json(const struct stream_status *s)
 {
 	json_t *detail = json_stringn(s->detail.p, s->detail.len); /* NULL: not UTF-8 */
-
-	return json_pack("{s:s, s:s, s:o}", "state", stream_state_name(s->state), "reason",
+	json_t *obj = json_pack("{s:s, s:s, s:o}", "state", stream_state_name(s->state), "reason",
 	    status_reason(s->state), "detail", detail ? detail : json_string(""));
+	char at[RFC3339_UTC_SIZE];
+
+	if (s->at_s != 0) {
+		rfc3339_utc((time_t)s->at_s, at);
+		json_object_set_new(obj, "expires_at", json_string(at));
+	}
+	return obj;
 }
 
 static size_t

@@ -518,7 +518,8 @@ queue_hello(struct client *c, const struct pl_grant *g)
 		.rows = h->rows,
 		.in_next = h->input.next,
 		.expires_s = h->plan.expires_s,
-		.out_from = asked > start ? asked : start };
+		.out_from = asked > start ? asked : start,
+		.out_next = ring_end(h->ring) };
 
 	hello.out_lost = hello.out_from - asked;
 	c->cursor = c->acked = hello.out_from;

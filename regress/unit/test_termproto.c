@@ -207,7 +207,7 @@ writes_output(void **state)
 #define HELLO \
 	{ \
 		.session_id = { { 0x12, 0x34 } }, .role = ROLE_DRIVER, .cols = 80, .rows = 24, \
-		.out_from = 5, .out_lost = 2, .in_next = UINT64_C(1) << 40, \
+		.out_from = 5, .out_lost = 2, .out_next = 9, .in_next = UINT64_C(1) << 40, \
 		.expires_s = 1000000000 \
 	}
 
@@ -217,7 +217,7 @@ static const struct {
 } messages[] = {
 	{ { .type = STREAM_HELLO, .u.hello = HELLO },
 	    "h{\"session_id\":\"12340000-0000-0000-0000-000000000000\",\"role\":\"driver\","
-	    "\"cols\":80,\"rows\":24,\"out_from\":5,\"out_lost\":2,\"in_next\":1099511627776,"
+	    "\"cols\":80,\"rows\":24,\"out_from\":5,\"out_lost\":2,\"out_next\":9,\"in_next\":1099511627776,"
 	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
 	    NULL },
 	{ { .type = STREAM_EXIT, .u.exit = { EXIT_CODE, 3, END_EXIT } }, "x{\"code\":3}",
@@ -228,11 +228,14 @@ static const struct {
 	    "x{\"code\":129,\"signal\":1,\"reason\":\"ttl\"}", "{\"type\":\"exit\",\"code\":129}" },
 	{ { .type = STREAM_EXIT, .u.exit = { EXIT_NONE, 0, END_REQUEST } },
 	    "x{\"code\":255,\"reason\":\"request\"}", "{\"type\":\"exit\",\"code\":255}" },
-	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_TAKEN_OVER, { "a \"b\"", 5 } } },
+	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_TAKEN_OVER, 0, { "a \"b\"", 5 } } },
 	    "s{\"state\":\"taken_over\",\"reason\":\"driver_attached\",\"detail\":\"a \\\"b\\\"\"}",
 	    NULL },
-	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_EXPIRING, { "\xff", 1 } } },
-	    "s{\"state\":\"expiring\",\"reason\":\"ttl\",\"detail\":\"\"}", NULL },
+	{ { .type = STREAM_STATUS,
+	      .u.status = { STREAM_STATE_EXPIRING, 1000000000, { "\xff", 1 } } },
+	    "s{\"state\":\"expiring\",\"reason\":\"ttl\",\"detail\":\"\","
+	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
+	    NULL },
 };
 
 static void
