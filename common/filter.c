@@ -25,9 +25,10 @@ filter_load(enum proc_id role)
 }
 
 int
-filter_is_built(void)
+filter_export(enum proc_id role)
 {
-	return 0;
+	(void)role;
+	return memfd_create("filter", MFD_CLOEXEC);
 }
 
 #else
@@ -128,7 +129,7 @@ allow_memory(scmp_filter_ctx f)
 	return rc;
 }
 
-/* No address: what is connected stays so. abort() signals itself, and nobody else. */
+/* No address: what is connected stays so. */
 static int
 allow_by_argument(scmp_filter_ctx f)
 {
@@ -138,13 +139,18 @@ allow_by_argument(scmp_filter_ctx f)
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(sendmsg), 1,
 		    SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
-	if (rc == 0)
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(tgkill), 1,
-		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	for (size_t i = 0; rc == 0 && i < COUNT_OF(fcntl_commands); i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 1,
 		    SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i], 0));
 	return rc;
+}
+
+/* abort() signals the process itself, and nobody else. */
+static int
+allow_abort(scmp_filter_ctx f)
+{
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(tgkill), 1,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
 /* The broker seals a holder's plan, and connects to holders: to nothing but UNIX sockets. */
@@ -227,9 +233,11 @@ load_strict(const struct filter_row *row)
 	int rc = f ? build_strict(f, row) : -ENOMEM;
 
 	if (rc == 0)
+		rc = allow_abort(f);
+	if (rc == 0)
 		rc = seccomp_load(f);
 	seccomp_release(f);
-	malloc_trim(0); /* what building took: a quarter of a holder's memory */
+	malloc_trim(0); /* what building took */
 	errno = 0;
 	return rc;
 }
@@ -249,20 +257,50 @@ load_deny_list(void)
 	return rc;
 }
 
-int
-filter_load(enum proc_id role)
+static const struct filter_row *
+find_row(enum proc_id role)
 {
 	for (size_t i = 0; i < COUNT_OF(filters); i++) {
 		if (filters[i].role == role)
-			return load_strict(&filters[i]);
+			return &filters[i];
 	}
-	return load_deny_list();
+	return NULL;
 }
 
 int
-filter_is_built(void)
+filter_load(enum proc_id role)
 {
-	return 1;
+	const struct filter_row *row = find_row(role);
+
+	return row ? load_strict(row) : load_deny_list();
+}
+
+static int
+write_program(scmp_filter_ctx f, int fd)
+{
+	int rc = seccomp_export_bpf(f, fd);
+
+	if (rc == 0 && fcntl(fd, F_ADD_SEALS, FILTER_SEALS) != 0)
+		rc = -errno;
+	return rc;
+}
+
+int
+filter_export(enum proc_id role)
+{
+	cleanup_fd int fd = memfd_create("filter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const struct filter_row *row = find_row(role);
+	scmp_filter_ctx f;
+	int rc;
+
+	if (fd < 0 || !row)
+		return fd < 0 ? -errno : -EINVAL;
+	f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	rc = f ? build_strict(f, row) : -ENOMEM;
+	if (rc == 0)
+		rc = write_program(f, fd);
+	seccomp_release(f);
+	return rc ? rc : steal_fd(&fd);
 }
 
 #endif

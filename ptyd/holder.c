@@ -301,9 +301,10 @@ confine(void)
 {
 	if (privdrop_limits(HOLDER_NOFILE, false) || privdrop_finish(0))
 		return -1;
-	errno = -filter_load(PROC_HOLDER);
+	errno = -filter_load_program(HOLDER_FD_FILTER);
 	if (errno != 0 || (filter_is_built() && !privdrop_filter_is_on()))
 		return -1;
+	close(HOLDER_FD_FILTER);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ enum holder_fd {
 	HOLDER_FD_INIT,     /* stream pair to init: its end kills the session */
 	HOLDER_FD_PLAN,     /* sealed memfd: holder_plan */
 	HOLDER_FD_INIT_PID, /* pidfd of init, a child of the holder */
+	HOLDER_FD_FILTER,   /* sealed memfd: its seccomp filter, built once in the spawner */
 	HOLDER_FD_REPORT,   /* closed once the holder listens */
 	HOLDER_FD_END
 };
@@ -95,6 +96,7 @@ struct launch_ids {
 struct launch {
 	const struct connector_ops *connector;
 	const struct sock_fprog *filter; /* of the shell */
+	int holder_filter;               /* filter_export(PROC_HOLDER) */
 	struct launch_ids ids;
 	const char *session_id;
 	int null, master, slave, listener, plan, report;

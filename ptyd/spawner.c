@@ -23,6 +23,7 @@
 #include <event2/event.h>
 
 #include "common/cleanup.h"
+#include "common/filter.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "ptyd/connector.h"
@@ -53,7 +54,7 @@ static struct spawner {
 	size_t making;
 	struct sock_fprog filter;
 	struct shell_user user; /* name "" : ids of the slot's own */
-	int null, holder_exe, init_exe;
+	int null, holder_exe, init_exe, holder_filter;
 } spawner = { .children = TAILQ_HEAD_INITIALIZER(spawner.children), .null = -1 };
 
 static const struct connector_ops *const connectors[] = { [CONNECTOR_STUB] = &connector_stub };
@@ -343,6 +344,7 @@ fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m
 	char id[ID_TEXT_SIZE];
 	struct launch l = { .connector = connectors[m->u.spawn.connector],
 		.filter = &spawner.filter,
+		.holder_filter = spawner.holder_filter,
 		.ids = *ids,
 		.session_id = id,
 		.null = spawner.null,
@@ -548,9 +550,13 @@ spawner_load(void *ctx)
 	spawner.init_exe = take_program(GIFT_SPAWNER_INIT);
 	spawner.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	rc = shellfilter_build(&spawner.filter);
+	if (rc == 0) {
+		spawner.holder_filter = filter_export(PROC_HOLDER);
+		rc = spawner.holder_filter < 0 ? spawner.holder_filter : 0;
+	}
 	if (spawner.holder_exe < 0 || spawner.init_exe < 0 || spawner.null < 0 || rc != 0) {
 		errno = rc ? -rc : errno;
-		log_warn("event=start_failed step=\"programs, /dev/null and the shell's filter\"");
+		log_warn("event=start_failed step=\"programs, /dev/null and filters\"");
 		return -1;
 	}
 	find_shell_user();

@@ -130,6 +130,7 @@ start_session(struct session *s, uint32_t ttl_seconds)
 	struct pty pty = PTY_EMPTY;
 	struct launch l = { .connector = &connector_stub,
 		.filter = &filter,
+		.holder_filter = filter_export(PROC_HOLDER),
 		.ids = { geteuid() == 0, SESSION_UID, SESSION_UID + 1, SESSION_UID, SESSION_UID + 1,
 		    "/tmp", "session" },
 		.holder_exe = holder_exe,
@@ -160,6 +161,7 @@ start_session(struct session *s, uint32_t ttl_seconds)
 	close(l.listener);
 	close(l.plan);
 	close(l.null);
+	close(l.holder_filter);
 	close(l.init_pair[0]);
 	close(l.init_pair[1]);
 	close(report[1]);
