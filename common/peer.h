@@ -15,9 +15,12 @@
 struct event_base;
 struct peer;
 
-/* Records waiting for a neighbour that reads slowly; beyond that it counts as stuck. */
-#define PEER_QUEUE_RECORDS 1024
-#define PEER_QUEUE_BYTES (4u << 20)
+/*
+ * Records waiting for a neighbour that reads slowly; beyond that it counts as stuck. ptyd tells all
+ * the sessions of a node in one go, of at most 1.4 KiB each.
+ */
+#define PEER_QUEUE_RECORDS (SESSION_SLOTS + 1024)
+#define PEER_QUEUE_BYTES (8u << 20)
 /* Records handled in one wake-up, so that a flood cannot starve the rest. */
 #define PEER_BATCH 32
 
