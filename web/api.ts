@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The HTTP API (v1), as far as the page needs it. The bearer token lives in this object and nowhere else. */
+import type { Role } from './protocol.ts';
 
 const REQUEST_TIMEOUT_MS = 15_000;
 const TEXT_MAX_CHARS = 400;
+/** Of requests that nobody takes back. */
+const NEVER = new AbortController().signal;
 
 export interface Config {
 	auth: { mode: string; token?: string };
@@ -59,20 +62,36 @@ export class Problem extends Error {
 	}
 }
 
+/** Whether a session of this status can be attached to. */
+export function isLive({ status }: Session): boolean {
+	return ['starting', 'running', 'detached'].includes(status);
+}
+
 export class Api {
 	#token = '';
+	#ready: Promise<Profile[]> | null = null;
 
-	/** Reads how to sign in and does so. Only the development mode needs nothing from a person. */
-	async signIn(signal: AbortSignal): Promise<void> {
-		const { auth } = await this.#call<Config>('GET', '/v1/config', signal);
+	/** Signs in, once for all tabs, and says what this person may ask for. After a failure the next call tries again. */
+	ready(): Promise<Profile[]> {
+		this.#ready ??= this.#begin().catch((error) => {
+			this.#ready = null;
+			throw error;
+		});
+		return this.#ready;
+	}
+
+	async #begin(): Promise<Profile[]> {
+		await this.#signIn();
+		return (await this.#call<{ profiles: Profile[] }>('GET', '/v1/profiles')).profiles;
+	}
+
+	/* Only the development mode needs nothing from a person. */
+	async #signIn(): Promise<void> {
+		const { auth } = await this.#call<Config>('GET', '/v1/config');
 
 		if (auth?.mode !== 'dev')
 			throw new Problem(501, 'Cannot sign in', 'This page does not know the way this service signs people in.');
 		this.#token = auth.token ?? 'dev';
-	}
-
-	async profiles(signal: AbortSignal): Promise<Profile[]> {
-		return (await this.#call<{ profiles: Profile[] }>('GET', '/v1/profiles', signal)).profiles;
 	}
 
 	/** A repeat with the same key gives the same session. */
@@ -90,16 +109,21 @@ export class Api {
 		return this.#call('GET', `/v1/sessions/${encodeURIComponent(id)}`, signal);
 	}
 
-	endSession(id: string, signal: AbortSignal): Promise<unknown> {
-		return this.#call('DELETE', `/v1/sessions/${encodeURIComponent(id)}`, signal);
+	endSession(id: string): Promise<unknown> {
+		return this.#call('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
+	}
+
+	/** As long a life as the profile allows, and the idle clock from the beginning. */
+	extendSession(id: string): Promise<Session> {
+		return this.#call('PATCH', `/v1/sessions/${encodeURIComponent(id)}`, NEVER, {});
 	}
 
 	/** A new attach token; the old one was good for one use. */
-	attach(id: string, signal: AbortSignal): Promise<Grant> {
-		return this.#call('POST', `/v1/sessions/${encodeURIComponent(id)}/attach`, signal, {});
+	attach(id: string, role: Role, signal: AbortSignal): Promise<Grant> {
+		return this.#call('POST', `/v1/sessions/${encodeURIComponent(id)}/attach`, signal, { role });
 	}
 
-	async #call<T>(method: string, path: string, signal: AbortSignal, body?: object,
+	async #call<T>(method: string, path: string, signal = NEVER, body?: object,
 		headers: Record<string, string> = {}): Promise<T> {
 		const init: RequestInit = {
 			method,

@@ -3,11 +3,12 @@
 import { InputQueue } from './input.ts';
 import {
 	decode, encodeAck, encodeAnswer, encodeInput, encodeProbe, encodeResize, INPUT_FRAME_BYTES, probeValue, SUBPROTOCOL,
-	TOKEN_SUBPROTOCOL_PREFIX, type Exit, type Hello, type ServerFrame, type Status,
+	TOKEN_SUBPROTOCOL_PREFIX, type Exit, type Hello, type ServerFrame, type Size, type Status,
 } from './protocol.ts';
 
 const HELLO_TIMEOUT_MS = 10_000;
-const ACK_BYTES = 64 * 1024;
+/** What the screen has consumed is acknowledged at the latest after so much, or after so long (PROTOCOL 2). */
+const ACK_BYTES = 8192;
 const ACK_DELAY_MS = 50;
 const PROBE_DELAY_MS = 200;
 const PROBE_IDLE_MS = 15_000;
@@ -16,9 +17,15 @@ const PROBE_TIMEOUT_MS = 10_000;
 /** Own close codes (RFC 6455 7.4.2): the service broke the protocol; it does not answer. */
 const CLOSE_PROTOCOL = 4400;
 const CLOSE_DEAD = 4408;
-/** A replay whose end the hello does not name is over when output has been quiet for so long, or in any case after the second. */
-const REPLAY_QUIET_MS = 150;
-const REPLAY_LONGEST_MS = 2000;
+/** A program that does not read its input holds the answer back: that may be no dead connection. */
+const STUCK_TIMEOUT_MS = 30_000;
+/** After a change of the network: a connection that has not died answers sooner. */
+const NUDGE_TIMEOUT_MS = 3000;
+/** Between the two sizes of a redraw: the gateway passes one resize in 10 ms on, and programs gather them too. */
+const REDRAW_MS = 100;
+/** A connection that lasted so long was good, also if nothing was said on it. */
+const GOOD_MS = 5000;
+export const CLOSE_TAKEN_OVER = 4001;
 
 /** The streams of one session, across its attachments. */
 export class Streams {
@@ -29,9 +36,8 @@ export class Streams {
 	consumed = 0;
 	/** Output before this offset is a replay on a fresh screen: whatever asked questions there has had its answers. */
 	replayUntil = 0;
-
-	/** `isReopened`: other screens have shown some of the output before this one. */
-	constructor(readonly isReopened: boolean) {}
+	/** When anything of the service arrived last: wall clock, because the others stand still while a computer sleeps. */
+	heardAt = Date.now();
 
 	get isReplaying(): boolean {
 		return this.consumed < this.replayUntil;
@@ -40,22 +46,44 @@ export class Streams {
 
 export interface Screen {
 	write(bytes: Uint8Array, done: () => void): void;
-	/** Output is missing: forget a half-read escape sequence. */
-	skip(): void;
-	size(): { cols: number; rows: number };
+	/** So many bytes of output are missing here: forget a half-read escape sequence, and leave a mark. */
+	skip(bytes: number, done: () => void): void;
+	/** Holds the screen at a size that is not its own; null: as it fits again. At once. */
+	pin(size: Size | null): void;
+	size(): Size;
+	/** In a tab that is not on top nothing fits, and no size is sent. */
+	readonly isShown: boolean;
+	/** A full-screen program draws: it can be asked to draw again. */
+	readonly isFullScreen: boolean;
+}
+
+/** What a hello says about the one before, if there was one. */
+export interface Continuation {
+	/** Bytes of output that this screen will never show. */
+	skipped: number;
+	/** Bytes of input that nobody can place any more. */
+	inputDropped: number;
+	/** This screen has shown the output before. */
+	isResumed: boolean;
 }
 
 export interface Listener {
-	onHello(hello: Hello, inputDropped: number): void;
+	onHello(hello: Hello, how: Continuation): void;
+	/** Output was skipped in the middle of a connection. */
+	onSkipped(bytes: number): void;
+	/** Output that is no replay. */
+	onOutput(): void;
 	onStatus(status: Status): void;
 	onExit(exit: Exit): void;
 	onLatency(ms: number): void;
 }
 
 export interface Closed {
+	/** The WebSocket's close code. */
+	code: number;
 	reason: string;
-	/** Milliseconds from the hello to the end; 0 without a hello. */
-	lastedMs: number;
+	/** It carried something, or lasted: the next back-off starts afresh. */
+	wasGood: boolean;
 }
 
 export class Attachment {
@@ -65,14 +93,20 @@ export class Attachment {
 	readonly #screen: Screen;
 	readonly #on: Listener;
 	#helloAt = 0;
+	#helloIn = 0;
 	#isDriver = false;
+	#isSettled = false;
+	#isGarbled = false;
+	#hasAdvanced = false;
+	/** The size that the session has, as far as this end knows. */
+	#agreed: Size = { cols: 0, rows: 0 };
 	#acked = 0;
 	#ackTimer = 0;
 	#probeTimer = 0;
 	#probeDueAt = Infinity;
 	#probeSentAt: number | null = null;
 	#deadTimer = 0;
-	#replayTimer = 0;
+	#redrawTimer = 0;
 	#isOver = false;
 	#resolve!: (closed: Closed) => void;
 
@@ -86,7 +120,7 @@ export class Attachment {
 		this.#socket.addEventListener('message', ({ data }) => this.#receive(data));
 		this.#deadTimer = setTimeout(() => this.#giveUp(CLOSE_DEAD, 'The service did not answer.'), HELLO_TIMEOUT_MS);
 		this.closed = new Promise((resolve) => (this.#resolve = resolve));
-		this.#socket.addEventListener('close', (event) => this.#finish(closeWords(event)));
+		this.#socket.addEventListener('close', (event) => this.#finish(event.code, closeWords(event)));
 	}
 
 	/** Sends what the queue holds, as far as the window goes. */
@@ -99,11 +133,19 @@ export class Attachment {
 			this.#probeIn(PROBE_DELAY_MS);
 	}
 
+	/** The screen fits another size, or came on top. */
 	sendSize(): void {
-		const { cols, rows } = this.#screen.size();
+		if (this.#helloAt && this.#isDriver && this.#isSettled && this.#screen.isShown)
+			this.#agreeOnSize();
+	}
 
-		if (this.#helloAt && this.#isDriver)
-			this.#send(encodeResize(cols, rows));
+	/** The network may have changed: finds out soon whether this connection has survived it. */
+	nudge(): void {
+		if (!this.#helloAt || this.#isOver)
+			return;
+		clearTimeout(this.#deadTimer);
+		clearTimeout(this.#probeTimer);
+		this.#probe(NUDGE_TIMEOUT_MS);
 	}
 
 	close(): void {
@@ -118,21 +160,23 @@ export class Attachment {
 	/* Does not wait for the close event, which a dead network holds back. */
 	#giveUp(code: number, why: string): void {
 		this.#socket.close(code);
-		this.#finish(why);
+		this.#finish(code, why);
 	}
 
-	#finish(reason: string): void {
+	#finish(code: number, reason: string): void {
 		this.#isOver = true;
 		clearTimeout(this.#ackTimer);
 		clearTimeout(this.#probeTimer);
 		clearTimeout(this.#deadTimer);
-		this.#endReplay();
-		this.#resolve({ reason, lastedMs: this.#helloAt ? performance.now() - this.#helloAt : 0 });
+		clearTimeout(this.#redrawTimer);
+		const lasted = this.#helloAt > 0 && performance.now() - this.#helloAt >= GOOD_MS;
+		this.#resolve({ code, reason, wasGood: lasted || this.#hasAdvanced });
 	}
 
 	#receive(data: unknown): void {
 		if (this.#isOver)
 			return;
+		this.#streams.heardAt = Date.now();
 		try {
 			if (!(data instanceof ArrayBuffer))
 				throw new Error('not binary');
@@ -147,7 +191,7 @@ export class Attachment {
 			throw new Error('not after hello');
 		switch (frame.type) {
 		case 'hello':
-			return this.#onHello(frame.hello);
+			return this.#helloAt ? this.#onGap(frame.hello) : this.#onHello(frame.hello);
 		case 'output':
 			return this.#onOutput(frame.bytes);
 		case 'exit':
@@ -163,71 +207,129 @@ export class Attachment {
 
 	#onHello(hello: Hello): void {
 		const streams = this.#streams;
+		const isResumed = streams.received !== null;
+		const skipped = isResumed ? hello.outFrom - streams.received! : hello.outLost;
 
-		if (this.#helloAt)
-			throw new Error('a second hello');
 		this.#helloAt = performance.now();
+		this.#helloIn = hello.inNext;
 		this.#isDriver = hello.role === 'driver';
 		clearTimeout(this.#deadTimer);
-		if (streams.received === null)
-			this.#beginReplay(hello);
-		else if (hello.outFrom !== streams.received)
-			this.#screen.skip();
-		if (streams.received !== hello.outFrom)
-			streams.received = streams.consumed = this.#acked = hello.outFrom;
-		const dropped = streams.input.resume(hello.inNext);
-		this.#on.onHello(hello, dropped);
-		this.sendSize();
+		if (!isResumed) {
+			streams.received = streams.consumed = hello.outFrom;
+			streams.replayUntil = hello.outNext;
+		} else {
+			this.#skipTo(hello.outFrom, () => this.sendSize());
+		}
+		this.#acked = hello.outFrom;
+		this.#isGarbled ||= streams.isReplaying;
+		const inputDropped = streams.input.resume(hello.inNext);
+		this.#takeSize(hello.size);
+		this.#on.onHello(hello, { skipped: Math.max(0, skipped), inputDropped, isResumed });
 		this.sendInput();
+		this.#settleAfterReplay();
 		this.#probeIn(PROBE_DELAY_MS);
 	}
 
-	#beginReplay(hello: Hello): void {
-		this.#streams.replayUntil = hello.outNext ?? (this.#streams.isReopened ? Infinity : hello.outFrom);
-		this.#waitReplay();
+	/* A repeated hello: the ring has forgotten output that was not sent yet. */
+	#onGap(hello: Hello): void {
+		const skipped = hello.outFrom - this.#streams.received!;
+
+		if (skipped < 0)
+			throw new Error('output goes back');
+		this.#skipTo(hello.outFrom, () => {
+			this.#agreed = hello.size;
+			if (!this.#isDriver)
+				this.#screen.pin(hello.size);
+			this.sendSize();
+		});
+		this.#on.onSkipped(skipped);
 	}
 
-	/* Called with each output: with no end named, a pause in the output is the end. */
-	#waitReplay(): void {
-		if (this.#streams.replayUntil !== Infinity)
-			return;
-		clearTimeout(this.#replayTimer);
-		if (performance.now() - this.#helloAt > REPLAY_LONGEST_MS)
-			this.#endReplay();
-		else
-			this.#replayTimer = setTimeout(() => this.#endReplay(), REPLAY_QUIET_MS);
-	}
-
-	#endReplay(): void {
-		clearTimeout(this.#replayTimer);
-		if (this.#streams.replayUntil === Infinity)
-			this.#streams.replayUntil = this.#streams.received ?? 0;
-	}
-
-	#onOutput(bytes: Uint8Array): void {
-		this.#waitReplay();
-		const old = Math.max(0, this.#streams.replayUntil - (this.#streams.received ?? 0));
-
-		/* Old and new output are written apart, so that isReplaying is exact. */
-		for (const part of [bytes.subarray(0, old), bytes.subarray(old)])
-			if (part.length)
-				this.#write(part);
-	}
-
-	#write(bytes: Uint8Array): void {
+	/* `done` comes when the screen has got there. */
+	#skipTo(offset: number, done: () => void): void {
 		const streams = this.#streams;
-		const end = (streams.received ?? 0) + bytes.length;
+		const skipped = offset - streams.received!;
 
-		streams.received = end;
-		this.#screen.write(bytes, () => {
-			streams.consumed = Math.max(streams.consumed, end);
-			this.#ackSoon();
+		if (skipped === 0)
+			return;
+		streams.received = offset;
+		this.#screen.skip(Math.max(0, skipped), () => {
+			this.#isGarbled = true;
+			this.#onConsumed(offset);
+			done();
 		});
 	}
 
-	#ackSoon(): void {
+	/* A replay is drawn at the size for which it was written, and so is everything for those who only watch. */
+	#takeSize(size: Size): void {
+		this.#agreed = size;
+		if (!this.#isDriver || this.#streams.isReplaying || !this.#screen.isShown)
+			this.#screen.pin(size);
+	}
+
+	/* The screen is what the session shows now: the driver's window decides from here. */
+	#settleAfterReplay(): void {
+		if (this.#isSettled || this.#streams.isReplaying)
+			return;
+		this.#isSettled = true;
+		if (!this.#isDriver)
+			return;
+		this.#screen.pin(null);
+		this.sendSize();
+	}
+
+	/* A changed size makes a full-screen program draw; where it is the same and the screen may be wrong, one change and back does. */
+	#agreeOnSize(): void {
+		const { cols, rows } = this.#screen.size();
+		const isOther = cols !== this.#agreed.cols || rows !== this.#agreed.rows;
+
+		if (!isOther && this.#isGarbled && this.#screen.isFullScreen) {
+			this.#sendResize({ cols, rows: rows > 1 ? rows - 1 : rows + 1 });
+			this.#redrawTimer = setTimeout(() => this.#agreeOnSize(), REDRAW_MS);
+		} else if (isOther) {
+			clearTimeout(this.#redrawTimer);
+			this.#sendResize({ cols, rows });
+		}
+		this.#isGarbled = false;
+	}
+
+	#sendResize(size: Size): void {
+		this.#agreed = size;
+		this.#send(encodeResize(size.cols, size.rows));
+	}
+
+	#onOutput(bytes: Uint8Array): void {
+		const streams = this.#streams;
+		const old = Math.max(0, streams.replayUntil - streams.received!);
+
+		this.#hasAdvanced = true;
+		/* Old and new output are written apart, so that isReplaying is exact. */
+		this.#write(bytes.subarray(0, old));
+		this.#write(bytes.subarray(old));
+		if (bytes.length > old)
+			this.#on.onOutput();
+	}
+
+	/* In pieces, so that each can be acknowledged when the screen has it. */
+	#write(bytes: Uint8Array): void {
+		for (let at = 0; at < bytes.length; at += ACK_BYTES) {
+			const piece = bytes.subarray(at, at + ACK_BYTES);
+			const end = this.#streams.received! + piece.length;
+
+			this.#screen.write(piece, () => this.#onConsumed(end));
+			this.#streams.received = end;
+		}
+	}
+
+	#onConsumed(end: number): void {
+		this.#streams.consumed = Math.max(this.#streams.consumed, end);
 		if (this.#isOver)
 			return;
+		this.#settleAfterReplay();
+		this.#ackSoon();
+	}
+
+	#ackSoon(): void {
 		if (this.#streams.consumed - this.#acked >= ACK_BYTES)
 			this.#ack();
 		else if (!this.#ackTimer)
@@ -254,15 +356,14 @@ export class Attachment {
 		this.#probeTimer = setTimeout(() => this.#probe(), delayMs);
 	}
 
-	#probe(): void {
+	#probe(timeoutMs = PROBE_TIMEOUT_MS): void {
 		const { input } = this.#streams;
 
 		this.#probeDueAt = Infinity;
 		this.#probeSentAt = performance.now();
 		this.#send(encodeProbe(input.sentOffset));
-		/* A program that does not read its input holds the answer back: that is no dead connection. */
-		if (input.unconfirmedBytes === 0)
-			this.#deadTimer = setTimeout(() => this.#giveUp(CLOSE_DEAD, 'The service stopped answering.'), PROBE_TIMEOUT_MS);
+		this.#deadTimer = setTimeout(() => this.#giveUp(CLOSE_DEAD, 'The service stopped answering.'),
+			input.unconfirmedBytes === 0 ? timeoutMs : STUCK_TIMEOUT_MS);
 	}
 
 	#onAnswer(payload: Uint8Array): void {
@@ -274,6 +375,7 @@ export class Attachment {
 		this.#on.onLatency(performance.now() - this.#probeSentAt);
 		this.#probeSentAt = null;
 		this.#streams.input.confirm(offset);
+		this.#hasAdvanced ||= offset > this.#helloIn;
 		this.sendInput();
 		this.#probeIn(PROBE_IDLE_MS);
 	}

@@ -39,6 +39,11 @@ export class InputQueue {
 		return this.#held.length;
 	}
 
+	/** Bytes that no connection has carried yet. */
+	get unsentBytes(): number {
+		return this.#held.length - this.unconfirmedBytes;
+	}
+
 	/** Takes all of `bytes`, or none of them (false) when the limit would be passed. */
 	push(bytes: Uint8Array): boolean {
 		if (this.#held.length + bytes.length > this.limitBytes)

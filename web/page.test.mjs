@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 
-const MODULES = ['api', 'backoff', 'input', 'protocol', 'state', 'text'];
+const MODULES = ['api', 'backoff', 'baton', 'connection', 'input', 'protocol', 'state', 'tabset', 'text'];
 
 async function load() {
 	const { outputFiles } = await esbuild.build({
@@ -42,24 +42,27 @@ test('client frames, byte by byte', () => {
 });
 
 test('server frames', () => {
-	const hello = { out_from: 5, out_lost: 2, in_next: 7, role: 'driver', expires_at: '2026-01-01T00:00:00Z' };
+	const hello = {
+		cols: 90, rows: 30, out_from: 5, out_lost: 2, out_next: 9, in_next: 7, role: 'driver', expires_at: '2026-01-01T00:00:00Z',
+	};
 	assert.deepEqual(page.decode(frame(`h${JSON.stringify(hello)}`)).hello, {
-		role: 'driver', outFrom: 5, outLost: 2, outNext: null, inNext: 7, expiresAt: '2026-01-01T00:00:00Z',
+		role: 'driver', size: { cols: 90, rows: 30 }, outFrom: 5, outLost: 2, outNext: 9, inNext: 7, expiresAt: '2026-01-01T00:00:00Z',
 	});
-	assert.equal(page.decode(frame('h{"out_from":0,"in_next":0,"out_next":9}')).hello.outNext, 9);
 	assert.deepEqual([...page.decode(frame('oab')).bytes], [97, 98]);
 	assert.deepEqual(page.decode(frame('x{"code":3}')).exit, { code: 3, signal: null, reason: '' });
 	assert.deepEqual(page.decode(frame('x{"signal":9}')).exit, { code: 137, signal: 9, reason: '' });
 	assert.deepEqual(page.decode(frame('x{"code":129,"signal":1,"reason":"ttl"}')).exit, { code: 129, signal: 1, reason: 'ttl' });
 	assert.deepEqual(page.decode(frame('s{"state":"taken over","detail":"x"}')).status,
-		{ state: 'taken_over', reason: '', detail: 'x' });
+		{ state: 'taken_over', reason: '', detail: 'x', expiresAt: null });
+	assert.equal(page.decode(frame('s{"state":"idle","expires_at":"2026-01-01T00:00:00Z"}')).status.expiresAt, '2026-01-01T00:00:00Z');
 	assert.equal(page.probeValue(page.decode(frame('q\0\0\0\0\0\0\0\x09')).payload), 9);
 	assert.equal(page.probeValue(page.decode(new Uint8Array([113, ...Array(8).fill(255)]).buffer).payload), null);
 });
 
 test('what is no frame is refused', () => {
-	const bad = ['', 'z', 'h', 'h[]', 'hnull', 'h{"out_from":-1,"in_next":0}', 'h{"out_from":1.5,"in_next":0}',
-		'h{"out_from":0,"in_next":9007199254740992}', 'h{"out_from":0}', 'x{}', 'x{"code":"3"}', 's{', 'p1234567', 'q123456789',
+	const hellos = ['"out_from":-1,"in_next":0', '"out_from":1.5,"in_next":0', '"out_from":0,"in_next":9007199254740992', '"out_from":0'];
+	const bad = ['', 'z', 'h', 'h[]', 'hnull', ...hellos.map((members) => `h{"cols":9,"rows":9,${members}}`),
+		'h{"out_from":0,"in_next":0}', 'x{}', 'x{"code":"3"}', 's{', 'p1234567', 'q123456789',
 		`s{"detail":"${'x'.repeat(20000)}"}`];
 	for (const text of bad)
 		assert.throws(() => page.decode(frame(text)), page.ProtocolError, text.slice(0, 40));
@@ -90,6 +93,7 @@ test('the window holds input back until it is confirmed, and the limit refuses w
 	assert.equal(queue.push(utf8('ghi')), false);
 	assert.equal(queue.heldBytes, 6);
 	assert.equal(sendAll(queue).length, 1);
+	assert.equal(queue.unsentBytes, 2);
 	queue.confirm(5); /* not sent yet: no answer can say so */
 	assert.equal(queue.unconfirmedBytes, 4);
 	queue.confirm(3);
@@ -164,45 +168,139 @@ test('back-off doubles up to 15 s, less a quarter at most, and honours Retry-Aft
 
 /* --- states --- */
 
-const HELLO = { type: 'hello', outLost: 0, inputDropped: 0, viewer: false };
-const WAIT = { type: 'wait', waitMs: 3000, reason: '', terminal: true };
+const HELLO = { type: 'hello', role: 'driver', skipped: 0, inputDropped: 0, isResumed: false };
+const AGAIN = { ...HELLO, isResumed: true };
+const WATCH = { ...HELLO, role: 'viewer' };
+const WAIT = { type: 'wait', retryAt: 3000, reason: '', terminal: true, queued: 0 };
 const EXIT = { type: 'exit', exit: { code: 3, signal: null, reason: '' } };
-const TAKEN = { type: 'status', status: { state: 'taken_over', reason: '', detail: '' } };
 const REFUSED = { type: 'problem', problem: { title: 'Too many sessions', detail: 'd', ruleId: 'r' } };
 const BEGIN = { type: 'begin', doing: 'session' };
+const UNSENT = { type: 'unsent', bytes: 7 };
+const status = (state, { detail = '', at = null } = {}) =>
+	({ type: 'status', status: { state, reason: '', detail, expiresAt: at === null ? null : new Date(at).toISOString() } });
+const TAKEN = status('taken_over');
+const IDLE = status('idle', { at: 60_000 });
+const EXPIRING = status('expiring', { at: 60_000 });
+const said = (events, now = 0) => {
+	const { status: line, countdown } = page.describe(events.reduce(page.next, page.INITIAL), now);
+	return countdown ? `${line} ${countdown}` : line;
+};
 
 test('states follow events', () => {
 	const rows = [
 		['opens', [BEGIN, HELLO], 'connected', 'Connected'],
 		['loses the connection', [HELLO, WAIT], 'reconnecting', 'Connection lost, trying again in 3 s'],
-		['comes back with a gap', [HELLO, WAIT, { ...HELLO, outLost: 1234 }], 'connected', 'Connected: 1,234 bytes of output skipped'],
+		['comes back', [HELLO, WAIT, AGAIN], 'connected', 'Connected: resumed exactly, nothing lost'],
+		['comes back with a gap', [HELLO, WAIT, { ...AGAIN, skipped: 1234 }], 'connected', 'Connected: 1,234 bytes of output skipped'],
+		['comes back without its input', [HELLO, WAIT, { ...AGAIN, inputDropped: 1 }], 'connected', 'Connected: 1 byte of input not sent'],
+		['gets a gap in mid-stream', [WATCH, { type: 'skipped', bytes: 5 }], 'watching', 'Watching only: 5 bytes of output skipped'],
 		['ends', [HELLO, EXIT], 'ended', 'Ended: exit code 3'],
 		['stays ended', [HELLO, EXIT, WAIT, HELLO, TAKEN], 'ended', 'Ended: exit code 3'],
 		['a signal', [{ type: 'exit', exit: { code: 137, signal: 9, reason: '' } }], 'ended', 'Ended: signal 9 (exit code 137)'],
 		['the time limit', [{ type: 'exit', exit: { code: 129, signal: 1, reason: 'ttl' } }], 'ended', 'Ended: time limit reached'],
-		['is taken over, and does not come back by itself', [HELLO, TAKEN, WAIT], 'taken-over', 'Open in another window'],
-		['is taken back', [HELLO, TAKEN, BEGIN, HELLO], 'connected', 'Connected'],
+		['idle', [{ type: 'exit', exit: { code: 129, signal: 1, reason: 'idle' } }], 'ended', 'Ended: idle for too long'],
+		['was idle', [{ type: 'gone', status: 'expired', reason: 'idle', exit: null }], 'ended', 'Ended: idle for too long'],
+		['asks before it takes over', [BEGIN, { type: 'ask' }, WAIT], 'asking', 'Open elsewhere'],
+		['is taken over, and does not come back by itself', [HELLO, TAKEN, WAIT], 'taken-over', 'Taken over'],
+		['is taken over before it was told hello', [BEGIN, TAKEN], 'taken-over', 'Taken over'],
+		['is taken back', [HELLO, TAKEN, BEGIN, AGAIN, status('took_over')], 'connected',
+			'Connected: resumed exactly, nothing lost, taken over from another connection'],
+		['watches', [HELLO, TAKEN, BEGIN, WATCH], 'watching', 'Watching only'],
+		['types while watching', [WATCH, status('read_only')], 'watching', 'Watching only: read-only, keys typed here are not sent'],
 		['is refused', [BEGIN, REFUSED, WAIT], 'error', 'Error: Too many sessions'],
-		['is gone', [{ type: 'gone', status: 'expired', exit: null }], 'ended', 'Ended: time limit reached'],
-		['exited meanwhile', [{ type: 'gone', status: 'exited', exit: { code: 2, signal: null, reason: 'exit' } }], 'ended', 'Ended: exit code 2'],
-		['a status note', [HELLO, { type: 'status', status: { state: 'shutting_down', reason: '', detail: '' } }], 'connected',
-			'Connected: the service is restarting'],
-		['the note goes', [{ ...HELLO, outLost: 1 }, { type: 'note', note: '' }], 'connected', 'Connected'],
+		['is gone', [{ type: 'gone', status: 'expired', reason: '', exit: null }], 'ended', 'Ended: time limit reached'],
+		['exited meanwhile', [{ type: 'gone', status: 'exited', reason: 'exit', exit: EXIT.exit }], 'ended', 'Ended: exit code 3'],
+		['a status note', [HELLO, status('shutting_down')], 'connected', 'Connected: the service is restarting'],
+		['the note goes', [{ ...AGAIN, skipped: 1 }, { type: 'note', note: '' }], 'connected', 'Connected'],
+		['an idle session', [HELLO, IDLE], 'connected', 'Connected: unless you type, this session ends in 1 min'],
+		['a key helps', [HELLO, IDLE, { type: 'typed' }], 'connected', 'Connected'],
+		['and not against the time limit', [HELLO, EXPIRING, { type: 'typed' }], 'connected', 'Connected: this session ends in 1 min'],
+		['is extended', [HELLO, EXPIRING, status('extended')], 'connected', 'Connected: extended'],
 	];
-	for (const [name, events, state, status] of rows) {
-		const end = events.reduce(page.next, page.INITIAL);
-		assert.deepEqual([end.name, page.describe(end).status], [state, status], name);
-	}
+	for (const [name, events, state, line] of rows)
+		assert.deepEqual([events.reduce(page.next, page.INITIAL).name, said(events)], [state, line], name);
+});
+
+test('a countdown counts, and a warning that came to nothing goes', () => {
+	assert.deepEqual([0, 1, 1001, 2001, 9000].map((now) => said([HELLO, WAIT], now).slice(-3)), ['3 s', '3 s', '2 s', '1 s', '1 s']);
+	assert.match(said([HELLO, IDLE], 58_500), /in 1 s$/);
+	assert.match(said([HELLO, IDLE], 61_000), /in 0 s$/);
+	assert.equal(said([HELLO, IDLE], 66_000), 'Connected');
+	assert.match(said([HELLO, status('idle')], 66_000), /ends soon$/);
 });
 
 test('each state offers what helps', () => {
-	const actions = (...events) => page.describe(events.reduce(page.next, page.INITIAL)).notice?.actions ?? [];
+	const notice = (...events) => page.describe(events.reduce(page.next, page.INITIAL), 0).notice;
+	const actions = (...events) => notice(...events)?.actions ?? [];
 	assert.deepEqual(actions(HELLO), []);
 	assert.deepEqual(actions(HELLO, WAIT), ['reconnect']);
-	assert.deepEqual(actions(HELLO, EXIT), ['new']);
-	assert.deepEqual(actions(HELLO, TAKEN), ['take-back', 'new']);
-	assert.deepEqual(actions(REFUSED), ['retry']);
-	assert.equal(page.describe(page.next(page.INITIAL, REFUSED)).notice.ruleId, 'r');
+	assert.deepEqual(actions(HELLO, EXIT), ['new', 'close']);
+	assert.deepEqual(actions(BEGIN, { type: 'ask' }), ['take-over', 'watch', 'close']);
+	assert.deepEqual(actions(HELLO, TAKEN), ['take-back', 'watch', 'close']);
+	assert.deepEqual(actions(WATCH), ['take-over']);
+	assert.deepEqual(actions(HELLO, IDLE), ['stay']);
+	assert.deepEqual(actions(WATCH, EXPIRING), ['extend', 'take-over']);
+	assert.deepEqual(actions(REFUSED), ['retry', 'sessions', 'close']);
+	assert.equal(notice(REFUSED).ruleId, 'r');
+	assert.equal(notice(HELLO, EXPIRING, { type: 'not-extended', why: 'Policy.' }).detail, 'Policy.');
+});
+
+test('what was typed and not sent is told, whatever came in between', () => {
+	const detail = (...events) => page.describe(events.reduce(page.next, page.INITIAL), 0).notice.detail;
+	assert.match(detail(HELLO, { ...WAIT, queued: 3 }), /\b3 bytes typed wait to be sent\./);
+	assert.match(detail(HELLO, WAIT, { type: 'queued', bytes: 12 }), /\b12 bytes typed wait/);
+	assert.match(detail(HELLO, EXIT, UNSENT), /^7 bytes typed could not be sent\.$/);
+	for (const last of [TAKEN, { type: 'ask' }, REFUSED])
+		assert.match(detail(HELLO, last, UNSENT), /7 bytes typed could not be sent\.$/);
+});
+
+test('how many watch', () => {
+	const viewers = (...events) => events.reduce(page.next, page.INITIAL).viewers;
+	assert.equal(viewers(HELLO, status('viewer_joined', { detail: '2 viewers' })), '2 viewers');
+	assert.equal(viewers(HELLO, status('viewer_joined', { detail: '1 viewer' }), status('viewer_left', { detail: '0 viewers' })), '');
+	assert.equal(viewers(HELLO, status('viewer_joined', { detail: '1 viewer' }), WAIT, AGAIN), '');
+});
+
+/* --- tabs --- */
+
+const ID = (n) => `01234567-89ab-8def-8123-${String(n).padStart(12, '0')}`;
+
+test('the address keeps which sessions are open, and which is on top', () => {
+	for (const set of [{ ids: [], active: 0 }, { ids: [ID(1)], active: 0 }, { ids: [ID(1), ID(2), ID(3)], active: 2 }])
+		assert.deepEqual(page.parseHash(page.formatHash(set)), set);
+	assert.equal(page.formatHash({ ids: [ID(1)], active: 0 }), `#s=${ID(1)}`);
+	assert.deepEqual(page.parseHash(`#s=${ID(1)},${ID(1)}&a=7`), { ids: [ID(1)], active: 0 });
+	const many = Array.from({ length: 99 }, (_, n) => ID(n)).join(',');
+	assert.equal(page.parseHash(`#s=${many}`).ids.length, page.TABS_MAX);
+	const bad = ['', '#', '#s=../../v1', `#x&s=${ID(1)}`, ...['x', ',', '&a=-1', '&a=1&b=2'].map((tail) => `#s=${ID(1)}${tail}`)];
+	for (const hash of bad)
+		assert.deepEqual(page.parseHash(hash), { ids: [], active: 0 }, hash);
+});
+
+test('keys and closings lead to a tab', () => {
+	const after = (key, index) => page.indexAfterKey(key, index, 3);
+	assert.deepEqual([after('ArrowRight', 2), after('ArrowLeft', 0), after('Home', 2), after('End', 0), after('a', 1)], [0, 2, 0, 2, null]);
+	const rows = [[3, 0, 0, 0], [3, 0, 2, 1], [3, 2, 2, 1], [3, 2, 0, 0], [2, 1, 1, 0], [1, 0, 0, -1]];
+	for (const [count, closed, active, expected] of rows)
+		assert.equal(page.activeAfterClose(count, closed, active), expected, `${closed} of ${count} closed, ${active} on top`);
+});
+
+test('what a tab was to its sessions outlives a reload, once', () => {
+	const kept = new Map();
+	const storage = {
+		getItem: (key) => kept.get(key) ?? null,
+		setItem: (key, value) => kept.set(key, value),
+		removeItem: (key) => kept.delete(key),
+	};
+	const roles = new Map([[ID(1), 'driver'], [ID(2), 'viewer']]);
+	page.leaveRoles(storage, roles);
+	assert.deepEqual(page.takeRoles(storage), roles);
+	assert.equal(kept.size, 0);
+	assert.deepEqual(page.takeRoles(storage), new Map());
+	for (const text of ['{', '7', 'null', '[["a"]]', '[["a","king"]]', '[7]']) {
+		kept.set('fog.roles', text);
+		assert.deepEqual(page.takeRoles(storage), new Map(), text);
+	}
 });
 
 /* --- text --- */
@@ -223,15 +321,27 @@ test('answers of the terminal are told from keys', () => {
 		assert.equal(page.answersQuery(key), false, JSON.stringify(key));
 });
 
-test('session id, placement and reason in words', () => {
-	const id = '01234567-89ab-8def-8123-456789abcdef';
-	assert.equal(page.sessionIdFrom(`#s=${id}`), id);
-	for (const hash of ['', '#', `#s=${id}x`, `#x&s=${id}`, '#s=../../v1'])
-		assert.equal(page.sessionIdFrom(hash), null, hash);
+test('placement and reason in words', () => {
 	assert.equal(page.placementWords({ node: 'edge-1', region: 'local', tier: 'fog' }), 'fog · edge-1 · local');
 	assert.equal(page.placementWords('edge-1'), 'edge-1');
 	assert.equal(page.placementWords(7), '');
 	assert.equal(page.reasonWords('only_node'), 'only node');
+});
+
+test('lengths of time, counts and a session of the list in words', () => {
+	assert.deepEqual([-5, 999, 1000, 59_999, 60_000, 7_300_000, 86_400_000, 200_000_000].map(page.durationWords),
+		['0 s', '0 s', '1 s', '59 s', '1 min', '2 h', '1 day', '2 days']);
+	assert.deepEqual([1, 0, 12345].map(page.byteWords), ['1 byte', '0 bytes', '12,345 bytes']);
+	const session = {
+		session_id: ID(1), profile: 'default', status: 'running', created_at: '2026-01-01T00:00:00Z', expires_at: '2026-01-01T01:00:00Z',
+		placement: { tier: 'fog', node: 'edge-1', region: 'local' },
+	};
+	const words = (change, role = null) => page.sessionWords({ ...session, ...change }, role, Date.parse('2026-01-01T00:05:00Z'));
+	assert.equal(words({}).name, 'default, running elsewhere');
+	assert.equal(words({}, 'driver').name, 'default, open in this page');
+	assert.equal(words({ status: 'detached' }).name, 'default, detached');
+	assert.equal(words({}).detail, 'started 5 min ago · ends in 55 min · fog · edge-1 · local');
+	assert.equal(words({ expires_at: 'x', placement: null }).detail, 'started 5 min ago');
 });
 
 test('the attach address', () => {
@@ -247,4 +357,189 @@ test('the attach address', () => {
 test('which failures are worth another try by themselves', () => {
 	const transient = [0, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504].filter((status) => new page.Problem(status, 't').isTransient);
 	assert.deepEqual(transient, [0, 429, 502, 503, 504]);
+});
+
+/* --- an attachment, against a service that is played --- */
+
+const sent = [];
+class FakeSocket extends EventTarget {
+	static OPEN = 1;
+	readyState = 1;
+	closedWith = null;
+
+	constructor() {
+		super();
+		FakeSocket.last = this;
+	}
+
+	send(bytes) {
+		sent.push(hex(bytes));
+	}
+
+	close(code) {
+		this.closedWith = code;
+	}
+
+	say(bytes) {
+		this.dispatchEvent(Object.assign(new Event('message'), { data: Uint8Array.from(bytes).buffer }));
+	}
+
+	hello(members) {
+		this.say(utf8(`h${JSON.stringify({ role: 'driver', cols: 80, rows: 24, out_from: 0, out_next: 0, out_lost: 0, in_next: 0, ...members })}`));
+	}
+
+	output(count) {
+		this.say(new Uint8Array(count + 1).fill(0x6f));
+	}
+}
+
+/** A screen that consumes when it is told to. */
+class FakeScreen {
+	isShown = true;
+	isFullScreen = false;
+	own = { cols: 100, rows: 40 };
+	pinned = null;
+	log = [];
+	waiting = [];
+
+	write(bytes, done) {
+		this.log.push(bytes.length);
+		this.waiting.push(done);
+	}
+
+	skip(bytes, done) {
+		this.log.push(`skip ${bytes}`);
+		this.waiting.push(done);
+	}
+
+	pin(size) {
+		this.pinned = size;
+	}
+
+	size() {
+		return this.pinned ?? this.own;
+	}
+
+	consume(count = this.waiting.length) {
+		for (const done of this.waiting.splice(0, count))
+			done();
+	}
+}
+
+function attachment(t, streams = new page.Streams(), screen = new FakeScreen()) {
+	globalThis.WebSocket = FakeSocket;
+	sent.length = 0;
+	const told = [];
+	const made = new page.Attachment('ws://127.0.0.1/', 'token', streams, screen, {
+		onHello: (_hello, how) => told.push(how),
+		onSkipped: (bytes) => told.push(bytes),
+		onOutput: () => told.push('output'),
+		onStatus: () => {},
+		onExit: () => {},
+		onLatency: () => {},
+	});
+	t.after(() => made.close());
+	return { made, streams, screen, told, socket: FakeSocket.last };
+}
+
+const of = (letter) => sent.filter((frame) => frame.startsWith(hex(utf8(letter))));
+const offsets = () => of('a').map((frame) => Number(`0x${frame.slice(2)}`));
+
+test('output is acknowledged when the screen has it, every 8 KiB and at the latest after 50 ms', async (t) => {
+	const { screen, socket } = attachment(t);
+	socket.hello({});
+	socket.output(20_000);
+	assert.deepEqual([screen.log, offsets()], [[8192, 8192, 3616], []]);
+	screen.consume(2);
+	assert.deepEqual(offsets(), [8192, 16384]);
+	screen.consume();
+	assert.deepEqual(offsets(), [8192, 16384]);
+	await new Promise((resolve) => setTimeout(resolve, 70));
+	assert.deepEqual(offsets(), [8192, 16384, 20_000]);
+});
+
+test('a repeated hello skips: counted from there on, told, marked in order, and acknowledged', async (t) => {
+	const { screen, socket, streams, told } = attachment(t);
+	socket.hello({ role: 'viewer' });
+	socket.output(10);
+	socket.hello({ role: 'viewer', out_from: 1000, out_lost: 990, out_next: 1000, cols: 70, rows: 20 });
+	socket.output(5);
+	assert.deepEqual(screen.log, [10, 'skip 990', 5]);
+	assert.deepEqual(told, [{ skipped: 0, inputDropped: 0, isResumed: false }, 'output', 990, 'output']);
+	assert.equal(streams.received, 1005);
+	assert.deepEqual(screen.pinned, { cols: 80, rows: 24 });
+	screen.consume();
+	assert.deepEqual(screen.pinned, { cols: 70, rows: 20 });
+	assert.equal(streams.consumed, 1005);
+	await new Promise((resolve) => setTimeout(resolve, 70));
+	assert.deepEqual(offsets(), [1005]);
+	socket.hello({ out_from: 3 }); /* output cannot go back */
+	assert.equal(socket.closedWith, 4400);
+});
+
+test('a replay is drawn at the size of the session, then the window decides', (t) => {
+	const { screen, socket, told } = attachment(t);
+	socket.hello({ out_next: 100 });
+	assert.deepEqual([screen.pinned, of('r')], [{ cols: 80, rows: 24 }, []]);
+	socket.output(150);
+	assert.deepEqual(screen.log, [100, 50]);
+	screen.consume(1);
+	assert.deepEqual([screen.pinned, of('r')], [null, ['7200640028']]);
+	assert.deepEqual(told.slice(1), ['output']);
+});
+
+test('a full-screen program draws once more after a replay at the same size; a plain shell is left alone', async (t) => {
+	for (const [isFullScreen, expected] of [[true, ['7200500017', '7200500018']], [false, []]]) {
+		const { made, screen, socket } = attachment(t);
+		Object.assign(screen, { isFullScreen, own: { cols: 80, rows: 24 } });
+		socket.hello({ out_next: 10 });
+		socket.output(10);
+		screen.consume();
+		await new Promise((resolve) => setTimeout(resolve, 130));
+		assert.deepEqual(of('r'), expected);
+		made.sendSize();
+		assert.deepEqual(of('r'), expected, 'only once');
+	}
+});
+
+test('a tab that is not on top sends no size; on top it does, and a viewer never', (t) => {
+	const { made, screen, socket } = attachment(t);
+	screen.isShown = false;
+	socket.hello({});
+	assert.deepEqual(of('r'), []);
+	screen.isShown = true;
+	made.sendSize();
+	assert.deepEqual(of('r'), ['7200640028']);
+	screen.isShown = false;
+	socket.hello({ out_from: 10, out_next: 10 });
+	screen.consume();
+	screen.isShown = true;
+	made.sendSize();
+	assert.deepEqual([screen.pinned, of('r')], [null, ['7200640028', '7200640028']], 'after a gap behind, its own size');
+
+	const viewer = attachment(t);
+	viewer.socket.hello({ role: 'viewer' });
+	viewer.made.sendSize();
+	viewer.streams.input.push(utf8('x'));
+	viewer.made.sendInput();
+	assert.deepEqual([of('r'), of('i')], [[], []]);
+});
+
+test('an exact resume is told from a gap; the back-off starts afresh when something came through', async (t) => {
+	const first = attachment(t);
+	first.socket.hello({});
+	first.socket.output(10);
+	first.made.close();
+	assert.equal((await first.made.closed).wasGood, true);
+
+	const second = attachment(t, first.streams, first.screen);
+	second.socket.hello({ out_from: 10, out_next: 10 });
+	assert.deepEqual(second.told, [{ skipped: 0, inputDropped: 0, isResumed: true }]);
+	second.made.close();
+	assert.equal((await second.made.closed).wasGood, false);
+
+	const third = attachment(t, first.streams, first.screen);
+	third.socket.hello({ out_from: 60, out_lost: 50, out_next: 60 });
+	assert.deepEqual(third.told, [{ skipped: 50, inputDropped: 0, isResumed: true }]);
+	assert.deepEqual(first.screen.log, [10, 'skip 50']);
 });

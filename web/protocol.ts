@@ -15,14 +15,24 @@ const PROBE_BYTES = 8;
 /** Longest side of a terminal, in cells; the service refuses more. */
 const SIZE_MAX = 1000;
 
+export type Role = 'driver' | 'viewer';
+
+/** The size of a terminal, in cells. */
+export interface Size {
+	cols: number;
+	rows: number;
+}
+
 export interface Hello {
-	role: 'driver' | 'viewer';
+	role: Role;
+	/** What the session's programs believe it to be. */
+	size: Size;
 	/** Offset of the first output byte that follows. */
 	outFrom: number;
 	/** Output bytes that were asked for and are no longer in the ring. */
 	outLost: number;
-	/** Offset just past what the holder had when this attachment began, where it says so. */
-	outNext: number | null;
+	/** The end of the output when this was said: what comes before it is replay. */
+	outNext: number;
 	/** The next input offset that the holder expects. */
 	inNext: number;
 	/** RFC 3339, where the service says it. */
@@ -42,6 +52,8 @@ export interface Status {
 	state: string;
 	reason: string;
 	detail: string;
+	/** The time that the state speaks of, RFC 3339; null: none. */
+	expiresAt: string | null;
 }
 
 export type ServerFrame =
@@ -98,11 +110,14 @@ function exactly(payload: Uint8Array, length: number): Uint8Array {
 }
 
 function helloFrom(m: Members): Hello {
+	const outFrom = count(m, 'out_from');
+
 	return {
 		role: m.role === 'viewer' ? 'viewer' : 'driver',
-		outFrom: count(m, 'out_from'),
+		size: { cols: clampSize(count(m, 'cols')), rows: clampSize(count(m, 'rows')) },
+		outFrom,
 		outLost: 'out_lost' in m ? count(m, 'out_lost') : 0,
-		outNext: 'out_next' in m ? count(m, 'out_next') : null,
+		outNext: 'out_next' in m ? count(m, 'out_next') : outFrom,
 		inNext: count(m, 'in_next'),
 		expiresAt: text(m.expires_at) || null,
 	};
@@ -121,6 +136,7 @@ function statusFrom(m: Members): Status {
 		state: text(m.state).toLowerCase().replace(/[^a-z0-9]+/g, '_'),
 		reason: text(m.reason),
 		detail: text(m.detail),
+		expiresAt: text(m.expires_at) || null,
 	};
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of the page and what it says about it. Pure: one function changes the state, one puts it in words. */
-import type { Exit, Status } from './protocol.ts';
+/* The state of one tab and what the page says about it. Pure: one function changes the state, one puts it in words. */
+import type { Exit, Role, Status } from './protocol.ts';
+import { byteWords, durationWords, timeOf } from './text.ts';
 
 export interface ProblemText {
 	title: string;
@@ -8,97 +9,183 @@ export interface ProblemText {
 	ruleId: string;
 }
 
+/** The session ends by itself soon, at a time in ms since 1970 where that was said. */
+export interface Warning {
+	kind: 'idle' | 'expiring';
+	at: number | null;
+	/** Why it could not be put off. */
+	refused: string;
+}
+
 export type State =
 	| { name: 'connecting'; doing: 'service' | 'session' | 'terminal' }
-	| { name: 'connected'; note: string }
-	| { name: 'reconnecting'; waitMs: number; reason: string; terminal: boolean }
+	| { name: 'connected' | 'watching'; note: string; viewers: string; warning: Warning | null }
+	| { name: 'reconnecting'; retryAt: number; reason: string; terminal: boolean; queued: number }
+	| { name: 'asking'; detail: string }
 	| { name: 'ended'; how: string; detail: string }
 	| { name: 'taken-over'; detail: string }
 	| { name: 'error'; problem: ProblemText };
 
 export type Event =
 	| { type: 'begin'; doing: 'service' | 'session' | 'terminal' }
-	| { type: 'hello'; outLost: number; inputDropped: number; viewer: boolean }
+	| { type: 'ask' }
+	| { type: 'hello'; role: Role; skipped: number; inputDropped: number; isResumed: boolean }
+	| { type: 'skipped'; bytes: number }
 	| { type: 'status'; status: Status }
 	| { type: 'note'; note: string }
+	| { type: 'typed' }
+	| { type: 'queued'; bytes: number }
+	| { type: 'unsent'; bytes: number }
+	| { type: 'not-extended'; why: string }
 	| { type: 'exit'; exit: Exit }
-	| { type: 'gone'; status: string; exit: Exit | null }
-	| { type: 'wait'; waitMs: number; reason: string; terminal: boolean }
+	| { type: 'gone'; status: string; reason: string; exit: Exit | null }
+	| { type: 'wait'; retryAt: number; reason: string; terminal: boolean; queued: number }
 	| { type: 'problem'; problem: ProblemText };
 
-export type Action = 'new' | 'retry' | 'reconnect' | 'take-back';
+export type Action =
+	'new' | 'retry' | 'reconnect' | 'take-back' | 'take-over' | 'watch' | 'stay' | 'extend' | 'sessions' | 'close';
 
 export interface Words {
 	status: string;
+	/** Follows the status, and changes each second: not for a screen reader to say again and again. */
+	countdown: string;
 	tone: 'busy' | 'good' | 'warn' | 'bad' | 'idle';
 	/** Shown beside or instead of the terminal; null while nothing needs doing. */
 	notice: { title: string; detail: string; ruleId: string; actions: Action[] } | null;
 }
 
 export const INITIAL: State = { name: 'connecting', doing: 'service' };
+const ASKING: State = { name: 'asking', detail: 'It is open in another window or on another device.' };
+const TAKEN_OVER: State = { name: 'taken-over', detail: 'It is driven from another window or device now.' };
 
-/** Nothing reconnects by itself from here: a person has to ask. */
+/** What must not be undone by the last words of a connection that closes. */
+const AFTER_FINAL = new Set<Event['type']>(['begin', 'exit', 'gone', 'problem', 'unsent']);
+/** A warning that came to nothing so long ago is over: somebody typed elsewhere. */
+const WARNING_OVER_MS = 5000;
+
+/** Nothing goes on by itself from here: a person has to ask. */
 export function isFinal(state: State): boolean {
-	return state.name === 'ended' || state.name === 'taken-over' || state.name === 'error';
+	return ['asking', 'ended', 'taken-over', 'error'].includes(state.name);
+}
+
+type Attached = Extract<State, { note: string }>;
+
+function isAttached(state: State): state is Attached {
+	return state.name === 'connected' || state.name === 'watching';
 }
 
 export function next(state: State, event: Event): State {
-	if (event.type === 'begin')
-		return { name: 'connecting', doing: event.doing };
-	/* What a closing connection still says does not undo an end that the person has been told of. */
-	if (isFinal(state) && event.type !== 'exit' && event.type !== 'problem' && event.type !== 'gone')
+	if (isFinal(state) && !AFTER_FINAL.has(event.type))
 		return state;
 	switch (event.type) {
+	case 'begin':
+		return { name: 'connecting', doing: event.doing };
+	case 'ask':
+		return ASKING;
 	case 'hello':
-		return { name: 'connected', note: helloNote(event) };
-	case 'status':
-		return afterStatus(state, event.status);
-	case 'note':
-		return state.name === 'connected' ? { ...state, note: event.note } : state;
+		return {
+			name: event.role === 'viewer' ? 'watching' : 'connected', note: helloNote(event), viewers: '', warning: null,
+		};
 	case 'exit':
-		return { name: 'ended', ...endWords(event.exit) };
+		return { name: 'ended', ...endWords(event.exit.reason, event.exit) };
 	case 'gone':
-		return { name: 'ended', ...goneWords(event.status, event.exit) };
+		return { name: 'ended', ...goneWords(event.status, event.reason, event.exit) };
 	case 'wait':
-		return { name: 'reconnecting', waitMs: event.waitMs, reason: event.reason, terminal: event.terminal };
+		return {
+			name: 'reconnecting', retryAt: event.retryAt, reason: event.reason, terminal: event.terminal, queued: event.queued,
+		};
+	case 'queued':
+		return state.name === 'reconnecting' ? { ...state, queued: event.bytes } : state;
+	case 'unsent':
+		return withUnsent(state, `${byteWords(event.bytes)} typed could not be sent.`);
 	case 'problem':
 		return { name: 'error', problem: event.problem };
+	default:
+		return isAttached(state) ? whileAttached(state, event) : afterTakenOver(state, event);
 	}
 }
 
-function helloNote(hello: { outLost: number; inputDropped: number; viewer: boolean }): string {
+/* A connection that has not said hello may be told that it is taken over already. */
+function afterTakenOver(state: State, event: Event): State {
+	return event.type === 'status' && event.status.state === 'taken_over' ? TAKEN_OVER : state;
+}
+
+function whileAttached(state: Attached, event: Event): State {
+	switch (event.type) {
+	case 'status':
+		return afterStatus(state, event.status);
+	case 'skipped':
+		return { ...state, note: skippedNote(event.bytes) };
+	case 'note':
+		return { ...state, note: event.note };
+	case 'typed':
+		return state.warning?.kind === 'idle' ? { ...state, warning: null } : state;
+	case 'not-extended':
+		return state.warning ? { ...state, warning: { ...state.warning, refused: event.why } } : { ...state, note: event.why };
+	default:
+		return state;
+	}
+}
+
+function withUnsent(state: State, words: string): State {
+	if (state.name === 'error')
+		return { ...state, problem: { ...state.problem, detail: sentences(state.problem.detail, words) } };
+	return 'detail' in state ? { ...state, detail: sentences(state.detail, words) } : state;
+}
+
+function helloNote(hello: { skipped: number; inputDropped: number; isResumed: boolean }): string {
 	const notes = [];
 
-	if (hello.viewer)
-		notes.push('watching only');
-	if (hello.outLost > 0)
-		notes.push(`${bytes(hello.outLost)} of output skipped`);
+	if (hello.skipped > 0)
+		notes.push(skippedNote(hello.skipped));
 	if (hello.inputDropped > 0)
-		notes.push(`${bytes(hello.inputDropped)} of input not sent`);
+		notes.push(`${byteWords(hello.inputDropped)} of input not sent`);
+	if (hello.isResumed && notes.length === 0)
+		notes.push('resumed exactly, nothing lost');
 	return notes.join(', ');
 }
 
-function bytes(n: number): string {
-	return n === 1 ? '1 byte' : `${n.toLocaleString('en')} bytes`;
+function skippedNote(count: number): string {
+	return `${byteWords(count)} of output skipped`;
 }
 
 const STATUS_NOTES: Record<string, string> = {
-	expiring: 'the session ends soon',
 	shutting_down: 'the service is restarting',
 	moved: 'the session moved to another node',
 	viewer_joined: 'somebody is watching',
-	viewer_left: '',
+	viewer_left: 'somebody stopped watching',
+	driver_joined: 'somebody drives it now',
+	driver_left: 'nobody drives it now',
+	took_over: 'taken over from another connection',
+	read_only: 'read-only, keys typed here are not sent',
+	extended: 'extended',
 	bad_input: 'some input was not taken',
 };
 
-function afterStatus(state: State, status: Status): State {
-	const said = status.detail || status.reason;
+/* The notes of the hello say what was lost: a note about others comes after them, not in their place. */
+function withNote(state: Attached, note: string): Attached {
+	return { ...state, note: [state.note, note].filter(Boolean).join(', ') };
+}
 
-	if (status.state === 'taken_over')
-		return { name: 'taken-over', detail: said };
-	if (state.name !== 'connected')
-		return state;
-	return { ...state, note: said || (STATUS_NOTES[status.state] ?? status.state.replaceAll('_', ' ')) };
+function afterStatus(state: Attached, status: Status): State {
+	const note = STATUS_NOTES[status.state] ?? status.state.replaceAll('_', ' ');
+
+	switch (status.state) {
+	case 'taken_over':
+		return TAKEN_OVER;
+	case 'idle':
+	case 'expiring':
+		return { ...state, warning: { kind: status.state, at: timeOf(status.expiresAt), refused: '' } };
+	case 'extended':
+		return { ...state, note, warning: null };
+	case 'viewer_joined':
+	case 'viewer_left':
+		return { ...state, note, viewers: /^0\b/.test(status.detail) ? '' : status.detail };
+	case 'took_over':
+		return withNote(state, note);
+	default:
+		return { ...state, note: status.detail || status.reason || note };
+	}
 }
 
 function exitWords(exit: Exit): string {
@@ -108,6 +195,7 @@ function exitWords(exit: Exit): string {
 const GONE: Record<string, { how: string; detail: string }> = {
 	exited: { how: 'the shell exited', detail: '' },
 	expired: { how: 'time limit reached', detail: 'The time that policy allows for this session is over.' },
+	idle: { how: 'idle for too long', detail: 'Nobody typed, and no program was running.' },
 	terminated: { how: 'session ended', detail: '' },
 	failed: { how: 'session failed', detail: 'The session could not be started or went wrong.' },
 	shutdown: { how: 'service stopped', detail: 'The service was stopped, and its sessions with it.' },
@@ -115,9 +203,10 @@ const GONE: Record<string, { how: string; detail: string }> = {
 	unknown: { how: 'session not found', detail: 'It has ended, or it belongs to somebody else.' },
 };
 
-/** Ends that are not the shell's own doing, by the reason that its exit carries. */
+/** Ends that are not the shell's own doing, by the reason that they carry. */
 const GONE_BY_REASON: Record<string, string> = {
 	ttl: 'expired',
+	idle: 'idle',
 	request: 'terminated',
 	shutdown: 'shutdown',
 	spawn_failed: 'failed',
@@ -125,13 +214,15 @@ const GONE_BY_REASON: Record<string, string> = {
 	abandoned: 'terminated',
 };
 
-function endWords(exit: Exit): { how: string; detail: string } {
-	return GONE[GONE_BY_REASON[exit.reason] ?? ''] ?? { how: exitWords(exit), detail: '' };
+function endWords(reason: string, exit: Exit | null): { how: string; detail: string } {
+	const known = GONE[GONE_BY_REASON[reason] ?? ''];
+
+	return known ?? { how: exit ? exitWords(exit) : GONE.exited!.how, detail: '' };
 }
 
-function goneWords(status: string, exit: Exit | null): { how: string; detail: string } {
-	if (status === 'exited' && exit)
-		return endWords(exit);
+function goneWords(status: string, reason: string, exit: Exit | null): { how: string; detail: string } {
+	if (reason in GONE_BY_REASON || (status === 'exited' && exit))
+		return endWords(reason, exit);
 	return GONE[status] ?? { how: status.slice(0, 40), detail: '' };
 }
 
@@ -141,56 +232,92 @@ const DOING = {
 	terminal: 'Connecting…',
 };
 
-export function describe(state: State): Words {
+export function describe(state: State, now: number): Words {
 	switch (state.name) {
 	case 'connecting':
-		return { status: DOING[state.doing], tone: 'busy', notice: null };
+		return { status: DOING[state.doing], countdown: '', tone: 'busy', notice: null };
 	case 'connected':
-		return { status: state.note ? `Connected: ${state.note}` : 'Connected', tone: 'good', notice: null };
+	case 'watching':
+		return describeAttached(state, now);
 	case 'reconnecting':
-		return describeWait(state);
+		return describeWait(state, now);
+	case 'asking':
+		return atRest('Open elsewhere', 'warn', {
+			title: 'Somebody drives this session',
+			detail: state.detail,
+			actions: ['take-over', 'watch', 'close'],
+		});
 	case 'ended':
-		return {
-			status: `Ended: ${state.how}`,
-			tone: 'idle',
-			notice: { title: `Ended: ${state.how}`, detail: state.detail, ruleId: '', actions: ['new'] },
-		};
+		return atRest(`Ended: ${state.how}`, 'idle', {
+			title: `Ended: ${state.how}`, detail: state.detail, actions: ['new', 'close'],
+		});
 	case 'taken-over':
-		return {
-			status: 'Open in another window',
-			tone: 'warn',
-			notice: {
-				title: 'This session is open in another window',
-				detail: state.detail,
-				ruleId: '',
-				actions: ['take-back', 'new'],
-			},
-		};
+		return atRest('Taken over', 'warn', {
+			title: 'This session was taken over',
+			detail: state.detail,
+			actions: ['take-back', 'watch', 'close'],
+		});
 	case 'error':
-		return {
-			status: `Error: ${state.problem.title}`,
-			tone: 'bad',
-			notice: { ...state.problem, actions: ['retry'] },
-		};
+		return atRest(`Error: ${state.problem.title}`, 'bad', {
+			...state.problem, actions: ['retry', 'sessions', 'close'],
+		});
 	}
 }
 
-function describeWait(state: { waitMs: number; reason: string; terminal: boolean }): Words {
+function atRest(status: string, tone: Words['tone'], notice: { title: string; detail: string; ruleId?: string; actions: Action[] }): Words {
+	return { status, countdown: '', tone, notice: { ruleId: '', ...notice } };
+}
+
+const WARNINGS = {
+	idle: { status: 'unless you type, this session ends', title: 'Nobody types in this session', action: 'stay' },
+	expiring: { status: 'this session ends', title: 'The time of this session is nearly over', action: 'extend' },
+} as const;
+
+function describeAttached(state: Attached, now: number): Words {
+	const isWatching = state.name === 'watching';
+	const warning = currentWarning(state.warning, now);
+	const news = [state.note, warning && WARNINGS[warning.kind].status].filter(Boolean).join('; ');
+	const base = isWatching ? 'Watching only' : 'Connected';
+	const actions: Action[] = [];
+
+	if (warning)
+		actions.push(WARNINGS[warning.kind].action);
+	if (isWatching)
+		actions.push('take-over');
+	return {
+		status: news ? `${base}: ${news}` : base,
+		countdown: warning?.at ? `in ${durationWords(Math.max(0, warning.at - now))}` : warning ? 'soon' : '',
+		tone: warning ? 'warn' : 'good',
+		notice: actions.length === 0 ? null : {
+			title: warning ? WARNINGS[warning.kind].title : 'You are watching',
+			detail: sentences(isWatching ? 'Keys typed here are not sent.' : '', warning?.refused ?? ''),
+			ruleId: '',
+			actions,
+		},
+	};
+}
+
+function currentWarning(warning: Warning | null, now: number): Warning | null {
+	return warning?.at && now > warning.at + WARNING_OVER_MS ? null : warning;
+}
+
+function describeWait(state: Extract<State, { name: 'reconnecting' }>, now: number): Words {
 	const what = state.terminal ? 'Connection lost' : state.reason;
-	const seconds = Math.max(1, Math.round(state.waitMs / 1000));
+	const typed = state.queued > 0 ? `${byteWords(state.queued)} typed wait to be sent.` : 'Keys typed now are sent later.';
 
 	return {
-		status: `${what}, trying again in ${seconds} s`,
+		status: `${what}, trying again`,
+		countdown: `in ${durationWords(Math.max(1000, Math.ceil((state.retryAt - now) / 1000) * 1000))}`,
 		tone: 'warn',
 		notice: {
 			title: what,
-			detail: state.terminal ? joined(state.reason, 'Your session goes on, and keys typed now are sent later.') : '',
+			detail: state.terminal ? sentences(state.reason, 'Your session goes on.', typed) : '',
 			ruleId: '',
 			actions: ['reconnect'],
 		},
 	};
 }
 
-function joined(...sentences: string[]): string {
-	return sentences.filter(Boolean).join(' ');
+function sentences(...parts: string[]): string {
+	return parts.filter(Boolean).join(' ');
 }

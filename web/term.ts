@@ -7,7 +7,8 @@ import { WebglAddon } from '@xterm/addon-webgl';
 import { Terminal, type ITheme } from '@xterm/xterm';
 import '@xterm/xterm/css/xterm.css';
 import type { Screen } from './connection.ts';
-import { answersQuery, cleanPaste, cleanTitle, isMac, safeLink } from './text.ts';
+import type { Size } from './protocol.ts';
+import { answersQuery, byteWords, cleanPaste, cleanTitle, isMac, safeLink } from './text.ts';
 
 const RESIZE_DELAY_MS = 80;
 const SCROLLBACK_LINES = 10_000;
@@ -41,8 +42,8 @@ const LIGHT: ITheme = {
 };
 
 export interface TermListener {
-	/** What was typed or pasted, or what the terminal answers to a program's query. */
-	onInput(bytes: Uint8Array): void;
+	/** What was typed or pasted, or (`isAnswer`) what the terminal answers to a program's query. */
+	onInput(bytes: Uint8Array, isAnswer: boolean): void;
 	onResize(): void;
 	onTitle(title: string): void;
 	/** The address under the pointer; '' when there is none. */
@@ -58,6 +59,11 @@ export class TermScreen implements Screen {
 	readonly #fit = new FitAddon();
 	readonly #on: TermListener;
 	readonly #encoder = new TextEncoder();
+	readonly #gone = new AbortController();
+	readonly #observer = new ResizeObserver(() => this.#fitSoon());
+	#webgl: WebglAddon | null = null;
+	#isPinned = false;
+	#isShown = false;
 	#fitTimer = 0;
 
 	constructor(parent: HTMLElement, on: TermListener) {
@@ -77,21 +83,58 @@ export class TermScreen implements Screen {
 			theme: theme(),
 			windowOptions: {}, /* no reports of title, position or size */
 		});
-		dark.addEventListener('change', () => (this.#term.options.theme = theme()));
+		dark.addEventListener('change', () => (this.#term.options.theme = theme()), { signal: this.#gone.signal });
 		this.#load();
 		this.#term.open(parent);
-		this.#useWebgl();
 		this.#listen(parent);
-		this.#fit.fit();
-		new ResizeObserver(() => this.#fitSoon()).observe(parent);
+		this.#observer.observe(parent);
+	}
+
+	dispose(): void {
+		this.#gone.abort();
+		this.#observer.disconnect();
+		clearTimeout(this.#fitTimer);
+		this.#term.dispose();
+	}
+
+	/** Its tab comes on top or goes: only what can be seen fits its room and holds one of the browser's few WebGL contexts. */
+	set shown(shown: boolean) {
+		this.#isShown = shown;
+		if (shown) {
+			this.#useWebgl();
+			this.#fitNow();
+		} else {
+			this.#webgl?.dispose();
+			this.#webgl = null;
+		}
+	}
+
+	get isShown(): boolean {
+		return this.#isShown;
+	}
+
+	get isFullScreen(): boolean {
+		return this.#term.buffer.active.type === 'alternate';
 	}
 
 	write(bytes: Uint8Array, done: () => void): void {
 		this.#term.write(bytes, done);
 	}
 
-	skip(): void {
-		this.#term.write(CAN);
+	skip(bytes: number, done: () => void): void {
+		this.#term.write(CAN, () => {
+			if (bytes > 0)
+				this.#markGap(`${byteWords(bytes)} skipped`);
+			done();
+		});
+	}
+
+	pin(size: Size | null): void {
+		this.#isPinned = size !== null;
+		if (size)
+			this.#term.resize(size.cols, size.rows);
+		else
+			this.#fitNow();
 	}
 
 	size(): { cols: number; rows: number } {
@@ -138,23 +181,36 @@ export class TermScreen implements Screen {
 
 	/* Without a real WebGL, or after a lost context, xterm's DOM renderer draws. */
 	#useWebgl(): void {
-		if (!hasHardwareWebgl())
+		if (this.#webgl || !hasHardwareWebgl())
 			return;
 		try {
 			const webgl = new WebglAddon();
 			webgl.onContextLoss(() => webgl.dispose());
 			this.#term.loadAddon(webgl);
+			this.#webgl = webgl;
 		} catch {
 			return;
 		}
 	}
 
+	/* A line with words across the row at which output is missing; it scrolls with the rows around it. */
+	#markGap(words: string): void {
+		const marker = this.#term.registerMarker(0);
+		const mark = marker && this.#term.registerDecoration({ marker, width: this.#term.cols, layer: 'top' });
+
+		mark?.onRender((element) => {
+			element.classList.add('gap');
+			element.dataset.words = words;
+		});
+	}
+
 	#listen(parent: HTMLElement): void {
 		this.#term.onData((data) => {
-			if (!this.#on.isReplaying() || !answersQuery(data))
-				this.#on.onInput(this.#encoder.encode(data));
+			const isAnswer = answersQuery(data);
+			if (!this.#on.isReplaying() || !isAnswer)
+				this.#on.onInput(this.#encoder.encode(data), isAnswer);
 		});
-		this.#term.onBinary((data) => this.#on.onInput(Uint8Array.from(data, (c) => c.charCodeAt(0))));
+		this.#term.onBinary((data) => this.#on.onInput(Uint8Array.from(data, (c) => c.charCodeAt(0)), false));
 		this.#term.onResize(() => this.#on.onResize());
 		this.#term.onTitleChange((title) => this.#on.onTitle(cleanTitle(title)));
 		this.#term.attachCustomKeyEventHandler((event) => this.#onKey(event));
@@ -195,13 +251,26 @@ export class TermScreen implements Screen {
 
 	#fitSoon(): void {
 		clearTimeout(this.#fitTimer);
-		this.#fitTimer = setTimeout(() => this.#fit.fit(), RESIZE_DELAY_MS);
+		this.#fitTimer = setTimeout(() => this.#fitNow(), RESIZE_DELAY_MS);
 	}
+
+	#fitNow(): void {
+		if (this.#isShown && !this.#isPinned)
+			this.#fit.fit();
+	}
+}
+
+let hardwareWebgl: boolean | undefined;
+
+/* Each look takes a context of its own: one is enough. */
+function hasHardwareWebgl(): boolean {
+	hardwareWebgl ??= findHardwareWebgl();
+	return hardwareWebgl;
 }
 
 /* WebGL in software is slower than the DOM, and runs a page's shaders in a compiler that browsers warn of. Not every browser says so by
  * failIfMajorPerformanceCaveat, hence the names. */
-function hasHardwareWebgl(): boolean {
+function findHardwareWebgl(): boolean {
 	const gl = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
 
 	if (!gl)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What may pass between a terminal and the rest of the browser. Pure. */
+/* What may pass between a terminal and the rest of the browser, and things in words. Pure. */
+import type { Session } from './api.ts';
+import type { Role } from './protocol.ts';
 
 const TITLE_MAX_CHARS = 100;
 const LINK_MAX_CHARS = 2048;
@@ -37,11 +39,6 @@ export function isMac(platform: string): boolean {
 	return /^(Mac|iP)/.test(platform);
 }
 
-/** The session id in a location hash (#s=UUID), or null. */
-export function sessionIdFrom(hash: string): string | null {
-	return /^#s=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(hash)?.[1] ?? null;
-}
-
 /** Where a session runs, in a few words, from a text or an object of texts. */
 export function placementWords(placement: unknown): string {
 	if (typeof placement === 'string')
@@ -59,3 +56,45 @@ export function reasonWords(reason: unknown): string {
 		return reason.map(reasonWords).filter(Boolean).join(', ').slice(0, 200);
 	return typeof reason === 'string' ? reason.slice(0, 200).replaceAll('_', ' ') : '';
 }
+
+const UNITS: readonly [name: string, ms: number][] = [['day', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1000]];
+
+/** A length of time, rounded down to its largest unit: '3 days', '2 h', '59 min', '1 s'. */
+export function durationWords(ms: number): string {
+	const [name, unit] = UNITS.find(([, unit]) => ms >= unit) ?? ['s', 1000];
+	const count = Math.max(0, Math.floor(ms / unit));
+
+	return `${count} ${name}${name === 'day' && count > 1 ? 's' : ''}`;
+}
+
+/** '1 byte', '1,234 bytes'. */
+export function byteWords(count: number): string {
+	return count === 1 ? '1 byte' : `${count.toLocaleString('en')} bytes`;
+}
+
+/** Milliseconds since 1970 of an RFC 3339 time; null for what is none. */
+export function timeOf(text: string | null | undefined): number | null {
+	const time = Date.parse(text ?? '');
+
+	return Number.isNaN(time) ? null : time;
+}
+
+/** What the list says about a session: who has it, since when, until when and where. `role`: this page's own part in it. */
+export function sessionWords(session: Session, role: Role | null, now: number): { name: string; detail: string; times: string } {
+	const created = timeOf(session.created_at);
+	const expires = timeOf(session.expires_at);
+	const who = role ? ROLE_WORDS[role] : STATUS_WORDS[session.status] ?? session.status;
+
+	return {
+		name: `${session.profile ?? 'Session'}, ${who}`,
+		detail: [
+			created !== null && `started ${durationWords(now - created)} ago`,
+			expires !== null && `ends in ${durationWords(expires - now)}`,
+			placementWords(session.placement),
+		].filter(Boolean).join(' · '),
+		times: [created, expires].filter((time) => time !== null).map((time) => new Date(time).toLocaleString()).join(' – '),
+	};
+}
+
+const ROLE_WORDS: Record<Role, string> = { driver: 'open in this page', viewer: 'watched in this page' };
+const STATUS_WORDS: Record<string, string> = { running: 'running elsewhere', detached: 'detached' };

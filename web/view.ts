@@ -1,131 +1,114 @@
 /* SPDX-License-Identifier: MIT */
-/* The page's elements. Everything from outside goes in as text. */
-import type { Session } from './api.ts';
-import type { Action, State, Words } from './state.ts';
-import { placementWords, reasonWords } from './text.ts';
+/* The page's elements around the terminals. Everything from outside goes in as text. */
+import type { SessionTab } from './session-tab.ts';
+import { describe, type Action, type Words } from './state.ts';
+import { byteWords } from './text.ts';
 
-type ViewAction = Action | 'end' | 'screen-reader';
+/** With no tab open. */
+const NOTHING: Words = {
+	status: 'No session open',
+	countdown: '',
+	tone: 'idle',
+	notice: {
+		title: 'No session is open here',
+		detail: 'What you have closed goes on until you end it.',
+		ruleId: '',
+		actions: ['new', 'sessions'],
+	},
+};
+
+/** What the page asks before something that cannot be undone. */
+export interface Question {
+	title: string;
+	detail: string;
+	yes: string;
+}
 
 export class View {
-	readonly terminal = element('terminal');
 	readonly #profiles = element<HTMLSelectElement>('profile');
-	readonly #end = element<HTMLButtonElement>('end');
 	readonly #confirm = element<HTMLDialogElement>('confirm');
-	readonly #onOpen: (id: string) => void;
-	readonly #onEnd: (id: string) => void;
 
-	constructor(onAction: (action: ViewAction) => void, onOpen: (id: string) => void, onEnd: (id: string) => void) {
-		this.#onOpen = onOpen;
-		this.#onEnd = onEnd;
+	constructor(onAction: (action: Action) => void) {
 		for (const button of document.querySelectorAll<HTMLButtonElement>('[data-action]'))
 			onClick(button, () => onAction(button.dataset.action as Action));
-		onClick(element('new'), () => onAction('new'));
-		onClick(this.#end, () => this.#confirm.showModal());
 		onClick(element('confirm-no'), () => this.#confirm.close());
-		onClick(element('confirm-yes'), () => {
-			this.#confirm.close();
-			onAction('end');
-		});
-		const reader = element('screen-reader');
-		onClick(reader, () => {
-			reader.ariaPressed = String(!this.isScreenReader);
-			onAction('screen-reader');
-		});
+		onClick(element('confirm-yes'), () => this.#confirm.close('yes'));
 	}
 
 	get profile(): string {
 		return this.#profiles.value;
 	}
 
-	get isScreenReader(): boolean {
-		return element('screen-reader').ariaPressed === 'true';
+	set profiles(names: string[]) {
+		this.#profiles.replaceChildren(...names.map((name) => new Option(name, name)));
+		element('profile-label').hidden = names.length < 2;
 	}
 
-	set canEnd(can: boolean) {
-		this.#end.disabled = !can;
-	}
+	/** Shows the tab on top; null: there is none. */
+	show(tab: SessionTab | null, now: number): Words {
+		const words = tab ? describe(tab.state, now) : NOTHING;
 
-	show(state: State, words: Words): void {
-		const status = element('status');
-
-		document.body.dataset.state = state.name;
-		status.dataset.tone = words.tone;
-		setText('status', words.status);
-		setText('doing', words.status);
+		document.body.dataset.state = tab?.state.name ?? 'empty';
+		document.title = tab?.title ? `${tab.title} – cloudshell-fog` : 'cloudshell-fog';
+		element('status').dataset.tone = words.tone;
+		setText(element('status'), words.status);
+		element('status').title = words.status;
+		setOptional('countdown', words.countdown);
+		setText(element('doing'), words.status);
 		this.#showNotice(words.notice);
+		this.#showFacts(tab);
+		return words;
+	}
+
+	#showFacts(tab: SessionTab | null): void {
+		const viewers = tab && 'viewers' in tab.state ? tab.state.viewers : '';
+		const ends = tab?.expiresAt ? `This session ends at ${new Date(tab.expiresAt).toLocaleTimeString()}` : '';
+
+		element('placement').hidden = !tab?.placement;
+		element('placement').title = tab?.placementReason ?? '';
+		setText(element('where'), tab?.placement ?? '');
+		setText(element('why'), tab?.placementReason ?? '');
+		element('where').title = ends;
+		setOptional('latency', tab?.latencyMs == null ? '' : `${Math.max(1, Math.round(tab.latencyMs))} ms`);
+		setOptional('skipped', tab?.skippedBytes ? `${byteWords(tab.skippedBytes)} skipped` : '');
+		setOptional('viewers', viewers);
+		element<HTMLButtonElement>('end').disabled = !tab?.canEnd;
+		element<HTMLButtonElement>('close-tab').disabled = !tab;
 	}
 
 	#showNotice(notice: Words['notice']): void {
 		element('notice').hidden = !notice;
-		this.setSessions([]);
 		if (!notice)
 			return;
-		setText('notice-title', notice.title);
+		setText(element('notice-title'), notice.title);
 		setOptional('notice-detail', notice.detail);
 		setOptional('notice-rule', notice.ruleId && `Rule: ${notice.ruleId}`);
-		for (const button of document.querySelectorAll<HTMLButtonElement>('[data-action]')) {
+		for (const button of element('notice').querySelectorAll<HTMLButtonElement>('[data-action]')) {
 			const rank = notice.actions.indexOf(button.dataset.action as Action);
 			button.hidden = rank < 0;
 			button.classList.toggle('main', rank === 0);
 		}
 	}
 
-	setProfiles(names: string[]): void {
-		this.#profiles.replaceChildren(...names.map((name) => new Option(name, name)));
-		element('profile-label').hidden = names.length < 2;
+	/** True when the person says yes. */
+	confirm({ title, detail, yes }: Question): Promise<boolean> {
+		setText(element('confirm-title'), title);
+		setText(element('confirm-detail'), detail);
+		setText(element('confirm-yes'), yes);
+		this.#confirm.returnValue = '';
+		this.#confirm.showModal();
+		return new Promise((resolve) => {
+			this.#confirm.addEventListener('close', () => resolve(this.#confirm.returnValue === 'yes'), { once: true });
+		});
 	}
 
-	setPlacement(placement: unknown, reason: unknown, expiresAt?: string): void {
-		const where = placementWords(placement);
-
-		element('placement').hidden = !where;
-		setText('where', where);
-		setText('why', reasonWords(reason));
-		element('placement').title = reasonWords(reason);
-		this.setExpiry(expiresAt ?? '');
-	}
-
-	setExpiry(expiresAt: string): void {
-		const time = new Date(expiresAt);
-
-		element('where').title = Number.isNaN(time.getTime()) ? '' : `This session ends at ${time.toLocaleTimeString()}`;
-	}
-
-	setLatency(ms: number | null): void {
-		setOptional('latency', ms === null ? '' : `${Math.max(1, Math.round(ms))} ms`);
-	}
-
-	setSessions(sessions: Session[]): void {
-		const list = element('sessions');
-
-		list.hidden = sessions.length === 0;
-		list.replaceChildren(...sessions.map((session) => this.#sessionItem(session)));
-	}
-
-	#sessionItem(session: Session): HTMLLIElement {
-		const item = document.createElement('li');
-		const name = document.createElement('span');
-		const since = session.created_at ? `, since ${new Date(session.created_at).toLocaleTimeString()}` : '';
-
-		name.textContent = `${session.profile ?? 'Session'} (${session.status}${since})`;
-		item.append(
-			name,
-			button('Open', () => this.#onOpen(session.session_id)),
-			button('End', () => this.#onEnd(session.session_id), 'danger'),
-		);
-		return item;
-	}
-
+	/** The address under the pointer; '' when there is none. */
 	showLink(address: string): void {
 		setOptional('link', address);
 	}
-
-	focusControls(): void {
-		element('new').focus();
-	}
 }
 
-function element<T extends HTMLElement = HTMLElement>(id: string): T {
+export function element<T extends HTMLElement = HTMLElement>(id: string): T {
 	const found = document.getElementById(id);
 
 	if (!found)
@@ -133,29 +116,33 @@ function element<T extends HTMLElement = HTMLElement>(id: string): T {
 	return found as T;
 }
 
-function onClick(target: HTMLElement, handler: () => void): void {
+export function onClick(target: HTMLElement, handler: (event: Event) => void): void {
 	target.addEventListener('click', handler);
 }
 
-function button(label: string, handler: () => void, className = ''): HTMLButtonElement {
-	const made = document.createElement('button');
+export function make<K extends keyof HTMLElementTagNameMap>(name: K, className: string): HTMLElementTagNameMap[K] {
+	const made = document.createElement(name);
+
+	made.className = className;
+	return made;
+}
+
+export function button(label: string, handler: () => void, className = ''): HTMLButtonElement {
+	const made = make('button', className);
 
 	made.type = 'button';
-	made.className = className;
 	made.textContent = label;
 	onClick(made, handler);
 	return made;
 }
 
-/* Unchanged text is left alone, so that a live region does not say it again. */
-function setText(id: string, text: string): void {
-	const target = element(id);
-
+/** Unchanged text is left alone, so that a live region does not say it again. */
+export function setText(target: HTMLElement, text: string): void {
 	if (target.textContent !== text)
 		target.textContent = text;
 }
 
 function setOptional(id: string, text: string): void {
-	setText(id, text);
+	setText(element(id), text);
 	element(id).hidden = !text;
 }

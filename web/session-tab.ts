@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* One tab: a loop that opens or re-attaches a session and keeps it attached, with its streams, its screen and its state. */
+import { attachUrl, isLive, newIdempotencyKey, Problem, type Api, type Grant, type Session } from './api.ts';
+import { backoffMs } from './backoff.ts';
+import { Attachment, CLOSE_TAKEN_OVER, Streams, type Closed, type Continuation } from './connection.ts';
+import type { Exit, Hello, Role, Status } from './protocol.ts';
+import { INITIAL, isFinal, next, type Event, type State } from './state.ts';
+import { TermScreen } from './term.ts';
+import { placementWords, reasonWords, timeOf } from './text.ts';
+
+/** A note beside "Connected" is news, and goes away. */
+const NOTE_MS = 20_000;
+/**
+ * After so long without a word the service has noticed that this end is gone (two unanswered pings), and who drives the session
+ * now is somebody else. Before, it may be what is left of this end's own connection, which is replaced without a question.
+ */
+const OWN_GHOST_MS = 100_000;
+
+/** What a tab is for: a session to make, or one to attach to. */
+export interface Start {
+	sessionId: string | null;
+	/** Null: whoever drives the session is not taken over without asking. */
+	role: Role | null;
+	profile: string;
+	/** A session of an earlier visit; when it is gone, a new one is no surprise. */
+	isReplaceable: boolean;
+}
+
+export interface TabListener {
+	/** Anything that is shown of this tab has changed. */
+	onChange(): void;
+	onLink(address: string): void;
+	onLeave(): void;
+}
+
+export class SessionTab {
+	readonly screen: TermScreen;
+	readonly panel: HTMLElement;
+	state: State = INITIAL;
+	sessionId: string | null;
+	profile: string;
+	title = '';
+	placement = '';
+	placementReason = '';
+	expiresAt: number | null = null;
+	latencyMs: number | null = null;
+	/** Bytes of output that this screen does not show. */
+	skippedBytes = 0;
+	/** There was output since the tab was last on top. */
+	hasNews = false;
+
+	readonly #api: Api;
+	readonly #on: TabListener;
+	#key = newIdempotencyKey();
+	#role: Role | null;
+	#isReplaceable: boolean;
+	#isKnown = false;
+	#streams = new Streams();
+	#attachment: Attachment | null = null;
+	#run = new AbortController();
+	#wake: () => void = () => {};
+	#noteTimer = 0;
+
+	constructor(api: Api, panel: HTMLElement, { sessionId, role, profile, isReplaceable }: Start, on: TabListener) {
+		this.#api = api;
+		this.#on = on;
+		this.panel = panel;
+		this.sessionId = sessionId;
+		this.profile = profile;
+		this.#role = role;
+		this.#isReplaceable = isReplaceable;
+		this.screen = new TermScreen(panel, {
+			onInput: (bytes, isAnswer) => this.#type(bytes, isAnswer),
+			onResize: () => this.#attachment?.sendSize(),
+			onTitle: (title) => {
+				this.title = title;
+				on.onChange();
+			},
+			onLink: (address) => on.onLink(address),
+			onLeave: () => on.onLeave(),
+			isReplaying: () => this.#streams.isReplaying,
+		});
+	}
+
+	/** What this tab is to its session, or is about to be; null: nothing, or nobody knows yet. */
+	get role(): Role | null {
+		return isFinal(this.state) ? null : this.#role;
+	}
+
+	get canEnd(): boolean {
+		return this.sessionId !== null && this.state.name !== 'ended';
+	}
+
+	/** Bytes typed that wait for a connection. */
+	get unsentBytes(): number {
+		return this.#streams.input.unsentBytes;
+	}
+
+	set shown(shown: boolean) {
+		this.panel.hidden = !shown;
+		this.screen.shown = shown;
+		this.hasNews = false;
+		if (shown)
+			this.#attachment?.sendSize();
+	}
+
+	/** Detaches; the session goes on. */
+	dispose(): void {
+		this.#stop();
+		clearTimeout(this.#noteTimer);
+		this.screen.dispose();
+		this.panel.remove();
+	}
+
+	/** Begins, or begins again on a blank screen. */
+	start(): void {
+		this.#streams = new Streams();
+		this.#isKnown = false;
+		this.skippedBytes = 0;
+		this.screen.reset();
+		this.#restart();
+	}
+
+	/** Another session in the place of one that has ended. */
+	startNew(profile: string): void {
+		this.sessionId = null;
+		this.profile = profile;
+		this.#role = 'driver';
+		this.#key = newIdempotencyKey();
+		this.title = this.placement = this.placementReason = '';
+		this.expiresAt = null;
+		this.start();
+	}
+
+	/** On the same screen, from where it was left: as the one driver, or to look on. */
+	startAs(role: Role): void {
+		this.#role = role;
+		this.#streams.heardAt = Date.now(); /* however long ago that was: the person has chosen */
+		this.#restart();
+	}
+
+	/** No need to wait any longer. */
+	retryNow(): void {
+		this.#wake();
+		this.#attachment?.nudge();
+	}
+
+	/** Ends the session. */
+	async end(): Promise<void> {
+		const id = this.sessionId;
+
+		if (!id)
+			return;
+		try {
+			await this.#api.endSession(id);
+		} catch (error) {
+			if (problemOf(error).status !== 404)
+				return this.#dispatch({ type: 'note', note: `not ended: ${problemOf(error).title}` });
+		}
+		if (this.sessionId !== id)
+			return;
+		this.#stop();
+		this.#finish({ session_id: id, status: 'terminated' });
+	}
+
+	/** Asks for as long a life as policy allows, which also says that somebody is there. */
+	async extend(): Promise<void> {
+		if (!this.sessionId)
+			return;
+		const warning = 'warning' in this.state ? this.state.warning?.kind : undefined;
+		const before = this.expiresAt ?? 0;
+
+		try {
+			this.#learn(await this.#api.extendSession(this.sessionId));
+			if (warning === 'expiring' && (this.expiresAt ?? 0) <= before)
+				this.#dispatch({ type: 'not-extended', why: 'Policy does not allow this session a longer time.' });
+			else
+				this.#onStatus({ state: 'extended', reason: '', detail: '', expiresAt: null });
+		} catch (error) {
+			const { title, detail, ruleId } = problemOf(error);
+			this.#dispatch({ type: 'not-extended', why: `Not extended: ${title}. ${detail}${ruleId && ` (rule ${ruleId})`}` });
+		}
+	}
+
+	#dispatch(event: Event): void {
+		const { input } = this.#streams;
+
+		this.state = next(this.state, event);
+		clearTimeout(this.#noteTimer);
+		if ('note' in this.state && this.state.note)
+			this.#noteTimer = setTimeout(() => this.#dispatch({ type: 'note', note: '' }), NOTE_MS);
+		if (isFinal(this.state)) {
+			if (input.unsentBytes > 0)
+				this.state = next(this.state, { type: 'unsent', bytes: input.unsentBytes });
+			input.clear();
+		}
+		this.screen.enabled = !isFinal(this.state);
+		this.#on.onChange();
+	}
+
+	#stop(): void {
+		this.#run.abort();
+		this.#run = new AbortController();
+		this.#attachment?.close();
+		this.#attachment = null;
+		this.latencyMs = null;
+	}
+
+	#restart(): void {
+		this.#stop();
+		this.#dispatch({ type: 'begin', doing: this.sessionId ? 'terminal' : 'service' });
+		void this.#keepAttached(this.#run.signal);
+	}
+
+	/* The one place that decides what to do about a failure: a new try later, or words. */
+	async #keepAttached(signal: AbortSignal): Promise<void> {
+		for (let attempt = 0; !signal.aborted && !isFinal(this.state); attempt++) {
+			let reason = '';
+			let retryAfterMs = 0;
+			try {
+				const grant = await this.#obtainGrant(signal);
+				if (!grant || signal.aborted)
+					return;
+				const closed = await this.#attach(grant);
+				if (!signal.aborted && closed.code === CLOSE_TAKEN_OVER)
+					this.#dispatch({ type: 'status', status: { state: 'taken_over', reason: '', detail: '', expiresAt: null } });
+				reason = closed.reason;
+				attempt = closed.wasGood ? 0 : attempt;
+			} catch (error) {
+				if (signal.aborted)
+					return;
+				const problem = problemOf(error);
+				if (!problem.isTransient)
+					return this.#dispatch({ type: 'problem', problem });
+				reason = problem.title;
+				retryAfterMs = problem.retryAfterMs;
+			}
+			if (!signal.aborted && !isFinal(this.state))
+				await this.#pause(backoffMs(attempt, Math.random, retryAfterMs), reason, signal);
+		}
+	}
+
+	#pause(waitMs: number, reason: string, signal: AbortSignal): Promise<void> {
+		const { received, input } = this.#streams;
+
+		this.#dispatch({
+			type: 'wait', retryAt: Date.now() + waitMs, reason, terminal: received !== null, queued: input.unsentBytes,
+		});
+		return new Promise((resolve) => {
+			const timer = setTimeout(resolve, waitMs);
+			this.#wake = () => {
+				clearTimeout(timer);
+				resolve();
+			};
+			signal.addEventListener('abort', this.#wake, { once: true });
+		});
+	}
+
+	/* An attach token for the session, which is made first where there is none. Null: it is over, or a person has to choose. */
+	async #obtainGrant(signal: AbortSignal): Promise<Grant | null> {
+		await this.#api.ready();
+		if (signal.aborted)
+			return null;
+		if (this.#role === 'driver' && this.#isKnown && Date.now() - this.#streams.heardAt > OWN_GHOST_MS)
+			this.#role = null;
+		if (this.sessionId && (!this.#isKnown || !this.#role))
+			await this.#lookUp(this.sessionId, signal);
+		if (signal.aborted || isFinal(this.state))
+			return null;
+		if (!this.sessionId)
+			return this.#create(signal);
+		try {
+			return await this.#api.attach(this.sessionId, this.#role ?? 'driver', signal);
+		} catch (error) {
+			if (!(error instanceof Problem) || ![404, 409, 410].includes(error.status))
+				throw error;
+			await this.#lookUp(this.sessionId, signal);
+			if (isFinal(this.state))
+				return null;
+			throw error;
+		}
+	}
+
+	/* Where the session runs and whether it still does. A session of an earlier visit that is gone gives way to a new one. */
+	async #lookUp(id: string, signal: AbortSignal): Promise<void> {
+		try {
+			const session = await this.#api.session(id, signal);
+			this.#learn(session);
+			this.#isReplaceable = false;
+			if (!isLive(session))
+				return this.#finish(session);
+			if (session.status === 'running' && !this.#role)
+				return this.#dispatch({ type: 'ask' });
+			this.#role ??= 'driver';
+		} catch (error) {
+			if (!(error instanceof Problem) || error.status !== 404)
+				throw error;
+			if (!this.#isReplaceable)
+				return this.#finish({ session_id: id, status: 'unknown' });
+			this.sessionId = null;
+		}
+		this.#isKnown = true;
+	}
+
+	#learn(session: Partial<Session>): void {
+		this.profile = session.profile ?? this.profile;
+		this.placement = placementWords(session.placement) || this.placement;
+		this.placementReason = reasonWords(session.placement_reason) || this.placementReason;
+		this.expiresAt = timeOf(session.expires_at) ?? this.expiresAt;
+	}
+
+	async #create(signal: AbortSignal): Promise<Grant> {
+		const profiles = await this.#api.ready();
+		const profile = profiles.find(({ name }) => name === this.profile) ?? profiles[0];
+
+		if (!profile)
+			throw new Problem(403, 'No profile for you', 'The policy of this service allows you no session.');
+		this.profile = profile.name; /* a repeat with the same key is the same request */
+		if (this.state.name === 'connecting')
+			this.#dispatch({ type: 'begin', doing: 'session' });
+		const made = await this.#api.createSession(profile, this.#key, signal);
+		this.sessionId = made.session_id;
+		this.#role = 'driver';
+		this.#isKnown = true;
+		this.#learn({ placement: made.placement, placement_reason: made.placement_reason });
+		this.#on.onChange();
+		return made.attach;
+	}
+
+	#finish(session: Session): void {
+		const { exit, end_reason: reason = '' } = session;
+
+		this.#dispatch({
+			type: 'gone',
+			status: session.status,
+			reason,
+			exit: exit ? { code: exit.code, signal: exit.signal ?? null, reason } : null,
+		});
+	}
+
+	async #attach(grant: Grant): Promise<Closed> {
+		const url = attachUrl(grant.ws_url, this.#streams.received, location);
+		const current = new Attachment(url, grant.token, this.#streams, this.screen, {
+			onHello: (hello, how) => this.#onHello(hello, how),
+			onSkipped: (bytes) => {
+				this.skippedBytes += bytes;
+				this.#dispatch({ type: 'skipped', bytes });
+			},
+			onOutput: () => this.#onOutput(),
+			onStatus: (status) => this.#onStatus(status),
+			onExit: (exit: Exit) => this.#dispatch({ type: 'exit', exit }),
+			onLatency: (ms) => {
+				this.latencyMs = ms;
+				this.#on.onChange();
+			},
+		});
+
+		this.#attachment = current;
+		const closed = await current.closed;
+		if (this.#attachment === current) {
+			this.#attachment = null;
+			this.latencyMs = null;
+		}
+		return closed;
+	}
+
+	#onHello({ role, expiresAt }: Hello, how: Continuation): void {
+		this.#role = role;
+		this.expiresAt = timeOf(expiresAt) ?? this.expiresAt;
+		this.skippedBytes += how.skipped;
+		this.#dispatch({ type: 'hello', role, ...how });
+	}
+
+	#onStatus(status: Status): void {
+		if (status.state === 'extended' || status.state === 'expiring')
+			this.expiresAt = timeOf(status.expiresAt) ?? this.expiresAt;
+		this.#dispatch({ type: 'status', status });
+	}
+
+	#onOutput(): void {
+		if (this.screen.isShown || this.hasNews)
+			return;
+		this.hasNews = true;
+		this.#on.onChange();
+	}
+
+	#type(bytes: Uint8Array, isAnswer: boolean): void {
+		if (isFinal(this.state) || this.state.name === 'connecting')
+			return;
+		if (this.#role !== 'driver') {
+			if (!isAnswer)
+				this.#onStatus({ state: 'read_only', reason: '', detail: '', expiresAt: null });
+			return;
+		}
+		if (!this.#streams.input.push(bytes))
+			this.#dispatch({ type: 'note', note: 'too much input at once, not sent' });
+		this.#attachment?.sendInput();
+		if (this.state.name === 'reconnecting')
+			this.#dispatch({ type: 'queued', bytes: this.unsentBytes });
+		else if ('warning' in this.state && this.state.warning)
+			this.#dispatch({ type: 'typed' });
+	}
+}
+
+function problemOf(error: unknown): Problem {
+	return error instanceof Problem ? error : new Problem(500, 'Something went wrong in this page', String(error));
+}
