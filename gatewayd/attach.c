@@ -8,27 +8,34 @@
 #include <unistd.h>
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mono.h"
 #include "gatewayd/answer.h"
+#include "gatewayd/client.h"
 #include "gatewayd/conn.h"
 #include "gatewayd/termproto.h"
 #include "gatewayd/ws.h"
 
-/* To the client: above HIGH the holder is not read; HARD bounds what pings can add to it. */
-#define CLIENT_HIGH_BYTES (256u << 10)
-#define CLIENT_LOW_BYTES (64u << 10)
-#define CLIENT_HARD_BYTES (2 * CLIENT_HIGH_BYTES)
-/* To the holder: above HIGH the client is not read. */
+/* In one wake-up, so that no attachment keeps the others waiting. */
+#define HOLDER_READ_BYTES (64u << 10)
+#define CLIENT_READ_BYTES (16u << 10)
+/*
+ * What waits for the client: above HIGH the holder is not read; one turn more in base64 stays
+ * below HARD, which bounds what pings can add.
+ */
+#define CLIENT_HIGH_BYTES (32u << 10)
+#define CLIENT_HARD_BYTES (160u << 10)
+/* What waits for the holder: above HIGH the client is not read. */
 #define HOLDER_HIGH_BYTES (64u << 10)
 #define HOLDER_LOW_BYTES (16u << 10)
 
-#define READ_BYTES 65536 /* of the holder in one wake-up */
-#define SLOT_MS 10       /* in each: one resize, and so many pings and probes */
+/* Before what is read of the holder: the header of a message and the type of an output message. */
+#define TURN_ROOM (WS_HEADER_MAX + 1)
+#define CONTROL_MAX 512 /* the longest frame of a holder that is no output, and more */
+#define SLOT_MS 10      /* in each: one resize, and so many pings and probes */
 #define SLOT_PINGS 250
 #define PINGS_UNANSWERED_MAX 2
 
@@ -38,6 +45,7 @@
 
 struct attach {
 	struct conn *c;
+	struct client *client;
 	struct ws *ws;
 	struct id128 session_id;
 	uint8_t role;
@@ -47,11 +55,17 @@ struct attach {
 	int fd; /* the holder's stream */
 	struct event *readable, *writable;
 	struct evbuffer *to_holder;
-	unsigned char *partial; /* the beginning of a frame of the holder */
-	size_t partial_len;
+	size_t output_left; /* of an output frame of the holder that has begun */
+	size_t partial_len; /* the beginning of another one */
+	unsigned char partial[CONTROL_MAX];
 	bool hello_seen;
 	uint64_t in_next; /* next input offset, for clients that do not count */
+	bool ack_waits;
+	struct stream_ack ack; /* the furthest of this turn */
 	enum stream_state last_status;
+
+	const unsigned char *in; /* of the client in this turn, not yet taken */
+	size_t in_len;
 
 	struct event *slot; /* the end of the current slot */
 	uint64_t slot_ms;   /* when it began */
@@ -69,38 +83,96 @@ struct attach {
 
 /* --- predicates and what follows from them --- */
 
-static size_t
-client_backlog(const struct attach *a)
-{
-	return evbuffer_get_length(conn_output(a->c));
-}
-
 static bool
 can_read_client(const struct attach *a)
 {
 	return a->hello_seen && !a->throttled && !a->end && !ws_is_closed(a->ws) &&
 	    evbuffer_get_length(a->to_holder) < HOLDER_HIGH_BYTES &&
-	    client_backlog(a) < CLIENT_HARD_BYTES;
+	    client_backlog(a->client) < CLIENT_HARD_BYTES;
 }
 
 static bool
 can_read_holder(const struct attach *a)
 {
-	return !a->end && client_backlog(a) < CLIENT_HIGH_BYTES;
+	return !a->end && client_backlog(a->client) < CLIENT_HIGH_BYTES;
 }
 
 static void
 update_events(struct attach *a)
 {
-	/* Before the hello the client may send: it waits in the input, which is bounded. */
-	if (!a->hello_seen || can_read_client(a))
-		bufferevent_enable(a->c->bev, EV_READ);
-	else
-		bufferevent_disable(a->c->bev, EV_READ);
-	if (can_read_holder(a))
+	bool is_reading = event_pending(a->readable, EV_READ, NULL);
+
+	client_set_reading(a->client, can_read_client(a));
+	if (can_read_holder(a) && !is_reading)
 		event_add(a->readable, NULL);
-	else
+	else if (!can_read_holder(a) && is_reading)
 		event_del(a->readable);
+}
+
+/* --- to the holder --- */
+
+/*
+ * Frames of one turn of one attachment, sent together at its end: see settle() and finish().
+ * Each turn leaves it empty.
+ */
+static struct {
+	const struct attach *of;
+	size_t len;
+	unsigned char bytes[2 * STREAM_FRAME_MAX];
+} outbox;
+
+static void
+clear_outbox(void)
+{
+	explicit_bzero(outbox.bytes, outbox.len); /* keystrokes */
+	outbox.len = 0;
+	outbox.of = NULL;
+}
+
+/* What the holder does not take now waits. That it has gone is told by what is read of it. */
+static void
+send_outbox(struct attach *a)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	if (evbuffer_get_length(a->to_holder) == 0) {
+		n = write(a->fd, outbox.bytes, outbox.len);
+		if (n > 0)
+			done = (size_t)n;
+		else if (errno != EAGAIN && errno != EINTR)
+			done = outbox.len;
+	}
+	if (done < outbox.len)
+		evbuffer_add(a->to_holder, outbox.bytes + done, outbox.len - done);
+	clear_outbox();
+}
+
+static void
+put_frame(struct attach *a, enum stream_type type, const void *payload)
+{
+	struct writer w;
+
+	if (outbox.len > sizeof(outbox.bytes) - STREAM_FRAME_MAX)
+		send_outbox(a);
+	outbox.of = a;
+	writer_init(&w, outbox.bytes + outbox.len, sizeof(outbox.bytes) - outbox.len);
+	if (stream_put(&w, type, payload) == 0)
+		outbox.len += w.len;
+	else
+		log_error("event=unsendable stream=%s", stream_rows[type].name);
+}
+
+static void
+flush_to_holder(struct attach *a)
+{
+	if (a->ack_waits)
+		put_frame(a, STREAM_ACK, &a->ack);
+	a->ack_waits = false;
+	if (outbox.of == a)
+		send_outbox(a);
+	if (evbuffer_get_length(a->to_holder) > 0)
+		event_add(a->writable, NULL);
 }
 
 /* --- the end --- */
@@ -110,6 +182,8 @@ attach_free(struct attach *a)
 {
 	if (!a)
 		return;
+	if (outbox.of == a)
+		clear_outbox();
 	a->c->g->metrics.attached--;
 	log_info("event=detach sid=%s reason=%s code=%u dur_ms=%llu", log_id(&a->session_id),
 	    a->end ? a->end : "client_gone", ws_close_code(a->ws),
@@ -120,22 +194,12 @@ attach_free(struct attach *a)
 	event_free(a->tick);
 	close(a->fd);
 	evbuffer_free(a->to_holder);
+	client_free(a->client);
 	ws_free(a->ws);
-	free(a->partial);
 	free(a);
 }
 
-/* What was typed last goes out as far as the holder takes it at once. */
-static void
-flush_to_holder(struct attach *a)
-{
-	if (evbuffer_get_length(a->to_holder) > 0)
-		evbuffer_write(a->to_holder, a->fd);
-	if (evbuffer_get_length(a->to_holder) > 0)
-		event_add(a->writable, NULL);
-}
-
-/* The close frame is in the output: lets it go out. The attach is gone after this. */
+/* The close frame is sent, or in the output: lets it go out. The attach is gone after this. */
 static void
 finish(struct attach *a, const char *why)
 {
@@ -170,20 +234,6 @@ settle(struct attach *a)
 }
 
 /* --- from the client --- */
-
-static void
-put_frame(struct attach *a, enum stream_type type, const void *payload)
-{
-	static unsigned char frame[STREAM_FRAME_MAX];
-	struct writer w;
-
-	writer_init(&w, frame, sizeof(frame));
-	if (stream_put(&w, type, payload) == 0)
-		evbuffer_add(a->to_holder, w.p, w.len);
-	else
-		log_error("event=unsendable stream=%s", stream_rows[type].name);
-	explicit_bzero(frame, w.len); /* keystrokes */
-}
 
 static void
 take_input(struct attach *a, const struct term_event *e)
@@ -241,6 +291,15 @@ count_ping(struct attach *a)
 	}
 }
 
+/* One of many is enough, and the furthest also tells of the worst. */
+static void
+take_ack(struct attach *a, uint64_t offset)
+{
+	if (!a->ack_waits || offset > a->ack.offset)
+		a->ack.offset = offset;
+	a->ack_waits = true;
+}
+
 static void
 take_event(struct attach *a, const struct term_event *e)
 {
@@ -252,7 +311,7 @@ take_event(struct attach *a, const struct term_event *e)
 		take_resize(a, e);
 		break;
 	case TERM_ACK:
-		put_frame(a, STREAM_ACK, &(struct stream_ack){ .offset = e->offset });
+		take_ack(a, e->offset);
 		break;
 	case TERM_PROBE:
 		count_ping(a);
@@ -288,13 +347,24 @@ on_ws_control(void *ctx, enum ws_opcode opcode)
 		count_ping(ctx);
 }
 
+/* What an earlier turn left over waits in the connection's input. */
 static size_t
 on_ws_read(void *ctx, void *out, size_t len)
 {
 	struct attach *a = ctx;
-	int n = can_read_client(a) ? evbuffer_remove(conn_input(a->c), out, len) : 0;
+	struct evbuffer *left = conn_input(a->c);
 
-	return n > 0 ? (size_t)n : 0;
+	if (!can_read_client(a))
+		return 0;
+	if (evbuffer_get_length(left) > 0)
+		return (size_t)evbuffer_remove(left, out, len);
+	if (a->in_len == 0)
+		return 0;
+	len = len < a->in_len ? len : a->in_len;
+	memcpy(out, a->in, len);
+	a->in += len;
+	a->in_len -= len;
+	return len;
 }
 
 static void
@@ -302,7 +372,7 @@ on_ws_write(void *ctx, const void *bytes, size_t len)
 {
 	struct attach *a = ctx;
 
-	evbuffer_add(conn_output(a->c), bytes, len);
+	client_write(a->client, bytes, len);
 }
 
 static const struct ws_ops ws_ops = { on_ws_read, on_ws_write, on_ws_message, on_ws_control };
@@ -311,56 +381,80 @@ static const struct ws_ops ws_ops = { on_ws_read, on_ws_write, on_ws_message, on
 static void
 resume_client(struct attach *a)
 {
-	if (a->hello_seen)
-		ws_receive(a->ws);
+	ws_receive(a->ws);
 	settle(a);
 }
 
-void
-attach_on_client(struct attach *a)
+static void
+take_client_bytes(struct attach *a, unsigned char *bytes, size_t len)
 {
 	a->heard = true;
 	a->unanswered = 0;
-	resume_client(a);
+	a->in = bytes;
+	a->in_len = len;
+	ws_receive(a->ws);
+	evbuffer_add(conn_input(a->c), a->in, a->in_len);
+	a->in_len = 0;
+	explicit_bzero(bytes, len); /* keystrokes */
+	settle(a);
 }
 
-void
-attach_on_client_drained(struct attach *a)
+static void
+on_client_readable(void *ctx)
 {
-	resume_client(a);
+	static unsigned char turn[CLIENT_READ_BYTES]; /* one turn at a time */
+	struct attach *a = ctx;
+	ssize_t n = client_read(a->client, turn, sizeof(turn));
+
+	if (n > 0) {
+		take_client_bytes(a, turn, (size_t)n);
+	} else if (n < 0) {
+		flush_to_holder(a);
+		conn_free(a->c);
+	}
 }
+
+static void
+on_client_writable(void *ctx)
+{
+	resume_client(ctx);
+}
+
+static const struct client_ops client_ops = { on_client_readable, on_client_writable };
 
 /* --- to the client --- */
 
-/* One WebSocket message for all the output of one read: written in place, once. */
+/*
+ * One WebSocket message for all the output of one read. fog.pty.v1 gets the bytes from where they
+ * are: TURN_ROOM before them is ours.
+ */
 static void
-send_output(struct attach *a, const void *bytes, size_t len)
+send_output(struct attach *a, unsigned char *bytes, size_t len)
 {
-	size_t size = term_output_size(a->proto, len), at;
-	struct evbuffer *out = conn_output(a->c);
-	struct evbuffer_iovec room;
+	static unsigned char text[TURN_ROOM + HOLDER_READ_BYTES / 3 * 4 + TERM_JSON_SIZE];
+	unsigned char header[WS_HEADER_MAX];
+	unsigned char *at = a->proto == TERM_V1 ? bytes - 1 : text + TURN_ROOM;
+	size_t size = term_output_size(a->proto, len), header_len;
 
-	if (evbuffer_reserve_space(out, (ev_ssize_t)(WS_HEADER_MAX + size), &room, 1) != 1)
-		return;
-	at = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, size, room.iov_base);
-	term_put_output(a->proto, bytes, len, (unsigned char *)room.iov_base + at);
-	room.iov_len = at + size;
-	evbuffer_commit_space(out, &room, 1);
+	term_put_output(a->proto, bytes, len, at);
+	header_len = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, size, header);
+	memcpy(at - header_len, header, header_len);
+	client_write(a->client, at - header_len, header_len + size);
 	a->c->g->metrics.terminal_out_bytes += len;
 }
 
 static void
 send_message(struct attach *a, const struct stream_msg *m)
 {
+	char text[WS_HEADER_MAX + TERM_JSON_SIZE];
 	unsigned char header[WS_HEADER_MAX];
-	char text[TERM_JSON_SIZE];
-	size_t len = term_put_message(a->proto, m, text);
-	enum ws_opcode opcode = a->proto == TERM_V1 ? WS_BINARY : WS_TEXT;
+	size_t len = term_put_message(a->proto, m, text + WS_HEADER_MAX), header_len;
 
 	if (len == 0)
 		return;
-	evbuffer_add(conn_output(a->c), header, ws_put_header(opcode, len, header));
-	evbuffer_add(conn_output(a->c), text, len);
+	header_len = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, len, header);
+	memcpy(text + WS_HEADER_MAX - header_len, header, header_len);
+	client_write(a->client, text + WS_HEADER_MAX - header_len, header_len + len);
 }
 
 /* One more after the first tells of output that the ring has lost. */
@@ -414,53 +508,81 @@ flush_gather(struct attach *a, struct gather *g)
 }
 
 static void
-add_gather(struct gather *g, struct view bytes)
+add_gather(struct gather *g, unsigned char *bytes, size_t len)
 {
 	if (g->len == 0)
-		g->at = (unsigned char *)(uintptr_t)bytes.p;
+		g->at = bytes;
 	else
-		memmove(g->at + g->len, bytes.p, bytes.len);
-	g->len += bytes.len;
+		memmove(g->at + g->len, bytes, len);
+	g->len += len;
 }
 
-/* Every whole frame at the front of len bytes; *used is where the rest begins. */
+/*
+ * Takes the header of an output frame, whose bytes may still be to come. 1; 0: it is none, or not
+ * whole yet.
+ */
+static int
+take_output_header(struct attach *a, const unsigned char *bytes, size_t len)
+{
+	struct reader r;
+	uint32_t frame_len;
+
+	if (len < STREAM_HEADER_BYTES)
+		return 0;
+	reader_init(&r, bytes, len);
+	frame_len = get_u32(&r);
+	if (get_u8(&r) != stream_rows[STREAM_OUTPUT].letter || frame_len < 2 ||
+	    frame_len > 1 + STREAM_DATA_MAX)
+		return 0;
+	a->output_left = frame_len - 1;
+	return 1;
+}
+
+/* The next piece of output, or the next whole frame. *used 0: the rest has to wait for more. */
 static const char *
-take_frames(struct attach *a, const unsigned char *bytes, size_t len, size_t *used)
+take_next(struct attach *a, struct gather *g, unsigned char *bytes, size_t len, size_t *used)
+{
+	struct stream_msg m;
+	int rc;
+
+	*used = 0;
+	if (a->output_left > 0) {
+		*used = len < a->output_left ? len : a->output_left;
+		a->output_left -= *used;
+		add_gather(g, bytes, *used);
+		return NULL;
+	}
+	if (take_output_header(a, bytes, len)) {
+		*used = STREAM_HEADER_BYTES;
+		return a->hello_seen ? NULL : "no hello first";
+	}
+	rc = stream_next(bytes, len, PROC_HOLDER, &m, used);
+	if (rc == 1) {
+		flush_gather(a, g);
+		return take_frame(a, &m);
+	}
+	return rc < 0 || len > CONTROL_MAX ? "a frame that is none" : NULL;
+}
+
+/* All there is. The beginning of a frame that is not whole is kept. */
+static const char *
+take_frames(struct attach *a, unsigned char *bytes, size_t len)
 {
 	struct gather g = { 0 };
 	const char *wrong = NULL;
-	struct stream_msg m;
-	size_t n;
-	int rc = 1;
+	size_t at = 0, used = 1;
 
-	for (*used = 0; !wrong && !ws_is_closed(a->ws); *used += n) {
-		rc = stream_next(bytes + *used, len - *used, PROC_HOLDER, &m, &n);
-		if (rc != 1)
-			break;
-		if (m.type == STREAM_OUTPUT && a->hello_seen) {
-			add_gather(&g, m.u.output.bytes);
-			continue;
-		}
-		flush_gather(a, &g);
-		wrong = take_frame(a, &m);
+	while (!wrong && at < len && used > 0 && !ws_is_closed(a->ws)) {
+		wrong = take_next(a, &g, bytes + at, len - at, &used);
+		at += used;
 	}
 	flush_gather(a, &g);
-	return rc < 0 ? "a frame that is none" : wrong;
-}
-
-static int
-keep_partial(struct attach *a, const unsigned char *bytes, size_t len)
-{
-	free(a->partial);
-	a->partial = NULL;
-	a->partial_len = len;
-	if (len == 0)
-		return 0;
-	a->partial = malloc(len);
-	if (!a->partial)
-		return -FOG_E_NOMEM;
-	memcpy(a->partial, bytes, len);
-	return 0;
+	a->partial_len = 0;
+	if (!wrong && !ws_is_closed(a->ws)) {
+		a->partial_len = len - at;
+		memcpy(a->partial, bytes + at, len - at);
+	}
+	return wrong;
 }
 
 static void
@@ -473,18 +595,14 @@ end_without_exit(struct attach *a)
 }
 
 static void
-take_bytes(struct attach *a, const unsigned char *bytes, size_t len)
+take_holder_bytes(struct attach *a, unsigned char *bytes, size_t len)
 {
 	bool was_waiting = !a->hello_seen;
-	const char *wrong;
-	size_t used;
+	const char *wrong = take_frames(a, bytes, len);
 
-	wrong = take_frames(a, bytes, len, &used);
 	if (wrong) {
 		log_warnx("event=holder_lied sid=%s detail=\"%s\"", log_id(&a->session_id), wrong);
 		end(a, WS_INTERNAL_ERROR, "", "holder_lied");
-	} else if (keep_partial(a, bytes + used, len - used) != 0) {
-		end(a, WS_INTERNAL_ERROR, "", "memory");
 	} else if (settle(a) && was_waiting && a->hello_seen) {
 		resume_client(a); /* what came while the hello was awaited */
 	}
@@ -494,20 +612,19 @@ static void
 on_holder_readable(evutil_socket_t fd, short what, void *arg)
 {
 	/* One turn at a time; an idle attachment has no buffer. */
-	static unsigned char turn[STREAM_FRAME_MAX + READ_BYTES];
+	static unsigned char turn[TURN_ROOM + CONTROL_MAX + HOLDER_READ_BYTES];
 	struct attach *a = arg;
 	ssize_t n;
 
 	(void)what;
-	if (a->partial_len > 0)
-		memcpy(turn, a->partial, a->partial_len);
-	n = read((int)fd, turn + a->partial_len, READ_BYTES);
+	memcpy(turn + TURN_ROOM, a->partial, a->partial_len);
+	n = read((int)fd, turn + TURN_ROOM + a->partial_len, HOLDER_READ_BYTES);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
 		end_without_exit(a);
 	else
-		take_bytes(a, turn, a->partial_len + (size_t)n);
+		take_holder_bytes(a, turn + TURN_ROOM, a->partial_len + (size_t)n);
 }
 
 static void
@@ -516,20 +633,12 @@ on_holder_writable(evutil_socket_t fd, short what, void *arg)
 	struct attach *a = arg;
 	bool was_full = evbuffer_get_length(a->to_holder) > HOLDER_LOW_BYTES;
 
-	(void)fd;
 	(void)what;
+	if (evbuffer_write(a->to_holder, (int)fd) < 0 && errno != EAGAIN && errno != EINTR)
+		evbuffer_drain(a->to_holder, evbuffer_get_length(a->to_holder));
 	flush_to_holder(a);
 	if (was_full && evbuffer_get_length(a->to_holder) <= HOLDER_LOW_BYTES)
 		resume_client(a);
-}
-
-void
-attach_on_client_gone(struct attach *a)
-{
-	struct conn *c = a->c;
-
-	flush_to_holder(a);
-	conn_free(c);
 }
 
 /* --- time --- */
@@ -600,6 +709,7 @@ discard_unborn(struct attach *a)
 	if (a->to_holder)
 		evbuffer_free(a->to_holder);
 	close_fd(&a->fd);
+	client_free(a->client);
 	ws_free(a->ws);
 	free(a);
 }
@@ -644,26 +754,14 @@ attach_start(struct conn *c)
 	c->g->metrics.attached_total++;
 	answer_switching(c, c->x.attach.accept, c->x.attach.protocol);
 	conn_become_attached(c, a);
-	bufferevent_setwatermark(c->bev, EV_WRITE, CLIENT_LOW_BYTES, 0);
-	if (c->peer_eof)
-		attach_on_client_gone(a);
+	a->client = client_new(c->g->base, c->bev, &client_ops, a);
+	if (c->peer_eof || !a->client)
+		conn_free(c);
 	else
 		update_events(a);
 }
 
 /* A process that ends has no more turns: what the socket takes now is what the client sees. */
-static void
-stop_one(struct conn *c)
-{
-	struct evbuffer *out = conn_output(c);
-
-	ws_close(c->attach->ws, WS_GOING_AWAY, "The service is restarting.");
-	if (c->g->tls)
-		return;
-	evbuffer_unfreeze(out, 1);
-	evbuffer_write(out, bufferevent_getfd(c->bev));
-}
-
 void
 attach_stop_all(struct gateway *g)
 {
@@ -671,6 +769,6 @@ attach_stop_all(struct gateway *g)
 
 	TAILQ_FOREACH(c, &g->conns, next) {
 		if (c->attach)
-			stop_one(c);
+			ws_close(c->attach->ws, WS_GOING_AWAY, "The service is restarting.");
 	}
 }

@@ -16,11 +16,6 @@
 void attach_start(struct conn *c);
 void attach_free(struct attach *a); /* NULL is fine; the client is not told */
 
-/* For conn.c: bytes have come, output has fallen to the low mark, the client has gone. */
-void attach_on_client(struct attach *a);
-void attach_on_client_drained(struct attach *a);
-void attach_on_client_gone(struct attach *a);
-
 /* The process ends: close code 1001 to each client, as far as it goes out at once. */
 void attach_stop_all(struct gateway *g);
 

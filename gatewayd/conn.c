@@ -173,10 +173,8 @@ void
 conn_finish(struct conn *c)
 {
 	set_state(c, CONN_FLUSH);
-	bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
-	if (!c->peer_eof)
-		bufferevent_enable(c->bev, EV_READ);
+	bufferevent_enable(c->bev, c->peer_eof ? EV_WRITE : EV_READ | EV_WRITE);
 	evbuffer_drain(conn_input(c), evbuffer_get_length(conn_input(c)));
 	if (evbuffer_get_length(conn_output(c)) == 0)
 		start_linger(c);
@@ -340,9 +338,7 @@ on_readable(struct bufferevent *bev, void *arg)
 	(void)bev;
 	if (c->magic != CONN_MAGIC)
 		return;
-	if (c->state == CONN_ATTACHED)
-		attach_on_client(c->attach);
-	else if (c->state == CONN_LINGER || c->state == CONN_FLUSH)
+	if (c->state == CONN_LINGER || c->state == CONN_FLUSH)
 		discard(c);
 	else
 		pump(c);
@@ -356,9 +352,7 @@ on_writable(struct bufferevent *bev, void *arg)
 	(void)bev;
 	if (c->magic != CONN_MAGIC)
 		return;
-	if (c->state == CONN_ATTACHED)
-		attach_on_client_drained(c->attach);
-	else if (evbuffer_get_length(conn_output(c)) > 0)
+	if (evbuffer_get_length(conn_output(c)) > 0)
 		return;
 	else if (c->state == CONN_DRAIN)
 		next_request(c);
@@ -370,9 +364,7 @@ static void
 on_eof(struct conn *c)
 {
 	c->peer_eof = true;
-	if (c->state == CONN_ATTACHED)
-		attach_on_client_gone(c->attach);
-	else if (c->state != CONN_PENDING && c->state != CONN_DRAIN && c->state != CONN_FLUSH)
+	if (c->state != CONN_PENDING && c->state != CONN_DRAIN && c->state != CONN_FLUSH)
 		conn_free(c);
 }
 
@@ -389,10 +381,7 @@ on_bev_event(struct bufferevent *bev, short what, void *arg)
 	} else if (what & BEV_EVENT_ERROR) {
 		if (c->state == CONN_HANDSHAKE)
 			c->g->metrics.tls_failed++;
-		if (c->state == CONN_ATTACHED)
-			attach_on_client_gone(c->attach);
-		else
-			conn_free(c);
+		conn_free(c);
 	} else if (what & BEV_EVENT_EOF) {
 		on_eof(c);
 	}

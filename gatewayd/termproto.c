@@ -266,7 +266,8 @@ term_put_output(enum term_proto proto, const void *bytes, size_t len, unsigned c
 {
 	if (proto == TERM_V1) {
 		out[0] = 'o';
-		memcpy(out + 1, bytes, len);
+		if (out + 1 != bytes)
+			memcpy(out + 1, bytes, len);
 		return;
 	}
 	memcpy(out, stdout_head, sizeof(stdout_head) - 1);
@@ -417,7 +418,7 @@ term_close_reason(unsigned code)
 	} reasons[] = {
 		{ 1000, "" },
 		{ 1001, "The service is shutting down." },
-		{ WS_POLICY_VIOLATION, "The input offset is not one that was expected." },
+		{ WS_POLICY_VIOLATION, "An offset is not one that was expected." },
 		{ TERM_CLOSE_LOST, "Detached: the session's holder closed the stream." },
 		{ TERM_CLOSE_TAKEN_OVER, "Another terminal has attached to this session." },
 		{ TERM_CLOSE_ENDED, "The session was ended." },

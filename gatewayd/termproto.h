@@ -48,7 +48,10 @@ struct term_event {
 unsigned term_decode(enum term_proto proto, bool is_text, const unsigned char *message, size_t len,
     unsigned char *scratch, struct term_event *out, const char **why);
 
-/* Bytes of the message that carries len bytes of output, and writing it: out has one byte more. */
+/*
+ * Bytes of the message that carries len bytes of output, and writing it: out has one byte more.
+ * For TERM_V1 the bytes may be at out + 1 already; then none is copied.
+ */
 size_t term_output_size(enum term_proto proto, size_t len);
 void term_put_output(enum term_proto proto, const void *bytes, size_t len, unsigned char *out);
 

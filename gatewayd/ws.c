@@ -9,6 +9,7 @@
 #include <wslay/wslay.h>
 
 #include "common/cleanup.h"
+#include "common/err.h"
 
 #define WS_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 1.3 */
 #define KEY_CHARS 24                                   /* base64 of 16 bytes */
@@ -22,7 +23,14 @@ struct ws {
 	const struct ws_ops *ops;
 	void *ctx;
 	wslay_event_context_ptr wslay;
-	size_t fragments;
+	size_t max_message_bytes, fragments;
+	/* The frame being read; control frames are wslay's own. */
+	bool frame_is_data, frame_is_last;
+	uint64_t frame_bytes;
+	/* Its message: in wslay's buffer if it came in one piece, else gathered here. */
+	struct view piece;
+	unsigned char *gathered;
+	size_t gathered_len, gathered_room;
 	unsigned fault; /* what wslay let pass: the code to close with */
 	unsigned close_code;
 	bool closed;
@@ -237,20 +245,87 @@ on_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
 	return (ssize_t)len;
 }
 
-/* A message in very many small frames would cost far more memory than its bytes. */
+static void
+refuse(struct ws *ws, unsigned code)
+{
+	ws->fault = code;
+	wslay_event_shutdown_read(ws->wslay);
+}
+
+/* Without buffering wslay knows the size of a frame, not that of a message. */
 static void
 on_frame_start(wslay_event_context_ptr ctx, const struct wslay_event_on_frame_recv_start_arg *frame,
     void *arg)
 {
 	struct ws *ws = arg;
 
-	if (wslay_is_ctrl_frame(frame->opcode))
+	(void)ctx;
+	ws->frame_is_data = !wslay_is_ctrl_frame(frame->opcode);
+	if (!ws->frame_is_data)
 		return;
+	ws->frame_is_last = frame->fin;
+	ws->frame_bytes = frame->payload_length;
 	ws->fragments = frame->opcode == WSLAY_CONTINUATION_FRAME ? ws->fragments + 1 : 1;
-	if (ws->fragments > WS_FRAGMENTS_MAX) {
-		ws->fault = WSLAY_CODE_MESSAGE_TOO_BIG;
-		wslay_event_shutdown_read(ctx);
+	if (ws->fragments > WS_FRAGMENTS_MAX ||
+	    ws->frame_bytes > ws->max_message_bytes - ws->gathered_len)
+		refuse(ws, WSLAY_CODE_MESSAGE_TOO_BIG);
+}
+
+/* Room grows with what has come: a length that is only announced costs nothing. */
+static int
+gather(struct ws *ws, const unsigned char *bytes, size_t len)
+{
+	size_t need = ws->gathered_len + len, room = 2 * ws->gathered_room;
+	unsigned char *grown;
+
+	if (need > ws->gathered_room) {
+		room = room > need ? room : need;
+		grown = realloc(ws->gathered, room);
+		if (!grown)
+			return -FOG_E_NOMEM;
+		ws->gathered = grown;
+		ws->gathered_room = room;
 	}
+	memcpy(ws->gathered + ws->gathered_len, bytes, len);
+	ws->gathered_len = need;
+	return 0;
+}
+
+static void
+on_chunk(wslay_event_context_ptr ctx, const struct wslay_event_on_frame_recv_chunk_arg *chunk,
+    void *arg)
+{
+	struct ws *ws = arg;
+
+	(void)ctx;
+	if (!ws->frame_is_data || ws->fault || ws->closed || chunk->data_length == 0)
+		return;
+	if (ws->gathered_len == 0 && ws->frame_is_last && chunk->data_length == ws->frame_bytes)
+		ws->piece = view_bytes(chunk->data, chunk->data_length);
+	else if (gather(ws, chunk->data, chunk->data_length) != 0)
+		refuse(ws, WSLAY_CODE_INTERNAL_SERVER_ERROR);
+}
+
+static void
+forget_message(struct ws *ws)
+{
+	if (ws->gathered)
+		explicit_bzero(ws->gathered, ws->gathered_len); /* keystrokes */
+	free(ws->gathered);
+	ws->gathered = NULL;
+	ws->gathered_len = ws->gathered_room = 0;
+	ws->piece = view_bytes(NULL, 0);
+}
+
+static void
+deliver_message(struct ws *ws, bool is_text)
+{
+	if (ws->piece.p)
+		ws->ops->on_message(ws->ctx, is_text, (const unsigned char *)ws->piece.p,
+		    ws->piece.len);
+	else
+		ws->ops->on_message(ws->ctx, is_text, ws->gathered, ws->gathered_len);
+	forget_message(ws);
 }
 
 static void
@@ -264,7 +339,7 @@ on_msg(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *m,
 	switch (m->opcode) {
 	case WSLAY_TEXT_FRAME:
 	case WSLAY_BINARY_FRAME:
-		ws->ops->on_message(ws->ctx, m->opcode == WSLAY_TEXT_FRAME, m->msg, m->msg_length);
+		deliver_message(ws, m->opcode == WSLAY_TEXT_FRAME);
 		break;
 	case WSLAY_CONNECTION_CLOSE:
 		/* wslay takes one byte for an empty close; RFC 6455 5.5.1 wants two or none. */
@@ -283,6 +358,7 @@ ws_new(const struct ws_ops *ops, void *ctx, size_t max_message_bytes)
 	static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv,
 		.send_callback = on_send,
 		.on_frame_recv_start_callback = on_frame_start,
+		.on_frame_recv_chunk_callback = on_chunk,
 		.on_msg_recv_callback = on_msg };
 	struct ws *ws = calloc(1, sizeof(*ws));
 
@@ -294,7 +370,10 @@ ws_new(const struct ws_ops *ops, void *ctx, size_t max_message_bytes)
 		free(ws);
 		return NULL;
 	}
+	ws->max_message_bytes = max_message_bytes;
 	wslay_event_config_set_max_recv_msg_length(ws->wslay, max_message_bytes);
+	/* Its buffering is two allocations for each message. */
+	wslay_event_config_set_no_buffering(ws->wslay, 1);
 	return ws;
 }
 
@@ -304,6 +383,7 @@ ws_free(struct ws *ws)
 	if (!ws)
 		return;
 	wslay_event_context_free(ws->wslay);
+	forget_message(ws);
 	free(ws);
 }
 

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <openssl/ssl.h>
@@ -128,8 +129,19 @@ recv_tls(SSL *ssl, void *out, size_t size)
 	while ((rc = SSL_read_ex(ssl, out, size, &n)) != 1) {
 		if (!is_to_retry(ssl, rc))
 			bench_fail("the other end closed the TLS connection");
+		if (errno == EAGAIN)
+			return 0;
 	}
 	return n;
+}
+
+void
+link_set_patience(struct link *l, unsigned ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) != 0)
+		bench_fail_errno("SO_RCVTIMEO");
 }
 
 size_t
@@ -142,6 +154,8 @@ link_recv(struct link *l, void *out, size_t size)
 	while ((n = recv(l->fd, out, size, 0)) <= 0) {
 		if (n == 0)
 			bench_fail("the other end closed the connection");
+		if (errno == EAGAIN)
+			return 0;
 		if (errno != EINTR)
 			bench_fail_errno("receiving");
 		bench_interrupted();

@@ -19,7 +19,9 @@ void link_open(struct link *l, uint16_t port, bool is_tls);
 void link_close(struct link *l);
 /* Sends all of it, or fails. */
 void link_send(struct link *l, const void *bytes, size_t len);
-/* At least one byte, or fails: the other end must not close. */
+/* At least one byte, or fails: the other end must not close. 0: none within the patience. */
 size_t link_recv(struct link *l, void *out, size_t size);
+/* How long link_recv() waits; at first without end. */
+void link_set_patience(struct link *l, unsigned ms);
 
 #endif

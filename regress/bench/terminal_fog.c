@@ -12,7 +12,9 @@
 #include "regress/bench/terminal.h"
 #include "regress/bench/websocket.h"
 
-#define ACK_BYTES 65536 /* output after which its consumption is told */
+/* Consumption is told after so much output or time, whichever is first (PROTOCOL 3.2). */
+#define ACK_BYTES 8192
+#define ACK_MS 50
 #define JSON_TYPED_MAX 1024
 #define OUTPUT_MAX (WS_RECV_BYTES / 2 / 4 * 3) /* of the longest message */
 #define RING_KIB 4096                          /* the default ring: a mapping of its own */
@@ -169,6 +171,7 @@ v1_open_on(const struct terminal_ops *ops, enum service service)
 	if (first.len < 1 || first.p[0] != 'h')
 		bench_fail("the first message is no hello");
 	v1_on_hello(t, view_bytes(first.p + 1, first.len - 1));
+	link_set_patience(&t->ws.link, ACK_MS);
 	return base;
 }
 
@@ -223,6 +226,8 @@ v1_next(struct terminal *base, bool is_counting)
 	(void)is_counting;
 	do {
 		v = ws_next(&t->ws, WS_BINARY);
+		if (!v.p && t->out_at != t->acked)
+			v1_acknowledge(t);
 		if (v.len > 0 && v.p[0] == 'x')
 			bench_fail("the session ended: %.*s", VIEW_ARG(v));
 	} while (v.len < 2 || v.p[0] != 'o');

@@ -98,10 +98,11 @@ take_frame(struct websocket *w, struct frame *out)
 	return true;
 }
 
-static void
+/* False: nothing came in time. */
+static bool
 receive_more(struct websocket *w)
 {
-	size_t room;
+	size_t room, n;
 
 	if (w->from == w->to || w->from > sizeof(w->bytes) / 2) {
 		memmove(w->bytes, w->bytes + w->from, w->to - w->from);
@@ -109,8 +110,10 @@ receive_more(struct websocket *w)
 		w->from = 0;
 	}
 	room = sizeof(w->bytes) - w->to;
-	w->to += link_recv(&w->link, w->bytes + w->to,
+	n = link_recv(&w->link, w->bytes + w->to,
 	    room < WS_RECV_ONCE_BYTES ? room : WS_RECV_ONCE_BYTES);
+	w->to += n;
+	return n > 0;
 }
 
 static _Noreturn void
@@ -128,8 +131,10 @@ ws_next(struct websocket *w, enum ws_opcode opcode)
 	struct frame f;
 
 	for (;;) {
-		while (!take_frame(w, &f))
-			receive_more(w);
+		while (!take_frame(w, &f)) {
+			if (!receive_more(w))
+				return view_bytes(NULL, 0);
+		}
 		if (f.opcode == opcode)
 			return f.payload;
 		if (f.opcode == WS_CLOSE)

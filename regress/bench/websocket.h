@@ -29,7 +29,8 @@ void ws_fini(struct websocket *w);
 void ws_send(struct websocket *w, enum ws_opcode opcode, const void *bytes, size_t len);
 /*
  * Waits for a message of that kind, borrowed until the next call. Pings are answered; a message of
- * another kind, in fragments, or the close by the server fails.
+ * another kind, in fragments, or the close by the server fails. Without an address: nothing came
+ * within the patience of the link.
  */
 struct view ws_next(struct websocket *w, enum ws_opcode opcode);
 

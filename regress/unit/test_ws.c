@@ -13,6 +13,20 @@
 #include "common/cleanup.h"
 #include "gatewayd/ws.h"
 
+/* Those of wslay too. A sanitizer has an allocator of its own. */
+static size_t allocations;
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#define COUNTS_ALLOCATIONS
+void *__libc_malloc(size_t size);
+
+void *
+malloc(size_t size)
+{
+	allocations++;
+	return __libc_malloc(size);
+}
+#endif
+
 #define MAX_MESSAGE 4096
 #define BYTES(text) text, sizeof(text) - 1
 
@@ -317,6 +331,95 @@ too_many_fragments_are_refused(void **state)
 	free(bytes);
 }
 
+/* A message of so many bytes, 'a' to 'z' again and again, in frames of equal size. */
+static size_t
+put_message(unsigned char *out, size_t len, size_t frames)
+{
+	size_t at = 0, piece = len / frames;
+
+	for (size_t i = 0; i < frames; i++) {
+		size_t from = i * piece, size = i + 1 < frames ? piece : len - from;
+		unsigned char header[WS_HEADER_MAX];
+		size_t header_len = ws_put_header(WS_BINARY, size, header);
+
+		header[0] = (unsigned char)((i + 1 == frames ? 0x80 : 0) |
+		    (i == 0 ? WS_BINARY : 0));
+		header[1] |= 0x80; /* masked */
+		memcpy(out + at, header, header_len);
+		memset(out + at + header_len, 0, 4); /* with zeros */
+		at += header_len + 4;
+		for (size_t j = 0; j < size; j++)
+			out[at++] = (unsigned char)('a' + (from + j) % 26);
+	}
+	return at;
+}
+
+/* In one piece or in many, below and above what wslay reads at once. */
+static void
+messages_come_whole(void **state)
+{
+	static const size_t lens[] = { 1, 2, 125, 126, 4087, 4088, 4089, MAX_MESSAGE };
+	static const size_t steps[] = { 1, 13, 4096 };
+	static unsigned char bytes[2 * (MAX_MESSAGE + 64)];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(lens) * COUNT_OF(steps) * 3; i++) {
+		size_t want = lens[i / 3 / COUNT_OF(steps)], len;
+		struct side *s;
+		struct ws *ws;
+
+		/* Two of them: the second must know nothing of the first. */
+		len = put_message(bytes, want, 1 + i % 3);
+		len += put_message(bytes + len, want, 1);
+		s = run_stream(bytes, len, steps[i / 3 % COUNT_OF(steps)], &ws);
+		assert_false(ws_is_closed(ws));
+		assert_int_equal(s->message_count, 2);
+		assert_int_equal(strlen(s->messages), want);
+		for (size_t j = 0; j < want; j++)
+			assert_int_equal(s->messages[j], 'a' + j % 26);
+		ws_free(ws);
+		free(s);
+	}
+}
+
+static void
+the_limit_is_for_all_frames_of_a_message(void **state)
+{
+	static unsigned char bytes[2 * (MAX_MESSAGE + 64)];
+	size_t len = put_message(bytes, MAX_MESSAGE + 1, 2);
+	struct ws *ws;
+	struct side *s = run_stream(bytes, len, 4096, &ws);
+
+	(void)state;
+	assert_int_equal(close_code_of(s), 1009);
+	assert_int_equal(s->message_count, 0);
+	ws_free(ws);
+	free(s);
+}
+
+static void
+a_short_message_allocates_nothing(void **state)
+{
+	unsigned char bytes[64];
+	struct side s = { .in = bytes, .step = sizeof(bytes) };
+	struct ws *ws = ws_new(&ops, &s, MAX_MESSAGE);
+	size_t before;
+
+	(void)state;
+	s.in_len = put_message(bytes, 10, 1);
+	before = allocations;
+	for (int i = 0; i < 1000; i++) {
+		s.in_at = 0;
+		ws_receive(ws);
+	}
+	assert_int_equal(s.message_count, 1000);
+#ifdef COUNTS_ALLOCATIONS
+	assert_true(before > 0);
+	assert_int_equal(allocations, before);
+#endif
+	ws_free(ws);
+}
+
 static void
 writes_headers(void **state)
 {
@@ -348,6 +451,9 @@ main(void)
 		cmocka_unit_test(reads_frames),
 		cmocka_unit_test(pings_are_answered),
 		cmocka_unit_test(too_many_fragments_are_refused),
+		cmocka_unit_test(messages_come_whole),
+		cmocka_unit_test(the_limit_is_for_all_frames_of_a_message),
+		cmocka_unit_test(a_short_message_allocates_nothing),
 		cmocka_unit_test(writes_headers),
 	};
 
