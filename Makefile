@@ -26,8 +26,8 @@ PLACERD_SRC	= $(wildcard placerd/*.c)
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
 SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c shellfilter.c))
-HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_client.c holder_broker.c \
-		  holder_input.c holder_tokens.c holder_window.c))
+HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_attach.c holder_client.c holder_broker.c \
+		  holder_input.c holder_tokens.c holder_window.c holder_time.c holder_idle.c))
 INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
 
 # What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage.
@@ -260,7 +260,7 @@ sanitize:
 coverage:
 	$(SUBMAKE) B=build-cov $(COV_ARGS) unit-bin
 	@find build-cov -name '*.gcda' -delete
-	@$(RUN_TESTS) unit build-cov/regress $(filter-out test_holder test_ptyd,$(UNIT))
+	@$(RUN_TESTS) unit build-cov/regress $(filter-out test_holder test_holder_clients test_ptyd,$(UNIT))
 	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
 
 $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a

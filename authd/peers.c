@@ -319,6 +319,27 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+static int
+on_extend(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_bearer_extend *from_gate = &m->u.bearer_extend;
+	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_EXTEND);
+
+	if (q) {
+		struct pl_who_extend to = { .issuer = view_of(q->who.issuer),
+			.subject = view_of(q->who.subject),
+			.groups = groups_of(q),
+			.session_id = from_gate->session_id,
+			.ttl_seconds = from_gate->ttl_seconds };
+
+		q->session_id = from_gate->session_id;
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_EXTEND, m->request_id, &m->trace, &to,
+			-1));
+	}
+	return 0;
+}
+
 /* One public text for all causes: a forger learns nothing. */
 static int
 check_attach_token(const struct authd *a, const struct msg *m, struct grant *g)
@@ -390,6 +411,7 @@ static const struct relay {
 } relays[] = {
 	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, PH_SHOW, PH_SHOW, false },
 	{ MSG_AUTH_ENDED, MSG_GATE_ENDED, PH_END, PH_END, false },
+	{ MSG_AUTH_EXTENDED, MSG_GATE_EXTENDED, PH_EXTEND, PH_EXTEND, false },
 	{ MSG_AUTH_PROFILE, MSG_GATE_PROFILE, 0, 0, false },
 	{ MSG_AUTH_NODE, MSG_GATE_NODE, 0, 0, false },
 	{ MSG_AUTH_DONE, MSG_GATE_DONE, PH_LISTINGS, 0, false },
@@ -572,6 +594,7 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_END] = on_end,
 	[MSG_AUTH_MINT] = on_mint,
 	[MSG_AUTH_ATTACH] = on_attach,
+	[MSG_AUTH_EXTEND] = on_extend,
 	[MSG_AUTH_PROFILES] = on_profiles,
 	[MSG_AUTH_NODES] = on_nodes,
 	[MSG_AUTH_CHECK] = on_check,
@@ -579,6 +602,7 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_CREATED] = on_created,
 	[MSG_AUTH_MINTABLE] = on_mintable,
 	[MSG_AUTH_ENDED] = on_relayed,
+	[MSG_AUTH_EXTENDED] = on_relayed,
 	[MSG_AUTH_PROFILE] = on_relayed,
 	[MSG_AUTH_NODE] = on_relayed,
 	[MSG_AUTH_DONE] = on_relayed,

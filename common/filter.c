@@ -182,12 +182,14 @@ allow_gatewayd_calls(scmp_filter_ctx f)
 	return rc ? rc : allow_ioctl(f, FIONBIO);
 }
 
-/* The holder makes one stream per attachment, and tells the terminal its size. */
+/* The holder makes one stream per attachment, tells the terminal its size and asks who has it. */
 static int
 allow_holder_calls(scmp_filter_ctx f)
 {
 	int rc = allow_ioctl(f, TIOCSWINSZ);
 
+	if (rc == 0)
+		rc = allow_ioctl(f, TIOCGPGRP);
 	return rc
 	    ? rc
 	    : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socketpair), 2,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/stream.h"
 
 #define PAYLOAD_FIELDS(name) \
 	static const struct field fields_##name[] = { FIELDS_##name(CODEC_ROW, struct pl_##name){ \
@@ -31,8 +32,20 @@ const struct msg_row msg_rows[MSG_COUNT] = { MESSAGE_GROUPS(ROWS_OF) };
 
 static const char *const proc_names[PROC_COUNT] = { "any", "fogd", "gatewayd", "authd", "placerd",
 	"ptyd", "spawner", "holder", "role" };
-static const char *const edge_names[] = { "control", "gatewayd-authd", "authd-placerd",
-	"placerd-ptyd", "ptyd-spawner", "ptyd-gatewayd", "", "ptyd-holder" };
+
+static const struct {
+	const char *name;
+	uint8_t left, right; /* enum proc_id */
+} edges[] = {
+	[EDGE_CONTROL] = { "control", PROC_FOGD, PROC_ROLE },
+	[EDGE_GATE_AUTH] = { "gatewayd-authd", PROC_GATEWAYD, PROC_AUTHD },
+	[EDGE_AUTH_PLACE] = { "authd-placerd", PROC_AUTHD, PROC_PLACERD },
+	[EDGE_PLACE_PTY] = { "placerd-ptyd", PROC_PLACERD, PROC_PTYD },
+	[EDGE_PTY_SPAWN] = { "ptyd-spawner", PROC_PTYD, PROC_SPAWNER },
+	[EDGE_DELIVERY] = { "ptyd-gatewayd", PROC_PTYD, PROC_GATEWAYD },
+	[EDGE_COUNT] = { "", PROC_COUNT, PROC_COUNT },
+	[EDGE_HOLDER] = { "ptyd-holder", PROC_PTYD, PROC_HOLDER },
+};
 
 int
 msg_put(struct writer *w, enum msg_type type, uint64_t request_id, const struct trace *trace,
@@ -81,14 +94,32 @@ msg_get_payload(struct reader *r, struct msg *out)
 	return rc ? rc : reader_done(r);
 }
 
-uint64_t
-msg_table_hash(void)
+static bool
+is_end(unsigned named, unsigned end)
 {
-	uint64_t h = FNV1A_SEED;
+	return named == PROC_ANY || named == end;
+}
+
+bool
+msg_travels_on(const struct msg_row *row, enum edge edge)
+{
+	unsigned left = edges[edge].left, right = edges[edge].right;
+
+	return (is_end(row->sender, left) && is_end(row->receiver, right)) ||
+	    (is_end(row->sender, right) && is_end(row->receiver, left));
+}
+
+/* The number says who receives; nothing goes in whose value another edge may change. */
+uint64_t
+msg_edge_hash(enum edge edge)
+{
+	uint64_t h = edge == EDGE_HOLDER ? stream_hash(FNV1A_SEED) : FNV1A_SEED;
 
 	for (size_t i = 0; i < MSG_COUNT; i++) {
 		const struct msg_row *row = &msg_rows[i];
 
+		if (!msg_travels_on(row, edge))
+			continue;
 		h = fnv1a(h, &row->number, sizeof(row->number));
 		h = fnv1a(h, &row->fds, sizeof(row->fds));
 		h = codec_hash(h, &msg_layouts[row->payload]);
@@ -105,5 +136,5 @@ proc_name(unsigned proc)
 const char *
 edge_name(unsigned edge)
 {
-	return edge < COUNT_OF(edge_names) ? edge_names[edge] : "unknown";
+	return edge < COUNT_OF(edges) ? edges[edge].name : "unknown";
 }

@@ -6,6 +6,8 @@
 #ifndef FOG_MSG_H
 #define FOG_MSG_H
 
+#include <stdbool.h>
+
 #include "common/codec.h"
 #include "common/err.h"
 #include "common/session.h"
@@ -121,7 +123,12 @@ int msg_put(struct writer *w, enum msg_type type, uint64_t request_id, const str
 int msg_get_header(struct reader *r, struct msg *out);
 /* Reads the payload into out->u and wants the record to end there. */
 int msg_get_payload(struct reader *r, struct msg *out);
-uint64_t msg_table_hash(void);
+bool msg_travels_on(const struct msg_row *row, enum edge edge); /* in one of its directions */
+/*
+ * What HELLO carries: the messages that travel on this edge and their layouts; for EDGE_HOLDER also
+ * those of the stream, since who is given a holder's stream has to understand it.
+ */
+uint64_t msg_edge_hash(enum edge edge);
 const char *proc_name(unsigned proc);
 const char *edge_name(unsigned edge);
 

@@ -34,9 +34,10 @@ struct peer {
 	TAILQ_HEAD(, record) queue;
 	size_t queued_records, queued_bytes;
 	bool up, hello_seen, in_turn, doomed;
+	uint64_t other_hash; /* of the other end's hello; 0 before it */
 };
 
-static const char *const down_names[] = { "gone", "lied", "stuck" };
+static const char *const down_names[] = { "gone", "lied", "stuck", "other_version" };
 
 /* What one recvmsg brought. */
 struct arrival {
@@ -89,9 +90,9 @@ go_down(struct peer *p, enum peer_down why, const char *detail)
 	if (!p->up)
 		return;
 	release(p);
-	if (why == PEER_GONE)
-		log_debug("event=peer_down edge=%s peer=%s why=gone", edge_name(p->end.edge),
-		    proc_name(p->end.other));
+	if (why == PEER_GONE || why == PEER_OTHER_VERSION) /* the owner knows what that means */
+		log_debug("event=peer_down edge=%s peer=%s why=%s", edge_name(p->end.edge),
+		    proc_name(p->end.other), down_names[why]);
 	else
 		log_warnx("event=peer_down edge=%s peer=%s why=%s detail=\"%s\"",
 		    edge_name(p->end.edge), proc_name(p->end.other), down_names[why], detail);
@@ -195,7 +196,8 @@ int
 peer_send(struct peer *p, enum msg_type type, uint64_t request_id, const struct trace *trace,
     const void *payload, int fd)
 {
-	unsigned char bytes[MSG_MAX_BYTES];
+	/* Not on the stack: pages once touched there stay. A log line of what fails may send, too. */
+	static unsigned char bytes[MSG_MAX_BYTES];
 	struct writer w;
 	int rc = -FOG_E_UNAVAILABLE;
 
@@ -275,10 +277,18 @@ receive(int sock, struct arrival *a)
 	return n > 0 || a->fd_count > 0;
 }
 
-static const char *
-check_hello(const struct peer *p, const struct msg *m)
+static bool
+is_of_other_version(const struct peer *p)
 {
-	if (m->u.hello.table_hash != msg_table_hash())
+	return p->hello_seen && p->other_hash != msg_edge_hash(p->end.edge);
+}
+
+static const char *
+check_hello(struct peer *p, const struct msg *m)
+{
+	p->hello_seen = true;
+	p->other_hash = m->u.hello.table_hash;
+	if (is_of_other_version(p))
 		return "it speaks another version of the protocol";
 	if (m->u.hello.epoch != p->end.epoch)
 		return "its epoch is another";
@@ -358,10 +368,10 @@ deliver(struct peer *p, struct arrival *a)
 	}
 	if (msg_get_payload(&r, &m) != 0)
 		return "a field is outside its bounds";
-	if (m.type == MSG_HELLO) {
-		p->hello_seen = true;
-		return check_hello(p, &m);
-	}
+	if (m.type == MSG_HELLO && (wrong = check_hello(p, &m)))
+		return wrong;
+	if (!p->ops->handlers[m.type]) /* a hello may have none */
+		return NULL;
 	m.fd = a->fd_count ? steal_fd(&a->fds[0]) : -1;
 	wrong = p->ops->handlers[m.type](p->ctx, p, &m) == -FOG_E_LIAR ? "refused by its handler"
 								       : NULL;
@@ -379,7 +389,7 @@ name_the_liar(struct peer *p, const struct arrival *a, const char *wrong)
 	reader_init(&r, a->bytes, a->len);
 	snprintf(detail, sizeof(detail), "%s (%s)", wrong,
 	    msg_get_header(&r, &m) == 0 ? msg_rows[m.type].name : "unknown message");
-	peer_lied(p, detail);
+	go_down(p, is_of_other_version(p) ? PEER_OTHER_VERSION : PEER_LIED, detail);
 }
 
 static bool
@@ -445,8 +455,8 @@ arm(struct peer *p, struct event_base *base)
 static void
 say_hello(struct peer *p)
 {
-	struct pl_hello hello = { .table_hash = msg_table_hash(), .epoch = p->end.epoch };
-	unsigned char bytes[MSG_MAX_BYTES];
+	struct pl_hello hello = { .table_hash = msg_edge_hash(p->end.edge), .epoch = p->end.epoch };
+	static unsigned char bytes[MSG_MAX_BYTES];
 	struct writer w;
 
 	if (p->end.way == PEER_RECEIVE_ONLY)
@@ -518,6 +528,12 @@ size_t
 peer_queued(const struct peer *p)
 {
 	return p->queued_records;
+}
+
+uint64_t
+peer_other_hash(const struct peer *p)
+{
+	return p->other_hash;
 }
 
 int

@@ -24,13 +24,17 @@ struct peer;
 /* Records handled in one wake-up, so that a flood cannot starve the rest. */
 #define PEER_BATCH 32
 
-enum peer_down { PEER_GONE, PEER_LIED, PEER_STUCK };
+/* PEER_OTHER_VERSION: its hello has another hash of this edge; nothing else of it was read. */
+enum peer_down { PEER_GONE, PEER_LIED, PEER_STUCK, PEER_OTHER_VERSION };
 
 /* 0; -FOG_E_LIAR when the message breaks the protocol in a way only the handler can see. */
 typedef int (*msg_handler)(void *ctx, struct peer *from, struct msg *m);
 
 struct peer_ops {
-	/* Indexed by enum msg_type; NULL: this process does not take that message. */
+	/*
+	 * Indexed by enum msg_type; NULL: this process does not take that message. That of
+	 * MSG_HELLO, which may be NULL, is called once the other end's hello is found right.
+	 */
 	const msg_handler *handlers;
 	/*
 	 * The phase of a request (enum msg_phase): PH_NEW when the id is unknown; of the pair
@@ -72,7 +76,8 @@ enum edge peer_edge(const struct peer *p);
 enum proc_id peer_other(const struct peer *p);
 uint64_t peer_epoch(const struct peer *p);
 size_t peer_queued(const struct peer *p); /* records that the other end has not room for yet */
-int peer_fd(const struct peer *p);        /* for SO_PEERCRED; borrowed */
+uint64_t peer_other_hash(const struct peer *p); /* msg_edge_hash as the other end told it */
+int peer_fd(const struct peer *p);              /* for SO_PEERCRED; borrowed */
 const char *peer_down_name(enum peer_down why);
 
 /*

@@ -44,19 +44,37 @@ ring_free(struct ring *r)
 	free(r);
 }
 
+/* A wrapped offset would make a client read bytes under wrong numbers: there is no going on. */
+static void
+move_end(struct ring *r, size_t len)
+{
+	if (len > UINT64_MAX - r->end)
+		abort();
+	r->end += len;
+}
+
+void *
+ring_space(struct ring *r, size_t *len)
+{
+	size_t at = (size_t)(r->end % r->capacity_bytes);
+
+	*len = r->capacity_bytes - at;
+	return r->bytes + at;
+}
+
+void
+ring_append(struct ring *r, size_t len)
+{
+	move_end(r, len);
+}
+
 void
 ring_write(struct ring *r, const void *bytes, size_t len)
 {
 	const unsigned char *from = bytes;
 	size_t at, first;
 
-	/*
-	 * A wrapped offset would make a client read bytes under wrong numbers: there is no going
-	 * on.
-	 */
-	if (len > UINT64_MAX - r->end)
-		abort();
-	r->end += len;
+	move_end(r, len);
 	if (len > r->capacity_bytes) {
 		from += len - r->capacity_bytes;
 		len = r->capacity_bytes;

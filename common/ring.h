@@ -4,7 +4,7 @@
  * only, no I/O.
  *
  * Offsets are absolute and 64 bits wide: 1 GB/s wraps one after 584 years, so offsets never wrap
- * here, and ring_write ends the process rather than let one. A byte at offset o lies at o %
+ * here, and the ring ends the process rather than let one. A byte at offset o lies at o %
  * capacity.
  */
 #ifndef COMMON_RING_H
@@ -29,14 +29,23 @@ void ring_free(struct ring *r); /* NULL is fine */
  */
 void ring_write(struct ring *r, const void *bytes, size_t len);
 
+/*
+ * The same without a copy: *len bytes of space (never 0, up to where the memory wraps) to be filled
+ * from their front, and then the number filled. The space is that of the oldest bytes: no view
+ * between the two.
+ */
+void *ring_space(struct ring *r, size_t *len);
+void ring_append(struct ring *r, size_t len);
+
 /* The offset of the oldest byte kept, and of the next one to be written. Equal when empty. */
 uint64_t ring_start(const struct ring *r);
 uint64_t ring_end(const struct ring *r);
 
 /*
  * Sets view to the bytes from offset to the end, in order: no, one or two spans. They point into
- * the ring and hold until the next ring_write. Returns the number of spans, or -1 when offset is
- * before the start (lost: begin at ring_start) or after the end. Unused spans are {NULL, 0}.
+ * the ring and hold until the next ring_write or ring_space. Returns the number of spans, or -1
+ * when offset is before the start (lost: begin at ring_start) or after the end. Unused spans are
+ * {NULL, 0}.
  */
 int ring_view(const struct ring *r, uint64_t offset, struct iovec view[static 2]);
 

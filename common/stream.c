@@ -95,6 +95,16 @@ stream_next(const void *bytes, size_t len, enum proc_id sender, struct stream_ms
 	return rc;
 }
 
+uint64_t
+stream_hash(uint64_t seed)
+{
+	for (size_t i = 0; i < STREAM_COUNT; i++) {
+		seed = fnv1a(seed, &stream_rows[i].letter, sizeof(stream_rows[i].letter));
+		seed = codec_hash(seed, &stream_rows[i].layout);
+	}
+	return seed;
+}
+
 const char *
 stream_state_name(unsigned state)
 {

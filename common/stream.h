@@ -16,14 +16,14 @@
 	X(TAKEN_OVER, "taken_over") /* another driver attached */ \
 	X(EXPIRING, "expiring") \
 	X(SHUTTING_DOWN, "shutting_down") \
-	X(BAD_INPUT, "bad_input") /* an offset from the future: the stream ends */ \
-	X(TOOK_OVER, "took_over") /* to a new driver: another one was detached for it */ \
+	X(BAD_INPUT, "bad_input")         /* an offset from the future: the stream ends */ \
+	X(TOOK_OVER, "took_over")         /* to a new driver: another one was detached for it */ \
 	X(VIEWER_JOINED, "viewer_joined") /* to all others; the detail counts */ \
 	X(VIEWER_LEFT, "viewer_left") \
 	X(DRIVER_JOINED, "driver_joined") /* to viewers */ \
 	X(DRIVER_LEFT, "driver_left") \
-	X(IDLE, "idle") /* ends at at_s unless somebody types or extends it */ \
-	X(EXTENDED, "extended") /* the end is at_s now */ \
+	X(IDLE, "idle")           /* ends at at_s unless somebody types or extends it */ \
+	X(EXTENDED, "extended")   /* the end is at_s now */ \
 	X(READ_ONLY, "read_only") /* to a viewer that types or resizes, once: it is ignored */
 
 #define ENUM_STREAM_STATE(name, text) STREAM_STATE_##name,
@@ -76,6 +76,8 @@ void stream_put_output_header(unsigned char out[static STREAM_HEADER_BYTES], siz
 int stream_next(const void *bytes, size_t len, enum proc_id sender, struct stream_msg *out,
     size_t *used);
 
+/* Mixes the whole table into an FNV-1a hash: see msg_edge_hash. */
+uint64_t stream_hash(uint64_t seed);
 const char *stream_state_name(unsigned state);
 
 #endif

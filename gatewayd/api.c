@@ -16,6 +16,7 @@ static const struct route public_routes[] = {
 	{ "GET", "/v1/sessions", ROUTE_TOKEN | ROUTE_HEAD, api_list_sessions },
 	{ "GET", "/v1/sessions/{id}", ROUTE_TOKEN | ROUTE_HEAD, api_show_session },
 	{ "DELETE", "/v1/sessions/{id}", ROUTE_TOKEN, api_end_session },
+	{ "PATCH", "/v1/sessions/{id}", ROUTE_TOKEN | ROUTE_BODY, api_extend_session },
 	{ "POST", "/v1/sessions/{id}/attach", ROUTE_TOKEN | ROUTE_BODY, api_mint_attach },
 	{ "GET", "/v1/sessions/{id}/pty", 0, api_attach },
 	{ "GET", "/v1/profiles", ROUTE_TOKEN | ROUTE_HEAD, api_list_profiles },

@@ -31,6 +31,7 @@ void api_create_session(struct conn *c);
 void api_list_sessions(struct conn *c);
 void api_show_session(struct conn *c);
 void api_end_session(struct conn *c);
+void api_extend_session(struct conn *c);
 void api_mint_attach(struct conn *c);
 void api_attach(struct conn *c);
 void api_list_profiles(struct conn *c);

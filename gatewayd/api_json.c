@@ -87,9 +87,10 @@ api_json_profile(const struct pl_profile *p)
 	quantity_cpu(p->cpu_milli, cpu);
 	quantity_bytes(p->memory_bytes, memory);
 	quantity_bytes(p->storage_bytes, storage);
-	return json_pack("{s:s%, s:s, s:s, s:s, s:I, s:I}", "name", p->name.p, p->name.len, "cpu",
-	    cpu, "memory", memory, "storage", storage, "max_ttl_seconds",
-	    (json_int_t)p->max_ttl_seconds, "max_sessions", (json_int_t)p->max_sessions);
+	return json_pack("{s:s%, s:s, s:s, s:s, s:I, s:I, s:I}", "name", p->name.p, p->name.len,
+	    "cpu", cpu, "memory", memory, "storage", storage, "max_ttl_seconds",
+	    (json_int_t)p->max_ttl_seconds, "idle_timeout_seconds", (json_int_t)p->idle_timeout_s,
+	    "max_sessions", (json_int_t)p->max_sessions);
 }
 
 struct json_t *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Create, list, show and end a session; mint an attach token. */
+/* Create, list, show, extend and end a session; mint an attach token. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +34,15 @@ static const struct json_member create_members[] = {
 	    offsetof(struct create_body, image_ref) },
 	{ "latency_ms", JSON_KIND_OBJECT_U32, false, 0, LATENCY_MAX_MS,
 	    offsetof(struct create_body, latency_ms) },
+};
+
+struct extend_body {
+	uint32_t ttl_seconds;
+};
+
+static const struct json_member extend_members[] = {
+	{ "ttl_seconds", JSON_KIND_U32, false, 1, TTL_MAX_SECONDS,
+	    offsetof(struct extend_body, ttl_seconds) },
 };
 
 struct mint_body {
@@ -168,6 +177,23 @@ api_end_session(struct conn *c)
 	struct pl_bearer_session which = { .bearer = c->x.bearer, .session_id = c->x.session_id };
 
 	peers_ask(c, MSG_AUTH_END, PH_END, &which);
+}
+
+void
+api_extend_session(struct conn *c)
+{
+	struct extend_body body = { 0 };
+	struct json_t *obj = NULL;
+	struct pl_bearer_extend wish = { .bearer = c->x.bearer, .session_id = c->x.session_id };
+
+	if (c->x.body_len > 0) {
+		obj = read_body(c, extend_members, COUNT_OF(extend_members), &body);
+		if (!obj)
+			return;
+		wish.ttl_seconds = body.ttl_seconds;
+	}
+	peers_ask(c, MSG_AUTH_EXTEND, PH_EXTEND, &wish);
+	json_release(obj);
 }
 
 static enum attach_role

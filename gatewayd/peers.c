@@ -303,6 +303,7 @@ on_deliver(void *ctx, struct peer *from, struct msg *m)
 
 const msg_handler peers_handlers[MSG_COUNT] = {
 	[MSG_GATE_SESSION] = on_session,
+	[MSG_GATE_EXTENDED] = on_session,
 	[MSG_GATE_CREATED] = on_created,
 	[MSG_GATE_MINTED] = on_minted,
 	[MSG_GATE_ENDED] = on_ended,

@@ -127,6 +127,7 @@ line_new(const struct audit *a, const struct audit_event *e)
 	rc |= set_text(line, "issuer", e->issuer);
 	rc |= set_text(line, "subject", e->subject);
 	rc |= set_text(line, "profile", e->profile);
+	rc |= set_text(line, "role", e->role);
 	rc |= set_text(line, "rule_id", e->rule_id);
 	rc |= set_text(line, "node", e->node);
 	rc |= set_text(line, "reason", e->reason);

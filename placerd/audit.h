@@ -19,6 +19,7 @@
 #define AUDIT_EVENTS(A) \
 	A(SESSION_CREATED, "session.created") \
 	A(SESSION_ATTACHED, "session.attached") \
+	A(SESSION_EXTENDED, "session.extended") \
 	A(SESSION_TERMINATED, "session.terminated") \
 	A(PLACEMENT_DECIDED, "placement.decided") \
 	A(RUNTIME_ALLOCATED, "runtime.allocated") \
@@ -36,7 +37,7 @@ struct audit_event {
 	enum audit_name name;
 	enum audit_phase phase;
 	const struct id128 *session_id;
-	struct view issuer, subject, profile, rule_id, node, reason, detail;
+	struct view issuer, subject, profile, role, rule_id, node, reason, detail;
 	const struct trace *trace;
 };
 

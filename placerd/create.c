@@ -174,11 +174,15 @@ refuse_denied(struct placerd *d, struct peer *from, const struct msg *m, const s
 static struct pl_plan
 plan_of(const struct pl_owned *owned, const struct verdict *v)
 {
+	const struct policy_limits *limits = &v->decision.limits;
+	uint32_t ring_bytes = (uint32_t)limits->ring_bytes; /* POLICY_RING_MAX_BYTES at most */
+
 	return (struct pl_plan){ .ttl_seconds = v->decision.ttl_seconds,
-		.ring_bytes = proc_config()->output_ring_bytes,
-		.cpu_milli = v->decision.limits.cpu_milli,
-		.memory_bytes = v->decision.limits.memory_bytes,
-		.storage_bytes = v->decision.limits.storage_bytes,
+		.idle_timeout_s = limits->idle_timeout_seconds,
+		.ring_bytes = ring_bytes ? ring_bytes : proc_config()->output_ring_bytes,
+		.cpu_milli = limits->cpu_milli,
+		.memory_bytes = limits->memory_bytes,
+		.storage_bytes = limits->storage_bytes,
 		FIELDS_owned(COPY_OWNED, ) };
 }
 

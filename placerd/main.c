@@ -55,6 +55,22 @@ confine_check(void)
 	return step;
 }
 
+static void
+print_groups(const struct policy_profile *p)
+{
+	for (size_t g = 0; g < p->n_groups; g++)
+		dprintf(STDERR_FILENO, " %s", p->groups[g]);
+	dprintf(STDERR_FILENO, "%s\n", p->n_groups == 0 ? " (everybody)" : "");
+}
+
+/* Zero is what a profile does not say: without it the service's own ring size counts. */
+static void
+print_ring(const struct policy_profile *p)
+{
+	if (p->limits.ring_bytes > 0)
+		dprintf(STDERR_FILENO, "ring_size %llu ", (unsigned long long)p->limits.ring_bytes);
+}
+
 /* fogd -T: each profile in one line, as it was understood. */
 static void
 print_policy(const struct policy *policy)
@@ -64,14 +80,14 @@ print_policy(const struct policy *policy)
 	for (size_t i = 0; (p = policy_profile_at(policy, i)); i++) {
 		dprintf(STDERR_FILENO,
 		    "profile %s: cpu %llum memory %llu storage %llu "
-		    "max_ttl_seconds %u max_sessions %u allowed_groups",
+		    "max_ttl_seconds %u idle_timeout_seconds %u max_sessions %u ",
 		    p->name, (unsigned long long)p->limits.cpu_milli,
 		    (unsigned long long)p->limits.memory_bytes,
 		    (unsigned long long)p->limits.storage_bytes, p->max_ttl_seconds,
-		    p->max_sessions);
-		for (size_t g = 0; g < p->n_groups; g++)
-			dprintf(STDERR_FILENO, " %s", p->groups[g]);
-		dprintf(STDERR_FILENO, "%s\n", p->n_groups == 0 ? " (everybody)" : "");
+		    p->limits.idle_timeout_seconds, p->max_sessions);
+		print_ring(p);
+		dprintf(STDERR_FILENO, "allowed_groups");
+		print_groups(p);
 	}
 }
 

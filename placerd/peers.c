@@ -105,9 +105,8 @@ find_asked(struct placerd *d, const struct msg *m)
 	return requests_find(d->requests, m->request_id)->data;
 }
 
-/* rc of an order: a failed one is refused, unless the edge went down by it and refused it. */
-static void
-ordered(struct placerd *d, uint64_t id, int rc)
+void
+peers_ordered(struct placerd *d, uint64_t id, int rc)
 {
 	struct asked *q = rc ? peers_take(d, id) : NULL;
 
@@ -196,7 +195,7 @@ end_abandoned(struct placerd *d, struct session *s)
 		return;
 	}
 	log_info("event=session_abandoned sid=%s", log_id(&s->id));
-	ordered(d, q->id, proc_send(EDGE_PLACE_PTY, MSG_PTY_END, q->id, NULL, &end, -1));
+	peers_ordered(d, q->id, proc_send(EDGE_PLACE_PTY, MSG_PTY_END, q->id, NULL, &end, -1));
 }
 
 static void
@@ -216,8 +215,8 @@ on_loose_ends(evutil_socket_t fd, short what, void *arg)
 /* --- requests of authd --- */
 
 /* Before ptyd has told its sessions, one that is not in the registry may be there all the same. */
-static int
-refuse_unknown(struct placerd *d, struct peer *from, const struct msg *m)
+int
+peers_refuse_unknown(struct placerd *d, struct peer *from, const struct msg *m)
 {
 	return refuse_plainly(from, m, d->was_synced ? -FOG_E_NO_SESSION : -FOG_E_UNAVAILABLE);
 }
@@ -270,7 +269,7 @@ on_show(void *ctx, struct peer *from, struct msg *m)
 	struct pl_session row;
 
 	if (!s)
-		return refuse_unknown(d, from, m);
+		return peers_refuse_unknown(d, from, m);
 	row = session_to_wire(s);
 	return answer_message(from, m, MSG_AUTH_SESSION, &row);
 }
@@ -287,16 +286,16 @@ on_end(void *ctx, struct peer *from, struct msg *m)
 	if (!d->is_synced)
 		return refuse_plainly(from, m, -FOG_E_UNAVAILABLE);
 	if (!s)
-		return refuse_unknown(d, from, m);
+		return peers_refuse_unknown(d, from, m);
 	if (session_has_ended(s->status))
 		return answer_message(from, m, MSG_AUTH_ENDED, &ended);
 	if (peers_ask(d, from, m, PH_END, &s->id))
-		ordered(d, m->request_id,
+		peers_ordered(d, m->request_id,
 		    proc_send(EDGE_PLACE_PTY, MSG_PTY_END, m->request_id, &m->trace, &end, -1));
 	return 0;
 }
 
-#define NO_VIEWERS "viewers are not available in this version"
+#define RUNS_ON "it runs on until its end; this version can end it, but not attach it"
 
 static int
 on_mint(void *ctx, struct peer *from, struct msg *m)
@@ -309,11 +308,11 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 	registry_sweep(d->registry, mono_ms());
 	s = registry_find_owned(d->registry, &who->session_id, who->issuer, who->subject);
 	if (!s)
-		return refuse_unknown(d, from, m);
+		return peers_refuse_unknown(d, from, m);
 	if (session_has_ended(s->status))
 		return refuse_plainly(from, m, -FOG_E_SESSION_ENDED);
-	if (who->role != ROLE_DRIVER)
-		return peers_refuse_message(from, m, -FOG_E_ROLE, "", NO_VIEWERS);
+	if (s->is_other_version)
+		return peers_refuse_message(from, m, -FOG_E_HOLDER_VERSION, "", RUNS_ON);
 	return answer_message(from, m, MSG_AUTH_MINTABLE, &mintable);
 }
 
@@ -329,18 +328,17 @@ check_attach(struct placerd *d, const struct pl_attach *want, struct session **o
 		return -FOG_E_NO_SESSION;
 	if (session_has_ended(s->status))
 		return -FOG_E_SESSION_ENDED;
-	if (want->role != ROLE_DRIVER)
-		return -FOG_E_ROLE;
 	*out = s;
 	return 0;
 }
 
 static int
-write_attached(struct placerd *d, const struct session *s, enum audit_phase phase,
-    const struct trace *trace, const char *reason)
+write_attached(struct placerd *d, const struct session *s, const struct asked *q,
+    enum audit_phase phase, const char *reason)
 {
-	struct audit_event e = peers_audit_of(s, AUDIT_SESSION_ATTACHED, phase, trace);
+	struct audit_event e = peers_audit_of(s, AUDIT_SESSION_ATTACHED, phase, &q->trace);
 
+	e.role = view_of(session_role_name(q->role));
 	e.reason = view_of(reason);
 	return audit_write(d->keepers.audit, &e);
 }
@@ -366,11 +364,11 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 	if (!q)
 		return 0;
 	q->role = want->role;
-	rc = write_attached(d, s, AUDIT_INTENT, &m->trace, NULL);
+	rc = write_attached(d, s, q, AUDIT_INTENT, NULL);
 	if (rc == 0)
 		rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_ATTACH, m->request_id, &m->trace, &grant,
 		    -1);
-	ordered(d, m->request_id, rc);
+	peers_ordered(d, m->request_id, rc);
 	return 0;
 }
 
@@ -388,6 +386,7 @@ on_profiles(void *ctx, struct peer *from, struct msg *m)
 			.memory_bytes = p->limits.memory_bytes,
 			.storage_bytes = p->limits.storage_bytes,
 			.max_ttl_seconds = p->max_ttl_seconds,
+			.idle_timeout_s = p->limits.idle_timeout_seconds,
 			.max_sessions = p->max_sessions };
 
 		if (policy_visible(&who, p))
@@ -492,10 +491,11 @@ static int
 on_known(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
-	const struct pl_owned *told = &m->u.owned;
+	const struct pl_known *told = &m->u.known;
+	struct pl_owned owned = { FIELDS_owned(COPY_TOLD, ) };
 	struct pl_session state = { FIELDS_session(COPY_TOLD, ) };
 	struct session_change to = change_of(&state);
-	struct session *s = find_told(d, told);
+	struct session *s = find_told(d, &owned);
 
 	(void)from;
 	if (s &&
@@ -503,12 +503,14 @@ on_known(void *ctx, struct peer *from, struct msg *m)
 		!view_is(told->profile, s->profile)))
 		return -FOG_E_LIAR;
 	if (!s)
-		s = add_told(d, told);
+		s = add_told(d, &owned);
 	if (!s) {
 		log_warnx("event=session_not_kept sid=%s", log_id(&told->session_id));
 		return 0;
 	}
 	s->is_named = true;
+	s->expires_s = told->expires_s; /* extended while we did not hear it */
+	s->is_other_version = told->other_version;
 	peers_change(d, s, &to);
 	if (session_has_ended(told->status))
 		keep_state(&told->session_id);
@@ -563,7 +565,7 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 		return -FOG_E_LIAR;
 	peers_take(d, q->id);
 	if (s)
-		write_attached(d, s, AUDIT_OUTCOME, &q->trace, NULL);
+		write_attached(d, s, q, AUDIT_OUTCOME, NULL);
 	log_info("event=attached sid=%s req=%llx role=%s", log_id(&q->session_id),
 	    (unsigned long long)q->id, session_role_name(q->role));
 	peers_answer(q, MSG_AUTH_ATTACHED, &m->u.session_role);
@@ -609,7 +611,9 @@ on_refused(void *ctx, struct peer *from, struct msg *m)
 		create_on_refused(d, q, why);
 	} else {
 		if (q->phase == PH_ATTACH && s)
-			write_attached(d, s, AUDIT_OUTCOME, &q->trace, err_code(why->error));
+			write_attached(d, s, q, AUDIT_OUTCOME, err_code(why->error));
+		if (q->phase == PH_EXTEND)
+			extend_on_refused(d, q, why);
 		peers_answer(q, MSG_AUTH_REFUSED, why);
 	}
 	free(q);
@@ -706,6 +710,7 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_END] = on_end,
 	[MSG_PLACE_MINT] = on_mint,
 	[MSG_PLACE_ATTACH] = on_attach,
+	[MSG_PLACE_EXTEND] = extend_on_request,
 	[MSG_PLACE_PROFILES] = on_profiles,
 	[MSG_PLACE_NODES] = on_nodes,
 	[MSG_PLACE_CHECK] = on_check,
@@ -714,6 +719,7 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_STARTED] = create_on_started,
 	[MSG_PLACE_ATTACHED] = on_attached,
 	[MSG_PLACE_ENDED] = on_ended,
+	[MSG_PLACE_EXTENDED] = extend_on_extended,
 	[MSG_PLACE_REFUSED] = on_refused,
 	[MSG_PLACE_STATE] = on_state,
 };

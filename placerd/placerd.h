@@ -39,7 +39,8 @@ struct asked {
 	enum msg_phase phase;
 	struct trace trace;
 	struct id128 session_id;
-	uint8_t role;
+	uint8_t role;         /* PH_ATTACH */
+	uint32_t ttl_seconds; /* PH_EXTEND */
 	bool is_repeat;
 	TAILQ_ENTRY(asked) next; /* repeats */
 };
@@ -56,11 +57,15 @@ int peers_answer(const struct asked *q, enum msg_type type, const void *payload)
 int peers_refuse(const struct asked *q, int error, const char *rule_id, const char *detail);
 int peers_refuse_message(struct peer *from, const struct msg *m, int error, const char *rule_id,
     const char *detail);
+/* What is not in the registry: unknown, or not told by ptyd yet. */
+int peers_refuse_unknown(struct placerd *d, struct peer *from, const struct msg *m);
 /* Enters a request in the table. NULL: it has been refused. */
 struct asked *peers_ask(struct placerd *d, struct peer *from, const struct msg *m,
     enum msg_phase phase, const struct id128 *session_id);
 /* Out of the table; the caller frees it. NULL when the table does not have it any more. */
 struct asked *peers_take(struct placerd *d, uint64_t id);
+/* rc of an order: a failed one is refused, unless the edge went down by it and refused it. */
+void peers_ordered(struct placerd *d, uint64_t id, int rc);
 /*
  * session_set_state, and what follows for the registry and, in a later turn, for the creates that
  * wait for it. A change that is not legal is logged, and nothing changes.
@@ -71,6 +76,11 @@ void peers_abandon(struct placerd *d, struct session *s);
 /* The parts of an audit line that say which session, whose and where. */
 struct audit_event peers_audit_of(const struct session *s, enum audit_name name,
     enum audit_phase phase, const struct trace *trace);
+
+/* extend.c: the lengthening of a session's life. */
+int extend_on_request(void *ctx, struct peer *from, struct msg *m);
+int extend_on_extended(void *ctx, struct peer *from, struct msg *m);
+void extend_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
 
 /* create.c: the making of a session. */
 int create_on_request(void *ctx, struct peer *from, struct msg *m);

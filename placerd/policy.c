@@ -86,9 +86,13 @@ static const struct yaml_type group_type = { .kind = YAML_KIND_SCALAR,
 	.set = yaml_set_string };
 
 /* clang-format off */
-#define SCALAR(key, setter, member, least, most) \
-	{ key, YAML_REQUIRED, offsetof(struct policy_profile, member), \
+#define SCALAR_AS(key, presence, setter, member, least, most) \
+	{ key, presence, offsetof(struct policy_profile, member), \
 	  { .kind = YAML_KIND_SCALAR, .set = (setter), .min = (least), .max = (most) } }
+#define SCALAR(key, setter, member, least, most) \
+	SCALAR_AS(key, YAML_REQUIRED, setter, member, least, most)
+#define OPTIONAL(key, setter, member, least, most) /* left out: zero */ \
+	SCALAR_AS(key, YAML_OPTIONAL, setter, member, least, most)
 #define LIST(key, appender, item_type, least, most) /* filled into the whole struct */ \
 	{ key, YAML_REQUIRED, 0, \
 	  { .kind = YAML_KIND_LIST, .append = (appender), .item = &(item_type), \
@@ -105,8 +109,11 @@ static const struct yaml_key profile_keys[] = {
 	SCALAR("max_ttl_seconds", yaml_set_u32, max_ttl_seconds, 1, POLICY_TTL_MAX_SECONDS),
 	SCALAR("max_sessions", yaml_set_u32, max_sessions, 1, POLICY_SESSIONS_MAX),
 	LIST("allowed_groups", append_group, group_type, 0, POLICY_GROUPS_MAX),
+	OPTIONAL("idle_timeout_seconds", yaml_set_u32, limits.idle_timeout_seconds,
+		 0, POLICY_IDLE_MAX_SECONDS),
+	OPTIONAL("ring_size", yaml_set_bytes, limits.ring_bytes,
+		 POLICY_RING_MIN_BYTES, POLICY_RING_MAX_BYTES),
 	LATER("pids"),
-	LATER("idle_timeout_seconds"),
 	LATER("egress"),
 	LATER("images"),
 	LATER("regions"),
@@ -116,7 +123,6 @@ static const struct yaml_key profile_keys[] = {
 	LATER("shell"),
 	LATER("home"),
 	LATER("limits"),
-	LATER("ring_size"),
 	{ 0 }
 };
 
@@ -212,6 +218,7 @@ struct inquiry {
 	const struct policy_request *request;
 	const struct policy_profile *profile; /* NULL: unknown */
 	uint32_t live_sessions;
+	uint32_t life_seconds; /* of the session that is to live longer; 0: of a new one */
 };
 
 /* Returns true when the rule has nothing against it; otherwise says what would have to change. */
@@ -304,6 +311,25 @@ rule_ttl(const struct inquiry *inquiry, char *detail, size_t size)
 	return false;
 }
 
+static uint32_t
+wanted_ttl(const struct inquiry *inquiry)
+{
+	uint32_t wish = inquiry->request->ttl_seconds;
+
+	return wish ? wish : inquiry->profile->max_ttl_seconds;
+}
+
+static bool
+rule_life(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	if (wanted_ttl(inquiry) >= inquiry->life_seconds)
+		return true;
+	(void)snprintf(detail, size,
+	    "the session lives for %u seconds as it is, and is made no shorter; end it instead",
+	    inquiry->life_seconds);
+	return false;
+}
+
 static bool
 rule_sessions(const struct inquiry *inquiry, char *detail, size_t size)
 {
@@ -321,6 +347,7 @@ static rule_fn *const rules[POLICY_ALLOW] = {
 	[POLICY_GROUPS] = rule_groups,
 	[POLICY_IMAGES] = rule_images,
 	[POLICY_TTL] = rule_ttl,
+	[POLICY_LIFE] = rule_life,
 	[POLICY_SESSIONS] = rule_sessions,
 };
 
@@ -330,8 +357,19 @@ allow(const struct inquiry *inquiry, struct policy_decision *decision)
 	decision->rule = POLICY_ALLOW;
 	decision->limits = inquiry->profile->limits;
 	decision->max_sessions = inquiry->profile->max_sessions;
-	decision->ttl_seconds = inquiry->request->ttl_seconds ? inquiry->request->ttl_seconds
-							      : inquiry->profile->max_ttl_seconds;
+	decision->ttl_seconds = wanted_ttl(inquiry);
+}
+
+static void
+decide(const struct inquiry *inquiry, struct policy_decision *decision)
+{
+	memset(decision, 0, sizeof(*decision));
+	for (unsigned int rule = 0; rule < POLICY_ALLOW; rule++) {
+		decision->rule = rule;
+		if (!rules[rule](inquiry, decision->detail, sizeof(decision->detail)))
+			return;
+	}
+	allow(inquiry, decision);
 }
 
 void
@@ -345,13 +383,21 @@ policy_admit(const struct policy *policy, const struct policy_identity *identity
 		.live_sessions = live_sessions,
 	};
 
-	memset(decision, 0, sizeof(*decision));
-	for (unsigned int rule = 0; rule < POLICY_ALLOW; rule++) {
-		decision->rule = rule;
-		if (!rules[rule](&inquiry, decision->detail, sizeof(decision->detail)))
-			return;
-	}
-	allow(&inquiry, decision);
+	decide(&inquiry, decision);
+}
+
+void
+policy_extend(const struct policy *policy, const struct policy_identity *identity,
+    const struct policy_request *request, uint32_t life_seconds, struct policy_decision *decision)
+{
+	const struct inquiry inquiry = {
+		.identity = identity,
+		.request = request,
+		.profile = policy_find_profile(policy, request->profile),
+		.life_seconds = life_seconds,
+	};
+
+	decide(&inquiry, decision);
 }
 
 #define RULE_ROW(name, error, rule_id) [POLICY_##name] = { error, rule_id },

@@ -22,6 +22,9 @@
 #define POLICY_CPU_MAX_MILLI UINT64_C(1024000)
 #define POLICY_MEMORY_MIN_BYTES (UINT64_C(1) << 20)
 #define POLICY_MEMORY_MAX_BYTES (UINT64_C(1) << 44) /* 16Ti; storage likewise */
+#define POLICY_IDLE_MAX_SECONDS POLICY_TTL_MAX_SECONDS
+#define POLICY_RING_MIN_BYTES (UINT64_C(64) << 10)
+#define POLICY_RING_MAX_BYTES (UINT64_C(64) << 20)
 #define POLICY_DETAIL_BYTES 400
 
 /* What one session gets. */
@@ -29,6 +32,8 @@ struct policy_limits {
 	uint64_t cpu_milli; /* thousandths of a CPU */
 	uint64_t memory_bytes;
 	uint64_t storage_bytes;
+	uint64_t ring_bytes;           /* of output kept; 0: the profile does not say */
+	uint32_t idle_timeout_seconds; /* 0: none */
 };
 
 struct policy_profile {
@@ -82,6 +87,7 @@ struct policy_request {
 	R(GROUPS, FOG_E_DENIED, "profile.allowed_groups") \
 	R(IMAGES, FOG_E_DENIED, "profile.images") \
 	R(TTL, FOG_E_TTL, "profile.max_ttl_seconds") \
+	R(LIFE, FOG_E_TTL, "session.not_shorter") \
 	R(SESSIONS, FOG_E_QUOTA, "profile.max_sessions") \
 	R(ALLOW, FOG_OK, "profile.admitted")
 
@@ -103,6 +109,14 @@ struct policy_decision {
  */
 void policy_admit(const struct policy *policy, const struct policy_identity *identity,
     const struct policy_request *request, uint32_t live_sessions, struct policy_decision *decision);
+
+/*
+ * Decides whether a session of request->profile that lives life_seconds in all may live
+ * request->ttl_seconds: by the same rules, but that it takes no further place. Allowed:
+ * decision->ttl_seconds is its whole life from its making.
+ */
+void policy_extend(const struct policy *policy, const struct policy_identity *identity,
+    const struct policy_request *request, uint32_t life_seconds, struct policy_decision *decision);
 
 /* Is the profile shown to this identity (GET /v1/profiles)? As admission would decide on groups. */
 bool policy_visible(const struct policy_identity *identity, const struct policy_profile *profile);

@@ -35,9 +35,10 @@ struct session {
 	uint32_t exit_value;
 	uint64_t ended_mono_ms;
 
-	bool is_counted;   /* in the quota; released when it ends */
-	bool is_named;     /* in the list that ptyd is telling, or has told last */
-	bool is_abandoned; /* made for nobody: to be ended */
+	bool is_counted;       /* in the quota; released when it ends */
+	bool is_named;         /* in the list that ptyd is telling, or has told last */
+	bool is_other_version; /* of its holder, by that list: it cannot be attached */
+	bool is_abandoned;     /* made for nobody: to be ended */
 };
 
 struct session_change {

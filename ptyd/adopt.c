@@ -95,6 +95,14 @@ read_record(const char *name, const struct id128 *id)
 	return 0;
 }
 
+/* The record of an ended session may name the same slot, and gives it back soon: not this one. */
+static void
+hold_stray_slot(uint32_t slot)
+{
+	slots_take(&broker.strays, slot);
+	slots_take(&broker.slots, slot);
+}
+
 /*
  * A socket without a readable record. Its holder may live: then its slot, which is in its uid,
  * must not be given to another session.
@@ -117,7 +125,7 @@ check_socket(const char *name, const struct id128 *id)
 	log_warnx("event=holder_left_alone file=%s detail=\"it has no readable record\"", name);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
 	    plan_owns_uid(base, who.uid))
-		slots_take(&broker.slots, (who.uid - base) / SESSION_IDS_PER_SLOT);
+		hold_stray_slot((who.uid - base) / SESSION_IDS_PER_SLOT);
 }
 
 static int

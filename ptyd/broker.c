@@ -61,6 +61,7 @@ seal_plan(const struct session *s, const struct pl_plan *order, int *out)
 	FIELDS_holder_hello(COPY_FIELD, ) to.broker_nonce = from->broker_nonce;
 	to.broker_uid = geteuid();
 	to.ttl_seconds = order->ttl_seconds;
+	to.idle_timeout_s = order->idle_timeout_s;
 	to.ring_bytes = order->ring_bytes;
 	rc = write_plan(&to, fd);
 	explicit_bzero(&to, sizeof(to));
@@ -117,7 +118,9 @@ count(uint32_t *living, uint32_t *ended, struct session **oldest_kept)
 			continue;
 		}
 		(*ended)++;
-		if (!*oldest_kept && s->record.pl.acknowledged && s->stage == SESSION_APART)
+		if (s->record.pl.acknowledged && s->stage == SESSION_APART &&
+		    (!*oldest_kept ||
+			s->record.pl.ended_boot_ms < (*oldest_kept)->record.pl.ended_boot_ms))
 			*oldest_kept = s;
 	}
 }
@@ -174,16 +177,25 @@ place_on_create(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* Something is to be asked of its holder. */
 static int
-check_attach(const struct session *s)
+check_living(const struct session *s)
 {
 	if (!s || s->is_half_made)
 		return -FOG_E_NO_SESSION;
 	if (session_is_ended(s))
 		return -FOG_E_SESSION_ENDED;
-	if (s->stage != SESSION_LIVE || !peer_is_up(s->holder) || !proc_peer(EDGE_DELIVERY))
-		return -FOG_E_UNAVAILABLE;
-	return 0;
+	if (session_is_other_version(s))
+		return -FOG_E_HOLDER_VERSION;
+	return s->stage == SESSION_LIVE && peer_is_up(s->holder) ? 0 : -FOG_E_UNAVAILABLE;
+}
+
+static int
+check_attach(const struct session *s)
+{
+	int rc = check_living(s);
+
+	return rc == 0 && !proc_peer(EDGE_DELIVERY) ? -FOG_E_UNAVAILABLE : rc;
 }
 
 static int
@@ -210,11 +222,35 @@ place_on_attach(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+place_on_extend(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.extend.session_id);
+	struct pending *p = NULL;
+	int rc = check_living(s);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0) {
+		p = pending_new(s, m, PH_EXTEND, proc_config()->request_timeout_ms);
+		rc = p ? 0 : -FOG_E_FULL;
+	}
+	if (rc != 0) {
+		broker_refuse(m->request_id, &m->trace, rc, "");
+		return 0;
+	}
+	p->ttl_seconds = m->u.extend.ttl_seconds;
+	/* Should this fail, the session has ended and the request is answered. */
+	peer_send(s->holder, MSG_HOLD_EXTEND, m->request_id, &m->trace, &m->u.extend, -1);
+	return 0;
+}
+
+static int
 check_end(const struct session *s)
 {
 	if (!s || s->is_half_made || (s->stage == SESSION_MAKING && !s->is_found))
 		return -FOG_E_NO_SESSION;
-	return s->stage == SESSION_FOREIGN ? -FOG_E_UNAVAILABLE : 0;
+	/* A stranger at its socket is nobody that the spawner would kill. */
+	return s->stage == SESSION_FOREIGN && s->pidfd < 0 ? -FOG_E_UNAVAILABLE : 0;
 }
 
 static int
@@ -309,6 +345,7 @@ spawner_on_failed(void *ctx, struct peer *from, struct msg *m)
 const msg_handler broker_handlers[MSG_COUNT] = {
 	[MSG_PTY_CREATE] = place_on_create,
 	[MSG_PTY_ATTACH] = place_on_attach,
+	[MSG_PTY_EXTEND] = place_on_extend,
 	[MSG_PTY_END] = place_on_end,
 	[MSG_PTY_STATE_KEPT] = place_on_state_kept,
 	[MSG_PTY_SPAWNED] = spawner_on_spawned,

@@ -22,7 +22,7 @@ enum session_stage {
 	SESSION_JOINING, /* connected to its holder, which has not shown its nonce */
 	SESSION_LIVE,    /* joined; it may have ended, and its holder wait for us to keep that */
 	SESSION_APART,   /* ended, and no holder of it is left */
-	SESSION_FOREIGN  /* a living holder of another version: left alone, its slot is taken */
+	SESSION_FOREIGN /* its holder lives, and is not spoken to: its slot is taken until it ends */
 };
 
 struct session;
@@ -34,7 +34,8 @@ struct pending {
 	uint64_t id;
 	struct trace trace;
 	enum msg_phase phase;
-	uint8_t role; /* PH_ATTACH */
+	uint8_t role;         /* PH_ATTACH */
+	uint32_t ttl_seconds; /* PH_EXTEND */
 };
 
 struct session {
@@ -49,7 +50,8 @@ struct session {
 	bool is_found;     /* not made by us: by an earlier broker, or by a spawner that has died */
 	bool is_awaited;   /* the list of sessions waits for it */
 	bool is_half_made; /* nobody was told of it: to be ended and forgotten (R3) */
-	bool is_forgotten; /* freed at the end of this turn */
+	bool is_other_version; /* SESSION_FOREIGN: another build made its holder */
+	bool is_forgotten;     /* freed at the end of this turn */
 	bool holds_slot;
 	unsigned tries;    /* to find its holder */
 	uint8_t end_asked; /* enum end_reason of a PTY_END; 0: none */
@@ -62,6 +64,7 @@ struct broker {
 	TAILQ_HEAD(sessions, session) sessions;
 	TAILQ_HEAD(forgotten, session) forgotten;
 	struct slots slots;
+	struct slots strays; /* of holders without a readable record: taken for good */
 	struct requests *requests;
 	bool list_is_due; /* placerd has a new end and no list yet */
 };
@@ -79,16 +82,20 @@ struct session *session_new(const struct pl_session_record *from);
 void session_forget(struct session *s);
 struct session *session_find(const struct id128 *id);
 bool session_is_ended(const struct session *s);
+/* Its holder is of another build: it lives on, is listed and can be ended, but not attached. */
+bool session_is_other_version(const struct session *s);
 bool session_save(const struct session *s); /* a failure is logged */
 void session_set_stage(struct session *s, enum session_stage stage);
 void session_set_timer(struct session *s, uint64_t ms);
+/* Its end by the clock, as its holder has it; the record follows. False: it cannot be that. */
+bool session_set_expiry(struct session *s, uint64_t expires_s);
 /* A status that is none of an end: told to placerd. */
 void session_set_status(struct session *s, unsigned status);
-/* Asks the holder to end it; if it does not within 3 s, it is killed. */
+/* Asks the holder to end it; if it does not within 3 s, it is killed; a foreign one at once. */
 void session_ask_end(struct session *s, unsigned reason);
 /* The one way to an end: record, log, placerd, whoever waits. A second end changes nothing. */
 void session_end(struct session *s, const struct pl_state *end);
-/* Its holder has gone without telling an end. */
+/* Its holder has gone without telling an end: that was asked for, its time was over, or it is lost. */
 void session_end_lost(struct session *s);
 void session_answer_ended(struct session *s); /* to all that is pending about it */
 /* The holder may go: its end is kept. */

@@ -9,42 +9,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
 #include "common/filter.h"
 #include "common/log.h"
-#include "common/mono.h"
 #include "common/privdrop.h"
 #include "ptyd/launch.h"
 
 #define PLAN_MAX_BYTES 16384
 #define PLAN_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define HOLDER_NOFILE 64
+#define HOLDER_NOFILE 96 /* a stream each for the driver, 32 viewers, 4 that part; some 20 more */
 #define DRAIN_MS 2000
 #define FLUSH_MS 5000
 #define LINGER_MS 600000
 #define LINGER_SHUTDOWN_MS 5000 /* nobody is expected to ask any more */
-#define EXPIRING_MAX_MS 60000
-
-static struct timeval
-milliseconds(uint64_t ms)
-{
-	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-}
-
-static void
-arm_ms(struct event *timer, uint64_t ms)
-{
-	struct timeval tv = milliseconds(ms);
-
-	event_add(timer, &tv);
-}
 
 /* --- states --- */
 
@@ -70,7 +54,7 @@ set_phase(struct holder *h, enum holder_phase phase)
 	h->phase = phase;
 	if (phase == HOLDER_LINGERING && h->state.end_reason == END_SHUTDOWN)
 		limit_ms = LINGER_SHUTDOWN_MS;
-	arm_ms(h->phase_timer, limit_ms);
+	time_arm(h->phase_timer, limit_ms);
 	term_update(h);
 }
 
@@ -79,8 +63,7 @@ begin_draining(struct holder *h)
 {
 	if (h->phase != HOLDER_LIVING)
 		return;
-	event_del(h->expiring);
-	event_del(h->expired);
+	time_stop(h);
 	set_phase(h, HOLDER_DRAINING);
 }
 
@@ -107,14 +90,14 @@ begin_flushing(struct holder *h)
 	h->state.end_reason = (uint8_t)(h->final_reason ? h->final_reason : END_EXIT);
 	set_phase(h, HOLDER_FLUSHING);
 	holder_set_status(h, status);
-	client_flush(h);
+	clients_flush(h);
 }
 
 static void
 begin_lingering(struct holder *h)
 {
 	set_phase(h, HOLDER_LINGERING);
-	client_drop(h);
+	clients_drop(h);
 }
 
 void
@@ -122,7 +105,7 @@ holder_advance(struct holder *h)
 {
 	if (h->phase == HOLDER_DRAINING && h->term_is_over && h->init_has_told)
 		begin_flushing(h);
-	if (h->phase == HOLDER_FLUSHING && client_has_all(h))
+	if (h->phase == HOLDER_FLUSHING && clients_have_all(h))
 		begin_lingering(h);
 	if (h->phase == HOLDER_LINGERING && h->state_is_kept)
 		event_base_loopexit(h->base, NULL);
@@ -152,20 +135,45 @@ holder_state_kept(struct holder *h)
 	holder_advance(h);
 }
 
-/* --- init and time --- */
+/* --- init --- */
+
+/* One record, and who sent it: by the kernel's word, and by the number it has for us. */
+static ssize_t
+receive_from_init(int fd, unsigned char b[static SHELL_RECORD_BYTES], pid_t *sender)
+{
+	char control[CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec iov = { b, SHELL_RECORD_BYTES };
+	struct msghdr mh = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &mh, 0);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&mh) : NULL;
+	struct ucred who = { 0 };
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+		memcpy(&who, CMSG_DATA(c), sizeof(who));
+	*sender = who.pid;
+	return n;
+}
 
 static void
 on_init(evutil_socket_t fd, short what, void *arg)
 {
 	struct holder *h = arg;
-	unsigned char b[SHELL_END_BYTES + 1];
-	ssize_t n = read(fd, b, sizeof(b));
+	unsigned char b[SHELL_RECORD_BYTES];
+	pid_t sender;
+	ssize_t n = receive_from_init(fd, b, &sender);
 	enum exit_kind kind;
 	unsigned value;
 
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n > 0 && launch_shell_begun(b, (size_t)n)) {
+		h->shell_group = sender;
+		return;
+	}
 	if (n > 0 && launch_shell_end_get(b, (size_t)n, &kind, &value)) {
 		h->state.exit_kind = (uint8_t)kind;
 		h->state.exit_value = value;
@@ -187,45 +195,6 @@ on_init_exit(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
 	log_debug("event=init_reaped status=%d", info.si_status);
-}
-
-static void
-on_expiring(evutil_socket_t fd, short what, void *arg)
-{
-	struct holder *h = arg;
-	uint64_t left_s = h->plan.ttl_seconds / 10;
-	char detail[64];
-
-	(void)fd;
-	(void)what;
-	left_s = left_s < EXPIRING_MAX_MS / 1000 ? left_s : EXPIRING_MAX_MS / 1000;
-	snprintf(detail, sizeof(detail), "The session ends in %llu s",
-	    (unsigned long long)(left_s ? left_s : 1));
-	client_send_status(h, STREAM_STATE_EXPIRING, detail);
-}
-
-static void
-on_expired(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	holder_end(arg, STATUS_EXPIRED, END_TTL);
-}
-
-static int
-start_clock(struct holder *h)
-{
-	uint64_t ttl_ms = (uint64_t)h->plan.ttl_seconds * 1000;
-	uint64_t notice_ms = ttl_ms / 10 < EXPIRING_MAX_MS ? ttl_ms / 10 : EXPIRING_MAX_MS;
-
-	h->expiring = evtimer_new(h->base, on_expiring, h);
-	h->expired = evtimer_new(h->base, on_expired, h);
-	h->phase_timer = evtimer_new(h->base, on_phase_timer, h);
-	if (!h->expiring || !h->expired || !h->phase_timer)
-		return -1;
-	arm_ms(h->expiring, ttl_ms - notice_ms);
-	arm_ms(h->expired, ttl_ms);
-	return 0;
 }
 
 static int
@@ -287,11 +256,14 @@ prepare(struct holder *h)
 	h->ring = ring_new(h->plan.ring_bytes);
 	if (!h->base || !h->ring)
 		return -1;
-	h->window.ring_bytes = h->plan.ring_bytes;
 	h->state = (struct pl_state){ .session_id = h->plan.session_id, .status = STATUS_DETACHED };
 	input_init(&h->input);
 	tokens_init(&h->tokens);
-	if (broker_start(h) != 0 || start_clock(h) != 0 || watch_init(h) != 0)
+	h->phase_timer = evtimer_new(h->base, on_phase_timer, h);
+	if (!h->phase_timer)
+		return -1;
+	if (clients_start(h) != 0 || broker_start(h) != 0 || time_start(h) != 0 ||
+	    watch_init(h) != 0)
 		return -1;
 	return term_start(h);
 }

@@ -2,19 +2,22 @@
 /*
  * The holder: one per session, unprivileged, the owner of the terminal and of what it has shown.
  * Its files share struct holder: holder.c has the life of the session, holder_term.c the
- * terminal, holder_client.c the attached stream, holder_broker.c the socket that ptyd finds it by.
+ * terminal, holder_time.c its end by the clock, holder_attach.c who is attached, holder_client.c the
+ * stream of each, holder_broker.c the socket that ptyd finds it by.
  */
 #ifndef FOG_HOLDER_H
 #define FOG_HOLDER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <event2/event.h>
 
 #include "common/msg.h"
 #include "common/ring.h"
 #include "common/stream.h"
+#include "ptyd/holder_idle.h"
 #include "ptyd/holder_input.h"
 #include "ptyd/holder_tokens.h"
 #include "ptyd/holder_window.h"
@@ -23,11 +26,12 @@
 enum holder_phase {
 	HOLDER_LIVING,
 	HOLDER_DRAINING, /* the shell has ended or is being killed: what it wrote is still read */
-	HOLDER_FLUSHING, /* the end is reported; the client gets what is left and the exit */
+	HOLDER_FLUSHING, /* the end is reported; clients get what is left and the exit */
 	HOLDER_LINGERING /* until the broker has kept the end */
 };
 
 struct client;
+TAILQ_HEAD(client_list, client);
 
 struct holder {
 	struct event_base *base;
@@ -39,19 +43,28 @@ struct holder {
 	unsigned final_status, final_reason; /* why it is being ended; 0: the shell did */
 
 	struct ring *ring;
-	struct window window;
+	struct window window; /* the driver's */
 	struct input input;
 	struct tokens tokens;
-	uint16_t cols, rows;
+	uint16_t cols, rows; /* of the terminal */
+	uint16_t cols_wanted, rows_wanted;
 
 	struct event *term_readable, *term_writable, *term_retry;
 	bool term_is_over; /* end of file on the master, in HOLDER_DRAINING */
 
-	struct client *client; /* the driver's stream, NULL: nobody is attached */
+	struct client_list clients;
+	struct client *driver; /* one of them, or NULL */
+	unsigned viewers, partings;
+	struct event *sweep; /* frees the clients that were lost in this turn */
 
 	struct event *on_init, *on_init_exit;
 	bool init_has_told; /* or will not any more */
-	struct event *expiring, *expired, *phase_timer;
+	pid_t shell_group;  /* the shell's process group; 0: not told yet */
+	struct event *phase_timer;
+
+	uint64_t born_mono_ms;
+	struct event *expiring, *expired, *idle_look;
+	struct idle idle;
 
 	struct event *acceptor, *hello_timer;
 	struct peer *broker, *candidate; /* the candidate has not shown the nonce */
@@ -69,18 +82,39 @@ void holder_state_kept(struct holder *h);
 /* holder_term.c. The events follow from what is wanted: call update after any change. */
 int term_start(struct holder *h);
 void term_update(struct holder *h);
-int term_resize(struct holder *h, uint16_t cols, uint16_t rows);
+/* Of several in one turn the last counts: it reaches the terminal with term_deliver. */
+void term_resize(struct holder *h, uint16_t cols, uint16_t rows);
+/* Gives the terminal the size wanted and as much of the input queue as it takes: bytes of that. */
+size_t term_deliver(struct holder *h);
+/* Something else than the shell is in the foreground. */
+bool term_has_job(const struct holder *h);
 
-/* holder_client.c */
-/* Attaches a new driver (an earlier one is told) and gives the other end of its stream.
- * *fd is the caller's. 0 or -FOG_E_…. */
-int client_attach(struct holder *h, const struct pl_grant *g, int *fd);
-bool client_has_all(const struct holder *h); /* or there is none */
-uint64_t client_lag(const struct holder *h);
-void client_flush(struct holder *h);  /* new output, or an end to tell */
-void client_resume(struct holder *h); /* the input queue has room again */
-void client_send_status(struct holder *h, enum stream_state state, const char *detail);
-void client_drop(struct holder *h);
+/* holder_time.c */
+int time_start(struct holder *h);
+void time_stop(struct holder *h);
+void time_arm(struct event *timer, uint64_t ms);
+/* The session is in use: its idle time begins anew. */
+void time_touch(struct holder *h);
+/* Its whole life becomes so long, counted from its start; idle time begins anew, clients are told.
+ * 0, -FOG_E_TTL: shorter than it is, or -FOG_E_SESSION_ENDED. */
+int time_extend(struct holder *h, uint32_t ttl_seconds);
+
+/* holder_attach.c */
+int clients_start(struct holder *h);
+/* Attaches a driver, which takes over from an earlier one, or a viewer, and gives the other end of
+ * its stream. *fd is the caller's. 0 or -FOG_E_…. */
+int clients_attach(struct holder *h, const struct pl_grant *g, int *fd);
+bool clients_have_all(const struct holder *h); /* or there are none */
+size_t clients_read_room(struct holder *h);    /* bytes of output that may be added now */
+void clients_flush(struct holder *h);          /* new output, or an end to tell */
+void clients_resume(struct holder *h);         /* the input queue has room again */
+/* at_s: the time of day that it speaks of, 0: none. */
+void clients_send_status(struct holder *h, enum stream_state state, uint64_t at_s,
+    const char *detail);
+void clients_drop(struct holder *h);
+/* For holder_client.c: the stream is over; or it ends because of what came on it. */
+void clients_lose(struct client *c);
+void clients_refuse(struct client *c, int error);
 
 /* holder_broker.c */
 int broker_start(struct holder *h);

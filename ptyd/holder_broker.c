@@ -98,21 +98,45 @@ broker_on_hello(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+refuse(struct peer *to, const struct msg *m, int error)
+{
+	struct pl_holder_refused why = { .error = (uint16_t)-error, .detail = view_of("") };
+
+	return peer_send(to, MSG_PTY_HOLDER_REFUSED, m->request_id, &m->trace, &why, -1);
+}
+
+static int
 broker_on_attach(void *ctx, struct peer *from, struct msg *m)
 {
 	struct holder *h = ctx;
 	const struct pl_grant *g = &m->u.grant;
 	struct pl_session_role what = { .session_id = g->session_id, .role = g->role };
-	struct pl_refused refused = { .detail = view_of("") };
 	int fd = -1, rc;
 
 	if (from != h->broker)
 		return -FOG_E_LIAR;
-	rc = client_attach(h, g, &fd);
-	if (rc == 0)
-		return peer_send(from, MSG_PTY_HOLDER_STREAM, m->request_id, &m->trace, &what, fd);
-	refused.error = (uint16_t)-rc;
-	return peer_send(from, MSG_PTY_HOLDER_REFUSED, m->request_id, &m->trace, &refused, -1);
+	rc = clients_attach(h, g, &fd);
+	if (rc != 0)
+		return refuse(from, m, rc);
+	if (g->role == ROLE_DRIVER)
+		time_touch(h);
+	return peer_send(from, MSG_PTY_HOLDER_STREAM, m->request_id, &m->trace, &what, fd);
+}
+
+static int
+broker_on_extend(void *ctx, struct peer *from, struct msg *m)
+{
+	struct holder *h = ctx;
+	struct pl_extended done = { .session_id = m->u.extend.session_id };
+	int rc;
+
+	if (from != h->broker || !is_for_us(h, &m->u.extend.session_id))
+		return -FOG_E_LIAR;
+	rc = time_extend(h, m->u.extend.ttl_seconds);
+	if (rc != 0)
+		return refuse(from, m, rc);
+	done.expires_s = h->plan.expires_s;
+	return peer_send(from, MSG_PTY_HOLDER_EXTENDED, m->request_id, &m->trace, &done, -1);
 }
 
 static unsigned
@@ -154,6 +178,7 @@ broker_send_state(struct holder *h)
 static const msg_handler handlers[MSG_COUNT] = {
 	[MSG_HOLD_HELLO] = broker_on_hello,
 	[MSG_HOLD_ATTACH] = broker_on_attach,
+	[MSG_HOLD_EXTEND] = broker_on_extend,
 	[MSG_HOLD_END] = broker_on_end,
 	[MSG_HOLD_STATE_KEPT] = broker_on_state_kept,
 };

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The attached stream of a holder: output as frames out of the ring at a cursor, small control
- * frames between them, and the client's frames in. See holder.h and stream.def.
- */
-#include "ptyd/holder.h"
+/* The stream of one client: see holder_client.h and stream.def. */
+#include "ptyd/holder_client.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,142 +11,26 @@
 #include "common/log.h"
 #include "common/mono.h"
 
-#define CONTROL_BYTES 4096 /* control frames waiting; each is below 300 */
-#define CONTROL_ROOM 512   /* with less room than this, no more of the client's frames are read */
+/* What fits into the pending bytes beside the rest of a frame; control frames are below 300. */
+#define CONTROL_BYTES 4096
+#define CONTROL_ROOM 512 /* kept for what must be told: the exit, a gap, why it parts */
 #define SEND_BUDGET_BYTES (512u << 10)
 #define READ_BUDGET_BYTES (256u << 10)
-#define PARTINGS_MAX 4
-#define PARTING_BYTES (STREAM_FRAME_MAX + 2 * CONTROL_BYTES)
+/* Of a frame that has begun the rest is kept, whatever becomes of the ring: so 32 viewers' are small. */
+#define VIEWER_FRAME_BYTES 16384
 
-struct client {
-	struct holder *h;
-	int fd;
-	struct event *readable, *writable;
-	uint64_t cursor; /* next output byte for the socket */
-	uint64_t acked;
-	/* The output frame in progress: what is left of its header, and of its bytes at cursor. */
-	unsigned char header[STREAM_HEADER_BYTES];
-	size_t header_left, body_left;
-	unsigned char control[CONTROL_BYTES];
-	size_t control_len;
-	bool exit_is_queued, is_blocked;
-	size_t in_len;
-	unsigned char in[STREAM_FRAME_MAX];
-};
-
-/* The last words to a stream that is no longer the driver's. */
-struct parting {
-	int fd;
-	struct event *writable, *deadline;
-	size_t at, len;
-	unsigned char bytes[];
-};
-
-static unsigned partings;
-
-/* --- parting --- */
-
-static void
-parting_free(struct parting *p)
+static size_t
+frame_max(uint8_t role)
 {
-	if (p->writable)
-		event_free(p->writable);
-	if (p->deadline)
-		event_free(p->deadline);
-	close_fd(&p->fd);
-	free(p);
-	partings--;
+	return role == ROLE_DRIVER ? STREAM_DATA_MAX : VIEWER_FRAME_BYTES;
 }
 
-static void
-on_parting(evutil_socket_t fd, short what, void *arg)
+/* --- what goes before all else --- */
+
+static size_t
+pending_room(const struct client *c)
 {
-	struct parting *p = arg;
-	ssize_t n = 0;
-
-	if (!(what & EV_TIMEOUT) || p->at == 0)
-		n = send(fd >= 0 ? fd : p->fd, p->bytes + p->at, p->len - p->at, MSG_NOSIGNAL);
-	if (n > 0)
-		p->at += (size_t)n;
-	if (p->at == p->len || (what & EV_TIMEOUT) || (n < 0 && errno != EAGAIN))
-		parting_free(p);
-}
-
-static void
-start_parting(struct holder *h, struct parting *p)
-{
-	static const struct timeval deadline = { .tv_sec = 1 };
-
-	partings++;
-	p->writable = event_new(h->base, p->fd, EV_WRITE | EV_PERSIST, on_parting, p);
-	p->deadline = evtimer_new(h->base, on_parting, p);
-	if (!p->writable || !p->deadline || event_add(p->writable, NULL) != 0 ||
-	    event_add(p->deadline, &deadline) != 0)
-		parting_free(p);
-}
-
-/* Everything that must follow what the socket has, so that the last frame is whole. */
-static void
-copy_rest(const struct client *c, struct writer *w)
-{
-	struct iovec view[2];
-	size_t left = c->body_left;
-
-	put_raw(w, c->header + STREAM_HEADER_BYTES - c->header_left, c->header_left);
-	if (left > 0 && ring_view(c->h->ring, c->cursor, view) > 0) {
-		for (int i = 0; i < 2 && left > 0; i++) {
-			size_t n = view[i].iov_len < left ? view[i].iov_len : left;
-
-			put_raw(w, view[i].iov_base, n);
-			left -= n;
-		}
-	}
-	put_raw(w, c->control, c->control_len);
-}
-
-static void
-client_free(struct client *c)
-{
-	if (c->readable)
-		event_free(c->readable);
-	if (c->writable)
-		event_free(c->writable);
-	close_fd(&c->fd);
-	explicit_bzero(c->in, c->in_len);
-	free(c);
-}
-
-/* Tells the client why and lets it go; the last frame in progress is completed. */
-static void
-part(struct holder *h, enum stream_state state, const char *detail)
-{
-	struct client *c = h->client;
-	struct stream_status why = { .state = (uint8_t)state, .detail = view_of(detail) };
-	struct parting *p = NULL;
-	struct writer w;
-
-	h->client = NULL;
-	if (partings < PARTINGS_MAX)
-		p = malloc(sizeof(*p) + PARTING_BYTES);
-	if (p) {
-		*p = (struct parting){ .fd = -1 };
-		writer_init(&w, p->bytes, PARTING_BYTES);
-		copy_rest(c, &w);
-		stream_put(&w, STREAM_STATUS, &why);
-		p->len = w.len;
-		p->fd = steal_fd(&c->fd);
-	}
-	client_free(c);
-	if (p)
-		start_parting(h, p);
-}
-
-/* --- sending --- */
-
-static bool
-is_at_boundary(const struct client *c)
-{
-	return c->header_left == 0 && c->body_left == 0;
+	return c->pending_max - c->pending_len;
 }
 
 static void
@@ -157,11 +38,24 @@ queue_control(struct client *c, enum stream_type type, const void *payload)
 {
 	struct writer w;
 
-	writer_init(&w, c->control + c->control_len, CONTROL_BYTES - c->control_len);
+	if (c->exit_is_queued)
+		return; /* nothing follows it */
+	writer_init(&w, c->pending + c->pending_len, pending_room(c));
 	if (stream_put(&w, type, payload) == 0)
-		c->control_len += w.len;
+		c->pending_len += w.len;
 	else
-		log_warnx("event=control_frame_dropped type=%s", stream_rows[type].name);
+		log_debug("event=control_frame_dropped type=%s", stream_rows[type].name);
+}
+
+void
+client_queue_status(struct client *c, enum stream_state state, uint64_t at_s, const char *detail)
+{
+	struct stream_status status = { .state = (uint8_t)state,
+		.at_s = at_s,
+		.detail = view_of(detail) };
+
+	if (pending_room(c) >= CONTROL_ROOM)
+		queue_control(c, STREAM_STATUS, &status);
 }
 
 static void
@@ -177,178 +71,235 @@ queue_exit(struct client *c)
 }
 
 static void
-begin_frame(struct client *c, uint64_t waiting)
+queue_hello(struct client *c, uint64_t out_lost)
 {
-	c->body_left = waiting < STREAM_DATA_MAX ? (size_t)waiting : STREAM_DATA_MAX;
-	c->header_left = STREAM_HEADER_BYTES;
-	stream_put_output_header(c->header, c->body_left);
+	const struct holder *h = c->h;
+	struct stream_hello hello = { .session_id = h->plan.session_id,
+		.role = c->role,
+		.cols = h->cols,
+		.rows = h->rows,
+		.in_next = h->input.next,
+		.expires_s = h->plan.expires_s,
+		.out_from = c->cursor,
+		.out_lost = out_lost,
+		.out_next = ring_end(h->ring) };
+
+	c->cols = h->cols;
+	c->rows = h->rows;
+	queue_control(c, STREAM_HELLO, &hello);
+}
+
+void
+client_begin(struct client *c, uint64_t out_from, uint64_t out_lost)
+{
+	c->cursor = out_from;
+	window_begin(c->window, out_from);
+	queue_hello(c, out_lost);
+}
+
+/* It was so slow that the ring went on without it: to where it will not at once be late again. */
+static void
+skip_lost(struct client *c)
+{
+	const struct ring *ring = c->h->ring;
+	uint64_t kept = ring_end(ring) - ring_start(ring);
+	uint64_t lost_from = c->cursor;
+
+	c->cursor = ring_end(ring) - (kept / 2 < STREAM_DATA_MAX ? kept / 2 : STREAM_DATA_MAX);
+	window_skip(c->window, c->cursor);
+	queue_hello(c, c->cursor - lost_from);
+}
+
+/* A screen that only watches has to be of the size that the driver gave. */
+static bool
+has_other_size(const struct client *c)
+{
+	return c->role == ROLE_VIEWER && (c->cols != c->h->cols || c->rows != c->h->rows);
+}
+
+/* --- sending --- */
+
+static ssize_t
+send_pending(struct client *c)
+{
+	ssize_t n = send(c->fd, c->pending, c->pending_len, MSG_NOSIGNAL);
+
+	if (n > 0) {
+		c->pending_len -= (size_t)n;
+		memmove(c->pending, c->pending + n, c->pending_len);
+	}
+	return n;
+}
+
+/* The frame has begun: what follows its first n bytes is promised. */
+static void
+keep_rest(struct client *c, const struct iovec iov[static 3], size_t n)
+{
+	for (int i = 0; i < 3; i++) {
+		size_t skip = n < iov[i].iov_len ? n : iov[i].iov_len;
+		size_t left = iov[i].iov_len - skip;
+
+		n -= skip;
+		if (left == 0)
+			continue; /* there may be no span at all */
+		memcpy(c->pending + c->pending_len, (const char *)iov[i].iov_base + skip, left);
+		c->pending_len += left;
+	}
 }
 
 static ssize_t
-send_output(struct client *c)
+send_output(struct client *c, size_t len)
 {
-	struct iovec iov[3] = { { c->header + STREAM_HEADER_BYTES - c->header_left,
-	    c->header_left } };
+	unsigned char header[STREAM_HEADER_BYTES];
+	struct iovec iov[3] = { { header, sizeof(header) } };
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 3 };
-	size_t left = c->body_left, done;
 	ssize_t n;
 
-	if (ring_view(c->h->ring, c->cursor, iov + 1) < 0) {
-		errno = EPROTO; /* reading is paused before this can happen: see window.h */
-		return -1;
-	}
-	for (int i = 1; i < 3; i++) {
-		iov[i].iov_len = iov[i].iov_len < left ? iov[i].iov_len : left;
-		left -= iov[i].iov_len;
-	}
+	stream_put_output_header(header, len);
+	ring_view(c->h->ring, c->cursor, iov + 1);
+	if (iov[1].iov_len > len)
+		iov[1].iov_len = len;
+	iov[2].iov_len = len - iov[1].iov_len;
 	n = sendmsg(c->fd, &mh, MSG_NOSIGNAL);
 	if (n <= 0)
 		return n;
-	done = (size_t)n < c->header_left ? (size_t)n : c->header_left;
-	c->header_left -= done;
-	c->body_left -= (size_t)n - done;
-	c->cursor += (size_t)n - done;
+	if ((size_t)n < sizeof(header) + len)
+		keep_rest(c, iov, (size_t)n);
+	c->cursor += len;
+	window_sent(c->window, len, mono_ms());
 	return n;
 }
 
-static ssize_t
-send_control(struct client *c)
-{
-	ssize_t n = send(c->fd, c->control, c->control_len, MSG_NOSIGNAL);
-
-	if (n > 0) {
-		c->control_len -= (size_t)n;
-		memmove(c->control, c->control + n, c->control_len);
-	}
-	return n;
-}
-
-/* Bytes sent; 0: there is nothing to send; -1: errno. */
-static ssize_t
-send_next(struct client *c)
+/* When the session has ended there is nothing to interrupt: the sockets may have it all. */
+static size_t
+output_room(struct client *c)
 {
 	uint64_t waiting = ring_end(c->h->ring) - c->cursor;
 
-	if (!is_at_boundary(c))
-		return send_output(c);
-	if (c->control_len > 0)
-		return send_control(c);
-	if (waiting > 0) {
-		begin_frame(c, waiting);
-		return send_output(c);
+	if (waiting > 0 && c->h->phase == HOLDER_LIVING)
+		waiting = window_send_room(c->window, waiting);
+	return waiting < frame_max(c->role) ? (size_t)waiting : frame_max(c->role);
+}
+
+/* Bytes sent; 0: there is nothing to send now; -1: errno. */
+static ssize_t
+send_next(struct client *c)
+{
+	size_t len;
+
+	if (c->pending_len > 0)
+		return send_pending(c);
+	if (c->is_parting)
+		return 0;
+	if (c->cursor < ring_start(c->h->ring)) {
+		skip_lost(c);
+		return send_pending(c);
 	}
+	if (has_other_size(c)) {
+		queue_hello(c, 0);
+		return send_pending(c);
+	}
+	len = output_room(c);
+	if (len > 0)
+		return send_output(c, len);
 	if (c->h->phase != HOLDER_FLUSHING || c->exit_is_queued)
 		return 0;
 	queue_exit(c);
-	return send_control(c);
+	return send_pending(c);
 }
 
 void
-client_flush(struct holder *h)
+client_flush(struct client *c)
 {
-	struct client *c = h->client;
 	size_t sent = 0;
 	ssize_t n = 0;
 
-	while (c && sent < SEND_BUDGET_BYTES && (n = send_next(c)) > 0)
+	if (c->is_over)
+		return;
+	while (sent < SEND_BUDGET_BYTES && (n = send_next(c)) > 0)
 		sent += (size_t)n;
-	if (!c)
-		return;
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		client_drop(h);
-		return;
-	}
-	if (n == 0)
-		event_del(c->writable);
-	else
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		clients_lose(c);
+	else if (n != 0)
 		event_add(c->writable, NULL);
-	if (h->phase == HOLDER_FLUSHING)
-		holder_advance(h);
+	else
+		event_del(c->writable);
+	if (n == 0 && c->is_parting)
+		clients_lose(c);
 }
 
 bool
-client_has_all(const struct holder *h)
+client_has_all(const struct client *c)
 {
-	const struct client *c = h->client;
-
-	return !c || (c->exit_is_queued && c->control_len == 0 && is_at_boundary(c));
-}
-
-uint64_t
-client_lag(const struct holder *h)
-{
-	return h->client ? ring_end(h->ring) - h->client->cursor : 0;
-}
-
-void
-client_send_status(struct holder *h, enum stream_state state, const char *detail)
-{
-	struct stream_status status = { .state = (uint8_t)state, .detail = view_of(detail) };
-
-	if (!h->client)
-		return;
-	queue_control(h->client, STREAM_STATUS, &status);
-	client_flush(h);
+	return c->is_over || (c->exit_is_queued && c->pending_len == 0);
 }
 
 /* --- receiving --- */
 
 static int
-on_input(struct holder *h, const struct stream_msg *m)
+on_input(struct client *c, const struct stream_msg *m)
 {
 	/* What is typed after the shell has gone is nobody's. */
-	if (h->phase != HOLDER_LIVING)
+	if (c->h->phase != HOLDER_LIVING)
 		return 0;
-	return input_offer(&h->input, m->u.input.offset, m->u.input.bytes.p, m->u.input.bytes.len);
+	return input_offer(&c->h->input, m->u.input.offset, m->u.input.bytes.p,
+	    m->u.input.bytes.len);
 }
 
 static int
-on_resize(struct holder *h, const struct stream_msg *m)
+on_resize(struct client *c, const struct stream_msg *m)
 {
-	if (h->phase == HOLDER_LIVING)
-		term_resize(h, m->u.resize.cols, m->u.resize.rows);
+	term_resize(c->h, m->u.resize.cols, m->u.resize.rows);
+	return 0;
+}
+
+/* Of a viewer: ignored, and said so once. */
+static int
+on_forbidden(struct client *c, const struct stream_msg *m)
+{
+	(void)m;
+	if (!c->was_told_read_only)
+		client_queue_status(c, STREAM_STATE_READ_ONLY, 0, "You are watching");
+	c->was_told_read_only = true;
 	return 0;
 }
 
 static int
-on_ack(struct holder *h, const struct stream_msg *m)
+on_ack(struct client *c, const struct stream_msg *m)
 {
-	struct client *c = h->client;
-
-	if (m->u.ack.offset > c->cursor)
-		return -FOG_E_LIAR;
-	if (m->u.ack.offset > c->acked)
-		c->acked = m->u.ack.offset;
-	return 0;
+	return window_ack(c->window, m->u.ack.offset, mono_ms());
 }
 
 static int
-on_probe(struct holder *h, const struct stream_msg *m)
+on_probe(struct client *c, const struct stream_msg *m)
 {
 	struct stream_answer answer = { .value = m->u.probe.value };
 
-	if (CONTROL_BYTES - h->client->control_len < CONTROL_ROOM)
+	if (pending_room(c) < CONTROL_ROOM)
 		return -FOG_E_FULL;
-	queue_control(h->client, STREAM_ANSWER, &answer);
+	queue_control(c, STREAM_ANSWER, &answer);
 	return 0;
 }
 
 /* 0: done with this frame; -FOG_E_FULL: offer it again when something has drained. */
+typedef int (*frame_handler)(struct client *c, const struct stream_msg *m);
+
+static const struct {
+	frame_handler driver, viewer;
+} handlers[STREAM_COUNT] = {
+	[STREAM_INPUT] = { on_input, on_forbidden },
+	[STREAM_RESIZE] = { on_resize, on_forbidden },
+	[STREAM_ACK] = { on_ack, on_ack },
+	[STREAM_PROBE] = { on_probe, on_probe },
+};
+
 static int
-handle_frame(struct holder *h, const struct stream_msg *m)
+handle_frame(struct client *c, const struct stream_msg *m)
 {
-	switch (m->type) {
-	case STREAM_INPUT:
-		return on_input(h, m);
-	case STREAM_RESIZE:
-		return on_resize(h, m);
-	case STREAM_ACK:
-		return on_ack(h, m);
-	case STREAM_PROBE:
-		return on_probe(h, m);
-	default:
-		return -FOG_E_LIAR;
-	}
+	frame_handler handle = c->role == ROLE_DRIVER ? handlers[m->type].driver
+						      : handlers[m->type].viewer;
+
+	return handle ? handle(c, m) : -FOG_E_LIAR;
 }
 
 /* Handles the whole frames that have arrived. Returns 0, -FOG_E_FULL, or why the stream ends. */
@@ -366,45 +317,44 @@ take_frames(struct client *c)
 			rc = got;
 			break;
 		}
-		rc = handle_frame(c->h, &m);
+		rc = handle_frame(c, &m);
 		if (rc == 0)
 			at += used;
 	}
-	memmove(c->in, c->in + at, c->in_len - at);
-	explicit_bzero(c->in + c->in_len - at, at);
 	c->in_len -= at;
+	memmove(c->in, c->in + at, c->in_len);
+	explicit_bzero(c->in + c->in_len, at);
 	return rc;
 }
 
-/* False: the client is not attached any more. */
-static bool
-settle(struct holder *h, int rc)
+/* Hands on what has arrived, as far as the terminal and the queues take it. */
+static void
+serve(struct client *c)
 {
-	struct client *c = h->client;
+	int rc;
 
+	do
+		rc = take_frames(c);
+	while (term_deliver(c->h) > 0 && rc == -FOG_E_FULL);
 	c->is_blocked = rc == -FOG_E_FULL;
 	if (c->is_blocked)
 		event_del(c->readable);
 	else if (rc == 0)
 		event_add(c->readable, NULL);
-	if (rc == 0 || c->is_blocked)
-		return true;
-	log_warnx("event=bad_stream reason=%s", err_code(rc));
-	if (rc == -FOG_E_OFFSET)
-		part(h, STREAM_STATE_BAD_INPUT, "Input is missing before what was sent");
-	client_drop(h);
-	return false;
+	else
+		clients_refuse(c, rc);
 }
 
 /* 1: more may follow; 0: not now; -1: the client has gone. */
 static int
 read_some(struct client *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, 0);
+	size_t room = sizeof(c->in) - c->in_len;
+	ssize_t n = recv(c->fd, c->in + c->in_len, room, 0);
 
 	if (n > 0) {
 		c->in_len += (size_t)n;
-		return 1;
+		return (size_t)n == room;
 	}
 	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 }
@@ -419,28 +369,24 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	while (more == 1 && got < READ_BUDGET_BYTES && !c->is_blocked) {
+	while (more == 1 && got < READ_BUDGET_BYTES && !c->is_blocked && !c->is_parting) {
 		size_t before = c->in_len;
 
 		more = read_some(c);
-		got += more == 1 ? c->in_len - before : 0;
-		if (more == 1 && !settle(h, take_frames(c)))
-			return;
+		got += c->in_len - before;
+		serve(c);
 	}
 	if (more < 0)
-		client_drop(h);
-	else
-		client_flush(h);
+		clients_lose(c);
+	client_flush(c);
 	term_update(h);
 }
 
 void
-client_resume(struct holder *h)
+client_resume(struct client *c)
 {
-	struct client *c = h->client;
-
-	if (c && c->is_blocked)
-		settle(h, take_frames(c));
+	if (c->is_blocked && !c->is_parting && !c->is_over)
+		serve(c);
 }
 
 static void
@@ -451,105 +397,77 @@ on_client_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	client_flush(h);
-	client_resume(h);
-	term_update(h);
-}
-
-/* --- attaching --- */
-
-void
-client_drop(struct holder *h)
-{
-	if (h->client)
-		client_free(h->client);
-	h->client = NULL;
-	if (h->phase == HOLDER_LIVING)
-		holder_set_status(h, STATUS_DETACHED);
+	client_flush(c);
+	client_resume(c);
 	term_update(h);
 	if (h->phase == HOLDER_FLUSHING)
 		holder_advance(h);
 }
 
-static int
-check_grant(const struct holder *h, const struct pl_grant *g)
+/* --- making one --- */
+
+void
+client_free(struct client *c)
 {
-	if (!id_equal(&g->session_id, &h->plan.session_id))
-		return -FOG_E_NO_SESSION;
-	if (h->phase != HOLDER_LIVING)
-		return -FOG_E_SESSION_ENDED;
-	if (g->role != ROLE_DRIVER)
-		return -FOG_E_ROLE;
-	if (g->has_out && g->out_from > ring_end(h->ring))
-		return -FOG_E_OFFSET;
-	return 0;
+	if (c->readable)
+		event_free(c->readable);
+	if (c->writable)
+		event_free(c->writable);
+	if (c->deadline)
+		event_free(c->deadline);
+	close_fd(&c->fd);
+	explicit_bzero(c->in, c->in_len);
+	free(c);
 }
 
 static struct client *
-client_new(struct holder *h, int fd)
+client_alloc(struct holder *h, uint8_t role)
 {
-	struct client *c = malloc(sizeof(*c));
+	size_t pending_max = STREAM_HEADER_BYTES + frame_max(role) + CONTROL_BYTES;
+	struct client *c = malloc(sizeof(*c) + pending_max);
 
-	if (!c) {
-		close_fd(&fd);
+	if (!c)
 		return NULL;
-	}
 	/* Not its buffers, which are most of it. */
 	memset(c, 0, offsetof(struct client, in));
 	c->h = h;
-	c->fd = fd;
-	c->readable = event_new(h->base, fd, EV_READ | EV_PERSIST, on_client_readable, c);
-	c->writable = event_new(h->base, fd, EV_WRITE | EV_PERSIST, on_client_writable, c);
-	if (c->readable && c->writable && event_add(c->readable, NULL) == 0)
-		return c;
-	client_free(c);
-	return NULL;
+	c->role = role;
+	c->fd = -1;
+	c->pending = (unsigned char *)(c + 1);
+	c->pending_max = pending_max;
+	c->window = role == ROLE_DRIVER ? &h->window : &c->own_window;
+	window_init(&c->own_window, h->plan.ring_bytes);
+	return c;
 }
 
-static void
-queue_hello(struct client *c, const struct pl_grant *g)
+static int
+start_events(struct client *c)
 {
-	const struct holder *h = c->h;
-	uint64_t start = ring_start(h->ring);
-	uint64_t asked = g->has_out ? g->out_from : start;
-	struct stream_hello hello = { .session_id = h->plan.session_id,
-		.role = g->role,
-		.cols = h->cols,
-		.rows = h->rows,
-		.in_next = h->input.next,
-		.expires_s = h->plan.expires_s,
-		.out_from = asked > start ? asked : start,
-		.out_next = ring_end(h->ring) };
+	struct event_base *base = c->h->base;
 
-	hello.out_lost = hello.out_from - asked;
-	c->cursor = c->acked = hello.out_from;
-	queue_control(c, STREAM_HELLO, &hello);
+	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_client_readable, c);
+	c->writable = event_new(base, c->fd, EV_WRITE | EV_PERSIST, on_client_writable, c);
+	return c->readable && c->writable ? event_add(c->readable, NULL) : -1;
 }
 
-int
-client_attach(struct holder *h, const struct pl_grant *g, int *fd)
+struct client *
+client_new(struct holder *h, uint8_t role, int *fd)
 {
-	int pair[2], rc = check_grant(h, g);
-	struct client *c;
+	struct client *c = client_alloc(h, role);
+	int pair[2];
 
-	if (rc == 0)
-		rc = tokens_consume(&h->tokens, &g->token_id, g->token_expires_boot_ms, boot_ms());
-	if (rc != 0)
-		return rc;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-		return -FOG_E_UNAVAILABLE;
-	c = client_new(h, pair[0]);
-	if (!c) {
-		close_fd(&pair[1]);
-		return -FOG_E_NOMEM;
+	if (!c)
+		return NULL;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+		client_free(c);
+		return NULL;
 	}
-	if (h->client)
-		part(h, STREAM_STATE_TAKEN_OVER, "Another window attached to this session");
-	h->client = c;
-	queue_hello(c, g);
-	*fd = pair[1];
-	holder_set_status(h, STATUS_RUNNING);
-	client_flush(h);
-	term_update(h);
-	return 0;
+	c->fd = pair[0];
+	if (start_events(c) == 0) {
+		*fd = pair[1];
+		return c;
+	}
+	client_free(c);
+	close_fd(&pair[1]);
+	return NULL;
 }

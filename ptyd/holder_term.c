@@ -8,20 +8,17 @@
 
 #include "ptyd/launch.h"
 
+#define GATHER_BYTES 65536 /* the most read in one wake-up */
+#define LONE_BYTES 256     /* less is an echo: nothing more waits behind it */
+
 /* While the shell lives but has closed its terminal: look again, without spinning. */
 static const struct timeval retry_after = { .tv_usec = 100000 };
-
-static size_t
-room(struct holder *h)
-{
-	return window_room(&h->window, h->client != NULL, h->phase != HOLDER_LIVING, client_lag(h));
-}
 
 static bool
 wants_read(struct holder *h)
 {
 	return !h->term_is_over && h->phase <= HOLDER_DRAINING &&
-	    !event_pending(h->term_retry, EV_TIMEOUT, NULL) && room(h) > 0;
+	    !event_pending(h->term_retry, EV_TIMEOUT, NULL) && clients_read_room(h) > 0;
 }
 
 static bool
@@ -60,60 +57,97 @@ on_hangup(struct holder *h)
 	h->term_is_over = true;
 }
 
-/* Reads until the terminal is empty or the limit is reached: it gives 4 KiB at a time. */
+/* Straight into the ring: bytes read, 0 when there are none now. */
+static size_t
+read_some(struct holder *h, size_t limit)
+{
+	size_t space;
+	void *bytes = ring_space(h->ring, &space);
+	ssize_t n = read(HOLDER_FD_MASTER, bytes, limit < space ? limit : space);
+
+	if (n > 0) {
+		ring_append(h->ring, (size_t)n);
+		return (size_t)n;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		on_hangup(h);
+	return 0;
+}
+
+/* Until the terminal is empty or the limit is reached: it gives 4 KiB at a time. */
 static void
 gather(struct holder *h, size_t limit)
 {
-	static unsigned char bytes[4096];
-	size_t got = 0;
+	size_t got = 0, n;
 
-	while (got < limit) {
-		size_t want = limit - got < sizeof(bytes) ? limit - got : sizeof(bytes);
-		ssize_t n = read(HOLDER_FD_MASTER, bytes, want);
-
-		if (n > 0) {
-			ring_write(h->ring, bytes, (size_t)n);
-			got += (size_t)n;
-			continue;
-		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR))
-			on_hangup(h);
-		break;
-	}
+	if (limit > GATHER_BYTES)
+		limit = GATHER_BYTES;
+	do {
+		n = read_some(h, limit - got);
+		got += n;
+	} while (n >= LONE_BYTES && got < limit);
 }
 
 static void
 on_term_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct holder *h = arg;
+	size_t limit = clients_read_room(h);
 
 	(void)fd;
 	(void)what;
-	gather(h, room(h));
-	client_flush(h);
+	if (limit > 0) {
+		gather(h, limit);
+		clients_flush(h);
+	}
 	term_update(h);
 	if (h->term_is_over)
 		holder_advance(h);
 }
 
 static void
-on_term_writable(evutil_socket_t fd, short what, void *arg)
+apply_size(struct holder *h)
 {
-	struct holder *h = arg;
+	struct winsize size = { .ws_col = h->cols_wanted, .ws_row = h->rows_wanted };
+
+	if ((size.ws_col == h->cols && size.ws_row == h->rows) ||
+	    ioctl(HOLDER_FD_MASTER, TIOCSWINSZ, &size) != 0)
+		return;
+	h->cols = size.ws_col;
+	h->rows = size.ws_row;
+	clients_flush(h);
+}
+
+size_t
+term_deliver(struct holder *h)
+{
 	const unsigned char *bytes;
 	size_t len;
 	ssize_t n;
 
-	(void)what;
+	if (h->phase == HOLDER_LIVING)
+		apply_size(h);
+	if (!wants_write(h))
+		return 0;
 	bytes = input_view(&h->input, &len);
-	if (bytes) {
-		n = write(fd, bytes, len);
-		if (n > 0)
-			input_consume(&h->input, (size_t)n);
-		else if (errno != EAGAIN && errno != EINTR)
-			on_hangup(h);
-	}
-	client_resume(h);
+	n = write(HOLDER_FD_MASTER, bytes, len);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		on_hangup(h);
+	if (n <= 0)
+		return 0;
+	input_consume(&h->input, (size_t)n);
+	return (size_t)n;
+}
+
+static void
+on_term_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct holder *h = arg;
+
+	(void)fd;
+	(void)what;
+	term_deliver(h);
+	clients_resume(h);
 	term_update(h);
 }
 
@@ -125,16 +159,21 @@ on_term_retry(evutil_socket_t fd, short what, void *arg)
 	term_update(arg);
 }
 
-int
+void
 term_resize(struct holder *h, uint16_t cols, uint16_t rows)
 {
-	struct winsize size = { .ws_col = cols, .ws_row = rows };
+	h->cols_wanted = cols;
+	h->rows_wanted = rows;
+}
 
-	if (ioctl(HOLDER_FD_MASTER, TIOCSWINSZ, &size) != 0)
-		return -1;
-	h->cols = cols;
-	h->rows = rows;
-	return 0;
+/* The master tells the foreground group, by the number that it has where we are. */
+bool
+term_has_job(const struct holder *h)
+{
+	pid_t group = 0;
+
+	return ioctl(HOLDER_FD_MASTER, TIOCGPGRP, &group) == 0 && group != 0 &&
+	    group != h->shell_group;
 }
 
 int
@@ -144,8 +183,8 @@ term_start(struct holder *h)
 
 	if (ioctl(HOLDER_FD_MASTER, TIOCGWINSZ, &size) != 0)
 		return -1;
-	h->cols = size.ws_col;
-	h->rows = size.ws_row;
+	h->cols = h->cols_wanted = size.ws_col;
+	h->rows = h->rows_wanted = size.ws_row;
 	h->term_readable = event_new(h->base, HOLDER_FD_MASTER, EV_READ | EV_PERSIST,
 	    on_term_readable, h);
 	h->term_writable = event_new(h->base, HOLDER_FD_MASTER, EV_WRITE | EV_PERSIST,

@@ -90,6 +90,7 @@ start_shell(char **argv)
 	if (pid != 0)
 		return pid;
 	take_foreground();
+	launch_shell_begin(INIT_FD_HOLDER);
 	reset_signals();
 	umask(022);
 	if (enter_home(argv[ARG_HOME]))

@@ -6,6 +6,7 @@
 #include "ptyd/broker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,6 +58,22 @@ take_state(struct session *s, const struct pl_state *state)
 		session_set_status(s, state->status);
 }
 
+/*
+ * The nonce goes to one of our own version alone. Sent at once it might meet a pair that a holder
+ * of another version has closed, and would hide why.
+ */
+static int
+holder_on_greeting(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct session *s = ctx;
+	struct pl_nonce nonce = { s->record.pl.session_id, s->record.pl.broker_nonce };
+
+	(void)m;
+	peer_send(from, MSG_HOLD_HELLO, 0, NULL, &nonce, -1);
+	explicit_bzero(&nonce, sizeof(nonce));
+	return 0;
+}
+
 static int
 holder_on_hello(void *ctx, struct peer *from, struct msg *m)
 {
@@ -67,7 +84,8 @@ holder_on_hello(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (s->stage != SESSION_JOINING || !is_of(s, &h->session_id) ||
 	    h->slot != s->record.pl.slot || h->status == STATUS_STARTING ||
-	    !secret_equal(h->nonce.b, s->record.pl.nonce.b, sizeof(h->nonce.b)))
+	    !secret_equal(h->nonce.b, s->record.pl.nonce.b, sizeof(h->nonce.b)) ||
+	    !session_set_expiry(s, h->expires_s))
 		return -FOG_E_LIAR;
 	session_set_stage(s, SESSION_LIVE);
 	session_joined(s);
@@ -117,6 +135,25 @@ holder_on_stream(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* Exactly as long as it was told: the record and placerd follow. */
+static int
+holder_on_extended(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_extended *done = &m->u.extended;
+	struct pending *p = pending_find(m->request_id, s, PH_EXTEND), answered;
+
+	(void)from;
+	if (!p || !is_of(s, &done->session_id) ||
+	    done->expires_s != s->record.pl.created_s + p->ttl_seconds ||
+	    !session_set_expiry(s, done->expires_s))
+		return -FOG_E_LIAR;
+	answered = *p;
+	pending_done(p);
+	proc_send(EDGE_PLACE_PTY, MSG_PLACE_EXTENDED, answered.id, &answered.trace, done, -1);
+	return 0;
+}
+
 static int
 holder_on_refused(void *ctx, struct peer *from, struct msg *m)
 {
@@ -124,8 +161,10 @@ holder_on_refused(void *ctx, struct peer *from, struct msg *m)
 
 	(void)from;
 	if (!p)
+		p = pending_find(m->request_id, ctx, PH_EXTEND);
+	if (!p)
 		return -FOG_E_LIAR;
-	pending_refuse(p, -(int)m->u.refused.error, "");
+	pending_refuse(p, -(int)m->u.holder_refused.error, "");
 	return 0;
 }
 
@@ -158,8 +197,10 @@ holder_on_log(void *ctx, struct peer *from, struct msg *m)
 }
 
 static const msg_handler handlers[MSG_COUNT] = {
+	[MSG_HELLO] = holder_on_greeting,
 	[MSG_PTY_HOLDER_HELLO] = holder_on_hello,
 	[MSG_PTY_HOLDER_STREAM] = holder_on_stream,
+	[MSG_PTY_HOLDER_EXTENDED] = holder_on_extended,
 	[MSG_PTY_HOLDER_REFUSED] = holder_on_refused,
 	[MSG_PTY_HOLDER_STATE] = holder_on_state,
 	[MSG_PTY_HOLDER_LOG] = holder_on_log,
@@ -167,13 +208,53 @@ static const msg_handler handlers[MSG_COUNT] = {
 
 /* --- how it goes --- */
 
-/* Another version of us made it: its user keeps the shell, and we keep away. */
-static void
-leave_alone(struct session *s, const char *detail)
+static int
+open_connection(const struct session *s, int *out)
 {
-	log_warnx("event=holder_left_alone sid=%s detail=\"%s\"", log_id(&s->record.pl.session_id),
-	    detail);
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	record_name(&s->record.pl.session_id, RECORD_FILE_SOCKET, at.sun_path);
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0)
+		return -errno;
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+/*
+ * Its nonce will not say that the pidfd is its own, and not of a later process with its number. A
+ * connection made after the pidfd was opened does: only the holder has the socket that listens.
+ */
+static bool
+listens_still(const struct session *s)
+{
+	cleanup_fd int fd = -1;
+	int rc = open_connection(s, &fd);
+
+	return rc == 0 || rc == -EAGAIN;
+}
+
+/*
+ * Its owner keeps the shell, sees it and may end it; to attach it takes a build that speaks as
+ * its holder does. What nobody was told of is ended (R3).
+ */
+static void
+leave_alone(struct session *s, uint64_t hash, const char *detail)
+{
+	if (!listens_still(s)) {
+		join_end(s);
+		session_set_stage(s, SESSION_MAKING);
+		adopt_try(s);
+		return;
+	}
+	log_warnx("event=holder_left_alone sid=%s hash=%016" PRIx64 " own_hash=%016" PRIx64
+		  " detail=\"%s\"",
+	    log_id(&s->record.pl.session_id), hash, msg_edge_hash(EDGE_HOLDER), detail);
 	session_set_stage(s, SESSION_FOREIGN);
+	if (s->is_half_made)
+		session_ask_end(s, END_ABANDONED);
 	adopt_settled(s);
 }
 
@@ -188,13 +269,13 @@ on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 {
 	struct session *s = ctx;
 	bool was_joining = s->stage == SESSION_JOINING;
+	uint64_t hash = peer_other_hash(p);
 
-	if (p != s->holder)
-		return; /* not even greeted: see greet */
 	peer_free(p);
 	s->holder = NULL;
-	if (was_joining && s->is_found && why == PEER_LIED) {
-		leave_alone(s, detail);
+	if (was_joining && s->is_found && (why == PEER_LIED || why == PEER_OTHER_VERSION)) {
+		s->is_other_version = why == PEER_OTHER_VERSION;
+		leave_alone(s, hash, detail);
 		return;
 	}
 	/* Without a connection nobody guards it: what still lives has to go. */
@@ -239,21 +320,6 @@ join_end(struct session *s)
 
 /* --- connecting --- */
 
-static int
-open_connection(const struct session *s, int *out)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	record_name(&s->record.pl.session_id, RECORD_FILE_SOCKET, at.sun_path);
-	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0)
-		return -errno;
-	*out = steal_fd(&fd);
-	return 0;
-}
-
 /* Who listens there, by the kernel's word from when it began to. */
 static int
 check_owner(const struct session *s, int fd, pid_t *pid)
@@ -288,7 +354,6 @@ watch_process(struct session *s, pid_t pid)
 	return s->on_exit && event_add(s->on_exit, NULL) == 0 ? 0 : -ENOMEM;
 }
 
-/* Only a peer that took the greeting becomes the session's: before that its end is our error. */
 static int
 greet(struct session *s, int fd)
 {
@@ -298,19 +363,10 @@ greet(struct session *s, int fd)
 		.other = PROC_HOLDER,
 		.way = PEER_BOTH,
 		.epoch = 1 };
-	struct pl_nonce nonce = { s->record.pl.session_id, s->record.pl.broker_nonce };
-	struct peer *p = peer_new(proc_base(), &end, &ops, s);
-	int rc;
 
-	if (!p)
+	s->holder = peer_new(proc_base(), &end, &ops, s);
+	if (!s->holder)
 		return -ENOMEM;
-	rc = peer_send(p, MSG_HOLD_HELLO, 0, NULL, &nonce, -1);
-	explicit_bzero(&nonce, sizeof(nonce));
-	if (rc != 0) {
-		peer_free(p);
-		return -ECONNREFUSED;
-	}
-	s->holder = p;
 	session_set_stage(s, SESSION_JOINING);
 	return 0;
 }

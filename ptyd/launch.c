@@ -10,6 +10,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "common/cleanup.h"
@@ -134,6 +135,7 @@ become_holder(const struct launch *l, int init_pidfd)
 static _Noreturn void
 make_session(const struct launch *l)
 {
+	static const int on = 1;
 	int rc, pidfd;
 	pid_t init;
 
@@ -143,6 +145,9 @@ make_session(const struct launch *l)
 	rc = l->connector->allocate(l);
 	if (rc != 0)
 		fail(l->report, STAGE_NAMESPACE, -rc);
+	/* Before anybody can send: what was sent without it names no sender. */
+	if (setsockopt(l->init_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
+		fail(l->report, STAGE_FORK, errno);
 	init = fork();
 	if (init == 0)
 		become_init(l);

@@ -38,7 +38,7 @@ enum holder_fd {
 enum init_fd { INIT_FD_HOLDER = 3, INIT_FD_REPORT, INIT_FD_END };
 
 #define REPORT_BYTES 3
-#define SHELL_END_BYTES 2
+#define SHELL_RECORD_BYTES 2
 
 /* What failed, on the pipe to the spawner: one atomic write. */
 static inline void
@@ -61,11 +61,30 @@ launch_report_get(const unsigned char *b, size_t len, enum spawn_stage *stage, i
 	return true;
 }
 
+/*
+ * From the shell's process to the holder, before its exec: with it comes who sends it, and that is
+ * the group which has the terminal while no job has it.
+ */
+static inline void
+launch_shell_begin(int fd)
+{
+	unsigned char b[SHELL_RECORD_BYTES] = { EXIT_NONE };
+	ssize_t n = write(fd, b, sizeof(b));
+
+	(void)n;
+}
+
+static inline bool
+launch_shell_begun(const unsigned char *b, size_t len)
+{
+	return len == SHELL_RECORD_BYTES && b[0] == EXIT_NONE;
+}
+
 /* How the shell ended, from init to the holder. */
 static inline void
 launch_shell_end(int fd, enum exit_kind kind, int value)
 {
-	unsigned char b[SHELL_END_BYTES] = { (unsigned char)kind, (unsigned char)value };
+	unsigned char b[SHELL_RECORD_BYTES] = { (unsigned char)kind, (unsigned char)value };
 	ssize_t n = write(fd, b, sizeof(b));
 
 	(void)n;
@@ -74,7 +93,7 @@ launch_shell_end(int fd, enum exit_kind kind, int value)
 static inline bool
 launch_shell_end_get(const unsigned char *b, size_t len, enum exit_kind *kind, unsigned *value)
 {
-	if (len != SHELL_END_BYTES || b[0] == EXIT_NONE || b[0] > EXIT_SIGNAL)
+	if (len != SHELL_RECORD_BYTES || b[0] == EXIT_NONE || b[0] > EXIT_SIGNAL)
 		return false;
 	*kind = (enum exit_kind)b[0];
 	*value = b[1];

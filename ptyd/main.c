@@ -57,7 +57,7 @@ broker_edge_up(void *ctx, struct peer *p)
 	}
 }
 
-/* What is being made goes on: the next placerd finds it in the list. */
+/* What is being made goes on, and so does an extension: the next placerd finds it in a list. */
 static void
 drop_pending(void)
 {
@@ -67,7 +67,7 @@ drop_pending(void)
 	TAILQ_FOREACH(s, &broker.sessions, next) {
 		for (p = SLIST_FIRST(&s->pendings); p; p = following) {
 			following = SLIST_NEXT(p, next);
-			if (p->phase != PH_CREATE)
+			if (!(p->phase & (PH_CREATE | PH_EXTEND)))
 				pending_done(p);
 		}
 	}

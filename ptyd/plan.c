@@ -8,13 +8,17 @@
 #define HIGHEST_UID UINT64_C(0xfffffffd) /* the last two mean "nobody changed" and overflow */
 
 bool
+slots_has(const struct slots *s, uint32_t slot)
+{
+	return slot < SESSION_SLOTS && s->used[slot / 64] >> slot % 64 & 1;
+}
+
+bool
 slots_take(struct slots *s, uint32_t slot)
 {
-	uint64_t bit = UINT64_C(1) << (slot % 64);
-
-	if (slot >= SESSION_SLOTS || (s->used[slot / 64] & bit))
+	if (slot >= SESSION_SLOTS || slots_has(s, slot))
 		return false;
-	s->used[slot / 64] |= bit;
+	s->used[slot / 64] |= UINT64_C(1) << (slot % 64);
 	return true;
 }
 
@@ -81,6 +85,8 @@ check_sizes(const struct pl_plan *p)
 {
 	if (p->ttl_seconds < 1 || p->ttl_seconds > PLAN_TTL_MAX_SECONDS)
 		return "the ttl is above the hard limit";
+	if (p->idle_timeout_s > PLAN_IDLE_MAX_SECONDS)
+		return "the idle time is above the hard limit";
 	if (p->ring_bytes < PLAN_RING_MIN_BYTES || p->ring_bytes > PLAN_RING_MAX_BYTES)
 		return "the output ring is outside the hard limits";
 	return NULL;

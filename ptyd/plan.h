@@ -13,6 +13,7 @@
 #include "common/msg.h"
 
 #define PLAN_TTL_MAX_SECONDS 604800
+#define PLAN_IDLE_MAX_SECONDS 604800
 #define PLAN_RING_MIN_BYTES 4096
 #define PLAN_RING_MAX_BYTES (64u << 20)
 
@@ -36,6 +37,7 @@ int plan_check(const struct pl_plan *p, const struct plan_limits *limits,
     const struct plan_host *host, uint32_t *slot, const char **why);
 
 bool slots_take(struct slots *s, uint32_t slot); /* false: it is taken, or there is none such */
+bool slots_has(const struct slots *s, uint32_t slot);
 void slots_release(struct slots *s, uint32_t slot);
 /* The lowest free one below limit. 0 or -FOG_E_FULL. */
 int slots_lowest(const struct slots *s, uint32_t limit, uint32_t *slot);

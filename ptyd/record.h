@@ -4,6 +4,11 @@
  * and, later, the final state. Written whole beside the old one and renamed over it; a cut at any
  * byte is seen (R7):
  *   u32 magic, u32 version, u32 length of the payload, session_record, u64 FNV-1a of all before
+ *
+ * An older and a newer build read each other's records: fields are appended to session_record, what
+ * follows the last known one is passed over (and dropped when the record is written again), and who
+ * appends one has to say what a record without it means. A change of what is there already takes
+ * another version, over which a build that does not know it refuses to start (R5).
  */
 #ifndef FOG_RECORD_H
 #define FOG_RECORD_H

@@ -156,7 +156,8 @@ release_slot(struct session *s)
 			return;
 		}
 	}
-	slots_release(&broker.slots, s->record.pl.slot);
+	if (!slots_has(&broker.strays, s->record.pl.slot))
+		slots_release(&broker.slots, s->record.pl.slot);
 }
 
 void
@@ -222,6 +223,12 @@ session_is_ended(const struct session *s)
 }
 
 bool
+session_is_other_version(const struct session *s)
+{
+	return s->stage == SESSION_FOREIGN && s->is_other_version;
+}
+
+bool
 session_save(const struct session *s)
 {
 	enum record_result result = record_save(&s->record);
@@ -268,6 +275,20 @@ tell_state(const struct session *s)
 
 	if (!broker.list_is_due && !s->is_half_made)
 		proc_send(EDGE_PLACE_PTY, MSG_PLACE_STATE, 0, NULL, &state, -1);
+}
+
+bool
+session_set_expiry(struct session *s, uint64_t expires_s)
+{
+	struct pl_session_record *r = &s->record.pl;
+
+	if (expires_s < r->created_s || expires_s - r->created_s > PLAN_TTL_MAX_SECONDS)
+		return false;
+	if (r->expires_s == expires_s)
+		return true;
+	r->expires_s = expires_s;
+	session_save(s);
+	return true;
 }
 
 void
@@ -327,6 +348,16 @@ session_end(struct session *s, const struct pl_state *end)
 		session_tell_kept(s);
 }
 
+/*
+ * What a holder that is not spoken to cannot tell, and nobody timed here. A step of the wall clock
+ * may give it a wrong name, and does nothing else.
+ */
+static bool
+has_run_its_time(const struct session *s)
+{
+	return s->stage == SESSION_FOREIGN && (uint64_t)wall_s() >= s->record.pl.expires_s;
+}
+
 void
 session_end_lost(struct session *s)
 {
@@ -337,6 +368,9 @@ session_end_lost(struct session *s)
 	if (s->end_asked) {
 		end.status = STATUS_TERMINATED;
 		end.end_reason = s->end_asked;
+	} else if (has_run_its_time(s)) {
+		end.status = STATUS_EXPIRED;
+		end.end_reason = END_TTL;
 	}
 	session_end(s, &end);
 }
@@ -416,6 +450,8 @@ session_ask_end(struct session *s, unsigned reason)
 	session_set_timer(s, END_MS);
 	if (s->stage == SESSION_LIVE && peer_is_up(s->holder))
 		peer_send(s->holder, MSG_HOLD_END, 0, NULL, &end, -1);
+	else if (s->stage == SESSION_FOREIGN)
+		session_kill(s);
 }
 
 void
@@ -460,6 +496,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		adopt_settled(s); /* it lives, it may still answer */
 	else if (s->stage == SESSION_JOINING || (s->stage == SESSION_LIVE && !session_is_ended(s)))
 		session_kill(s);
+	else if (s->stage == SESSION_FOREIGN && s->end_asked)
+		session_ask_end(s, s->end_asked); /* there may have been no spawner */
 	else if (s->stage == SESSION_APART)
 		session_forget(s);
 }
@@ -476,14 +514,21 @@ is_on_its_way(const struct session *s)
 	return !s->is_found && (s->stage == SESSION_MAKING || s->stage == SESSION_JOINING);
 }
 
-static struct pl_owned
-owned_of(const struct session *s)
+static struct pl_known
+known_of(const struct session *s)
 {
 	const struct pl_session_record *from = &s->record.pl;
-	struct pl_owned to;
+	struct pl_known to = { .other_version = session_is_other_version(s) };
 
 	FIELDS_owned(COPY_FIELD, ) if (to.status == STATUS_STARTING) to.status = STATUS_DETACHED;
 	return to;
+}
+
+/* Not what nobody was told of, nor one of which only a stranger at its socket is known. */
+static bool
+is_to_be_told(const struct session *s)
+{
+	return !s->is_half_made && (s->stage != SESSION_FOREIGN || s->pidfd >= 0);
 }
 
 void
@@ -499,9 +544,9 @@ broker_try_list(void)
 	}
 	broker.list_is_due = false;
 	TAILQ_FOREACH(s, &broker.sessions, next) {
-		struct pl_owned known = owned_of(s);
+		struct pl_known known = known_of(s);
 
-		if (s->stage != SESSION_FOREIGN && !s->is_half_made)
+		if (is_to_be_told(s))
 			proc_send(EDGE_PLACE_PTY, MSG_PLACE_KNOWN, 0, NULL, &known, -1);
 	}
 	proc_send(EDGE_PLACE_PTY, MSG_PLACE_KNOWN_ALL, 0, NULL, NULL, -1);

@@ -26,6 +26,7 @@
 #include "common/privdrop.h"
 #include "common/proc.h"
 #include "ptyd/launch.h"
+#include "ptyd/plan.h"
 
 #define RECORD_MAX (2 * MSG_MAX_BYTES)
 #define BOMB_FDS 253 /* SCM_MAX_FD */
@@ -613,6 +614,8 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "wrong_verb_left", answer_with_sample, MSG_GATE_CREATED },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "other_session_left", answer_about_another_session,
 	    MSG_GATE_SESSION },
+	{ PROC_AUTHD, EDGE_GATE_AUTH, "extended_another", answer_about_another_session,
+	    MSG_GATE_EXTENDED },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "late_left", flood, MSG_GATE_DONE },
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "garbage_right", garbage_flood, 0 },
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "speak_as_ptyd", send_sample, MSG_PLACE_KNOWN_ALL },
@@ -628,6 +631,8 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "wrong_verb_left", answer_with_sample, MSG_AUTH_CREATED },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "other_session_left", answer_about_another_session,
 	    MSG_AUTH_SESSION },
+	{ PROC_PLACERD, EDGE_AUTH_PLACE, "extended_another", answer_about_another_session,
+	    MSG_AUTH_EXTENDED },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "late_left", flood, MSG_AUTH_REFUSED },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "garbage_right", garbage, 0 },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "plan_out_of_bounds", out_of_bounds, MSG_PTY_CREATE },
@@ -640,6 +645,8 @@ static const struct misdeed misdeeds[] = {
 	    MSG_PTY_STATE_KEPT },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "attach_unknown", send_sample, MSG_PTY_ATTACH },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "end_unknown", send_sample, MSG_PTY_END },
+	{ PROC_PLACERD, EDGE_PLACE_PTY, "extend_unknown", send_sample, MSG_PTY_EXTEND },
+	{ PROC_PLACERD, EDGE_PLACE_PTY, "extend_for_ever", out_of_bounds, MSG_PTY_EXTEND },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "flood", flood, MSG_PTY_ATTACH },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "mute", mute, MSG_PTY_ATTACH },
 	{ PROC_PLACERD, EDGE_CONTROL, "control_garbage", cut, MSG_CTL_PREPARED },
@@ -650,6 +657,9 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_PTYD, EDGE_PLACE_PTY, "known_all_twice", send_sample, MSG_PLACE_KNOWN_ALL },
 	{ PROC_PTYD, EDGE_PLACE_PTY, "descriptor_left", unannounced_descriptor, MSG_PLACE_STATE },
 	{ PROC_PTYD, EDGE_PLACE_PTY, "bounds_left", out_of_bounds, MSG_PLACE_STATE },
+	{ PROC_PTYD, EDGE_PLACE_PTY, "extended_another", answer_about_another_session,
+	    MSG_PLACE_EXTENDED },
+	{ PROC_PTYD, EDGE_PLACE_PTY, "extended_otherwise", answer_with_sample, MSG_PLACE_EXTENDED },
 	{ PROC_PTYD, EDGE_PLACE_PTY, "late_left", flood, MSG_PLACE_STARTED },
 	{ PROC_PTYD, EDGE_DELIVERY, "garbage_delivery", garbage, 0 },
 	{ PROC_PTYD, EDGE_DELIVERY, "deliver_unasked", flood, MSG_GATE_DELIVER },
@@ -769,12 +779,12 @@ edge_up(void *ctx, struct peer *p)
 	if (self.role.id != PROC_PTYD || peer_edge(p) != EDGE_PLACE_PTY)
 		return;
 	fill_payload(MSG_PLACE_KNOWN, &made_up, &u);
-	u.owned.issuer = view_of("dev");
-	u.owned.subject = view_of("victim");
-	u.owned.profile = view_of("default");
-	u.owned.status = STATUS_DETACHED;
-	u.owned.created_s = (uint64_t)time(NULL);
-	u.owned.expires_s = u.owned.created_s + 600;
+	u.known.issuer = view_of("dev");
+	u.known.subject = view_of("victim");
+	u.known.profile = view_of("default");
+	u.known.status = STATUS_DETACHED;
+	u.known.created_s = (uint64_t)time(NULL);
+	u.known.expires_s = u.owned.created_s + 600;
 	peer_send(p, MSG_PLACE_KNOWN, 0, NULL, &u, -1);
 	peer_send(p, MSG_PLACE_KNOWN_ALL, 0, NULL, NULL, -1);
 }
@@ -833,6 +843,8 @@ send_holder_hello(struct peer *to)
 		u.holder_hello.session_id = other_than(&holder.plan.session_id);
 	if (does("another-owner"))
 		u.holder_hello.subject = view_of("somebody-else");
+	if (does("another-life"))
+		u.holder_hello.expires_s = u.holder_hello.created_s + PLAN_TTL_MAX_SECONDS + 1;
 	if (does("another-slot"))
 		u.holder_hello.slot ^= 1;
 	if (!does("silent"))
@@ -940,6 +952,20 @@ holder_on_attach(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+holder_on_extend(void *ctx, struct peer *from, struct msg *m)
+{
+	struct pl_extended done = { .session_id = m->u.extend.session_id,
+		.expires_s = holder.plan.created_s + m->u.extend.ttl_seconds };
+
+	(void)ctx;
+	if (does("extends-another"))
+		done.session_id = other_than(&done.session_id);
+	if (does("extends-longer"))
+		done.expires_s++;
+	return peer_send(from, MSG_PTY_HOLDER_EXTENDED, m->request_id, NULL, &done, -1);
+}
+
+static int
 holder_on_end(void *ctx, struct peer *from, struct msg *m)
 {
 	(void)ctx;
@@ -975,6 +1001,7 @@ holder_on_accept(evutil_socket_t fd, short what, void *arg)
 	static const msg_handler handlers[MSG_COUNT] = {
 		[MSG_HOLD_HELLO] = holder_on_hello,
 		[MSG_HOLD_ATTACH] = holder_on_attach,
+		[MSG_HOLD_EXTEND] = holder_on_extend,
 		[MSG_HOLD_END] = holder_on_end,
 		[MSG_HOLD_STATE_KEPT] = holder_on_kept,
 	};

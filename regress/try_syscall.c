@@ -219,6 +219,7 @@ try_x32(void)
 	CALL(kexec_load, syscall(SYS_kexec_load, 0, -1L, NULL, -1L)) \
 	CALL(reboot, syscall(SYS_reboot, 0, 0, 0, NULL)) \
 	CALL(ioctl, ioctl(NO_FD, TIOCGWINSZ, NULL)) \
+	CALL(ioctl_foreground, ioctl(NO_FD, TIOCGPGRP, NULL)) \
 	CALL(ioctl_sti, ioctl(NO_FD, TIOCSTI, NULL)) \
 	CALL(personality, personality(0xffffffff)) \
 	CALL(memfd_create, memfd_create("try", MFD_CLOEXEC)) \

@@ -230,12 +230,14 @@ export class Attachment {
 		this.#probeIn(PROBE_DELAY_MS);
 	}
 
-	/* A repeated hello: the ring has forgotten output that was not sent yet. */
+	/* A repeated hello: the ring has forgotten output that was not sent yet, or the driver has another size. */
 	#onGap(hello: Hello): void {
 		const skipped = hello.outFrom - this.#streams.received!;
 
 		if (skipped < 0)
 			throw new Error('output goes back');
+		if (skipped === 0)
+			return this.#takeSize(hello.size);
 		this.#skipTo(hello.outFrom, () => {
 			this.#agreed = hello.size;
 			if (!this.#isDriver)

@@ -44,6 +44,9 @@ check_profile(const struct policy_profile *profile)
 	check(limits->storage_bytes <= POLICY_MEMORY_MAX_BYTES);
 	check(profile->max_ttl_seconds >= 1 && profile->max_ttl_seconds <= POLICY_TTL_MAX_SECONDS);
 	check(profile->max_sessions >= 1 && profile->max_sessions <= POLICY_SESSIONS_MAX);
+	check(limits->idle_timeout_seconds <= POLICY_IDLE_MAX_SECONDS);
+	check(limits->ring_bytes == 0 || limits->ring_bytes >= POLICY_RING_MIN_BYTES);
+	check(limits->ring_bytes <= POLICY_RING_MAX_BYTES);
 	check(profile->n_groups <= POLICY_GROUPS_MAX);
 	for (size_t i = 0; i < profile->n_groups; i++) {
 		check(strlen(profile->groups[i]) - 1 < POLICY_GROUP_MAX_BYTES);
@@ -63,6 +66,11 @@ check_admission(const struct policy *policy, const struct policy_profile *profil
 	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_ALLOW));
 	check(policy_visible(&identity, profile) == (decision.rule == POLICY_ALLOW));
 	check(decision.ttl_seconds == (profile->n_groups ? 0 : profile->max_ttl_seconds));
+	check(text_is_clean(view_of(decision.detail)));
+	policy_extend(policy, &identity, &request, profile->max_ttl_seconds, &decision);
+	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_ALLOW));
+	policy_extend(policy, &identity, &request, profile->max_ttl_seconds + 1, &decision);
+	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_LIFE));
 	check(text_is_clean(view_of(decision.detail)));
 }
 

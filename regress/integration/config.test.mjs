@@ -43,6 +43,9 @@ const BAD_POLICIES = [
 	["number that is none", change("max_ttl_seconds: 3600", "max_ttl_seconds: 1h")],
 	["number out of range", change("max_ttl_seconds: 3600", "max_ttl_seconds: 0")],
 	["number too large", change("max_sessions: 3", "max_sessions: 99999999999")],
+	["idle time out of range", insertAfter("cpu:", "    idle_timeout_seconds: 604801")],
+	["ring too small", insertAfter("cpu:", "    ring_size: 65535")],
+	["ring no quantity", insertAfter("cpu:", "    ring_size: all")],
 	["groups no list", change("allowed_groups: []", "allowed_groups: admins")],
 	["a profile twice", change("name: large", "name: default")],
 	["empty name", change("name: large", 'name: ""')],
@@ -140,6 +143,16 @@ describe("fogd -n", () => {
 		for (const name of ["default", "large", "power-users", "7200"])
 			assert.ok(stdout.includes(name), `${name} is missing:\n${stdout}`);
 		assert.ok(!text.includes(KEY) && !text.includes(KEY.slice(0, 16)));
+	});
+
+	it("-T prints a profile's idle time, and its ring size where it has one", async () => {
+		put(policyOf([["plain"], ["more", { more: { idle_timeout_seconds: 900, ring_size: "64Ki" } }]]));
+		const { code, stdout, stderr } = await runFogd(["-T"], { dir });
+		assert.equal(code, 0, stderr);
+		const told = (name) => new RegExp(`profile ${name}: .*`).exec(`${stdout}${stderr}`)[0];
+		assert.match(told("plain"), / idle_timeout_seconds 0 /);
+		assert.doesNotMatch(told("plain"), /ring_size/);
+		assert.match(told("more"), / idle_timeout_seconds 900 .* ring_size 65536 /);
 	});
 
 	it("an unknown flag is refused with the usage", async () => {

@@ -71,7 +71,9 @@ const TABLE = [
 	["setuid setgroups capset prctl_set_dumpable seccomp unshare setns chroot pivot_root mount", STRICT, "killed"],
 	["bpf io_uring_setup perf_event_open keyctl add_key request_key userfaultfd", STRICT, "killed"],
 	["init_module finit_module kexec_load reboot unknown", STRICT, "killed"],
-	["ioctl", ["authd", "placerd", "ptyd"], "killed"],
+	["ioctl ioctl_sti", STRICT, "killed"],
+	["ioctl_foreground", without(STRICT, "holder"), "killed"],
+	["ioctl_foreground", ["holder"], "EBADF"], // who has the terminal: is the session idle?
 	["prctl_get_seccomp", STRICT, "ok"],
 
 	// fogd and the spawner: what no shell may do either is refused, since filters are inherited (S26).

@@ -234,10 +234,22 @@ const someSession = "/v1/sessions/018f0000-0000-8000-8000-000000000001";
 const creating = { body: { profile: "default", ttl_seconds: 600 } };
 const listing = (message) => ({ before: pending("GET", "/v1/sessions", message) });
 const showing = (message) => ({ before: pending("GET", someSession, message) });
+const extending = (message) => ({ before: pending("PATCH", someSession, message) });
 const making = (message) => ({ before: pending("POST", "/v1/sessions", message, creating) });
 
-// An attach to the session that a hostile ptyd has made up, waiting for its stream.
 const MADE_UP = "badbadba-0000-8000-8000-000000000001";
+
+// An extension of the session that a hostile ptyd has made up.
+const extendingMadeUp = {
+	before: async (hostile) => {
+		const target = `/v1/sessions/${MADE_UP}`;
+		await until("the made-up session is known", async () =>
+			(await exchange(hostile.url, "GET", target, { token: "victim" })).status === 200);
+		return pending("PATCH", target, "PTY_EXTEND", { token: "victim" })(hostile);
+	},
+};
+
+// An attach to the session that a hostile ptyd has made up, waiting for its stream.
 const attaching = {
 	before: async (hostile) => {
 		const minted = await until("an attach token for the made-up session", async () => {
@@ -286,6 +298,7 @@ const CASES = {
 		["descriptor_left", lied("gatewayd")],
 		["wrong_verb_left", lied("gatewayd"), listing("AUTH_LIST")],
 		["other_session_left", lied("gatewayd"), showing("AUTH_SHOW")],
+		["extended_another", lied("gatewayd"), extending("AUTH_EXTEND")],
 		["garbage_right", lied("placerd")],
 		["speak_as_ptyd", lied("placerd")],
 		["id_in_use", lied("placerd")],
@@ -300,6 +313,7 @@ const CASES = {
 		["create_twin", hears("PLACE_REFUSED", "spawn_failed")],
 		["attach_unknown", hears("PLACE_REFUSED", "session_unknown")],
 		["end_unknown", hears("PLACE_REFUSED", "session_unknown")],
+		["extend_unknown", hears("PLACE_REFUSED", "session_unknown")],
 		["flood", floodOver],
 		["attach_unknown", hears("PLACE_REFUSED", "session_unknown")],
 		["kept_though_living", lied("ptyd")],
@@ -307,8 +321,10 @@ const CASES = {
 		["descriptor_bomb", lied("authd")],
 		["wrong_verb_left", lied("authd"), listing("PLACE_LIST")],
 		["other_session_left", lied("authd"), showing("PLACE_SHOW")],
+		["extended_another", lied("authd"), extending("PLACE_EXTEND")],
 		["garbage_right", lied("ptyd")],
 		["plan_out_of_bounds", lied("ptyd")],
+		["extend_for_ever", lied("ptyd")],
 		["descriptor_right", lied("ptyd")],
 		["speak_as_spawner", lied("ptyd")],
 		["speak_as_holder", lied("ptyd")],
@@ -326,6 +342,8 @@ const CASES = {
 		["known_all_twice", lied("placerd")],
 		["descriptor_left", lied("placerd")],
 		["bounds_left", lied("placerd")],
+		["extended_another", lied("placerd"), extendingMadeUp],
+		["extended_otherwise", lied("placerd"), extendingMadeUp],
 		["garbage_delivery", lied("gatewayd")],
 		["deliver_bomb", lied("gatewayd")],
 		["deliver_without_descriptor", lied("gatewayd")],
@@ -413,9 +431,11 @@ describe("hostile processes", { concurrency: 1 }, () => {
 // --- the holder: what it does is written in the Idempotency-Key of its session ---
 
 // Lies by which the broker sees at once that this is no holder of its making: no session comes of it.
-const STILLBORN = ["wrong-nonce", "another-session", "another-slot"];
+const STILLBORN = ["wrong-nonce", "another-session", "another-slot", "another-life"];
 // Lies of a holder that seemed good: its session ends, and no other.
 const TURNCOATS = ["garbage", "state-of-another", "speak-as-placerd", "hello-twice"];
+// And those that lie when they are asked to live longer.
+const EXTENDERS = ["extends-another", "extends-longer"];
 // What it sends to gatewayd in place of a stream: that attachment ends.
 const STREAMS = ["stream-garbage", "stream-huge", "stream-as-gateway", "stream-zeros"];
 // And what it gives to ptyd to pass on.
@@ -456,6 +476,19 @@ describe("hostile holders", () => {
 					const shown = await exchange(hostile.url, "GET", `/v1/sessions/${json.session_id}`, { token });
 					return ["lost", "failed"].includes(JSON.parse(shown.body).status);
 				});
+			});
+		}
+		for (const key of EXTENDERS) {
+			await step(key, async (mark, token) => {
+				const target = `/v1/sessions/${(await hostile.create(key, token)).json.session_id}`;
+				const before = JSON.parse((await exchange(hostile.url, "GET", target, { token })).body);
+				assert.ok((await exchange(hostile.url, "PATCH", target, { token, body: {} })).status >= 400);
+				await accused(mark);
+				const after = await until("its session has ended", async () => {
+					const shown = JSON.parse((await exchange(hostile.url, "GET", target, { token })).body);
+					return shown.status === "lost" && shown;
+				});
+				assert.equal(after.expires_at, before.expires_at);
 			});
 		}
 		await step("flood", async (mark, token) => {

@@ -3,41 +3,21 @@
 // another build of it started: the same shell, the same screen within 2 s (R1 to R4, R16), for who stays and for who comes anew.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { after } from "node:test";
 import serialize from "@xterm/addon-serialize";
 import headless from "@xterm/headless";
+import { relabelledBuild, turnTo } from "../lib/builds.mjs";
+import { ROLES, suite } from "../lib/harness.mjs";
 import { descendants, identify, isAlive, signal, sleep, until, waitGone } from "../lib/proc.mjs";
-
-// The service is started through a link that an upgrade turns, as an operator's would be: so before harness.mjs looks.
-const repo = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "../..");
-const oldBuild = fs.realpathSync(process.env.FOG_BUILD ?? path.join(repo, "build"));
-const place = fs.mkdtempSync(path.join(os.tmpdir(), "fog-builds-"));
-const current = path.join(place, "current");
-process.on("exit", () => fs.rmSync(place, { recursive: true, force: true }));
-fs.chmodSync(place, 0o755);
-fs.symlinkSync(oldBuild, current);
-process.env.FOG_BUILD = current;
-const { ROLES, suite } = await import("../lib/harness.mjs");
-const { BinaryTerminal } = await import("../lib/ws.mjs");
+import { BinaryTerminal } from "../lib/ws.mjs";
 
 const SAME_SCREEN_MS = 2000;
 const COLS = 80;
 const ROWS = 24;
 
-// FOG_NEXT_BUILD names another build; without one it is a copy whose programs are other files with other contents.
-function anotherBuild() {
-	if (process.env.FOG_NEXT_BUILD)
-		return fs.realpathSync(process.env.FOG_NEXT_BUILD);
-	const copy = path.join(place, "next");
-	for (const part of ["sbin", "libexec", "share"])
-		fs.cpSync(path.join(oldBuild, part), path.join(copy, part), { recursive: true });
-	for (const folder of ["sbin", "libexec/cloudshell-fog"])
-		for (const name of fs.readdirSync(path.join(copy, folder)))
-			fs.appendFileSync(path.join(copy, folder, name), "another build\n"); // behind what ELF describes
-	return copy;
-}
+// FOG_NEXT_BUILD names another build.
+const anotherBuild = () => (process.env.FOG_NEXT_BUILD ? fs.realpathSync(process.env.FOG_NEXT_BUILD) : relabelledBuild());
 
 // A screen of our own in place of vim, where that is not installed: it draws what was typed in colours, on the other
 // screen buffer, and redraws all of it at each key.
@@ -223,8 +203,7 @@ suite("survival", { env: { LISTEN_ADDR: "127.0.0.1:0" } }, ({ fog, test }) => {
 	test("an upgrade: the service is stopped, and another build of it started", (t) => survives("upgrade", async () => {
 		const next = anotherBuild();
 		assert.equal((await fog.terminateFogd()).code, 0);
-		fs.unlinkSync(current);
-		fs.symlinkSync(next, current);
+		turnTo(next);
 		await fog.restartFogd();
 		assert.equal(fs.realpathSync(`/proc/${fog.pid}/exe`), path.join(next, "sbin/fogd"));
 		const made = await fog.create();

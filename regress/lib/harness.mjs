@@ -18,14 +18,15 @@ export const build = path.resolve(process.env.FOG_BUILD ?? path.join(repo, "buil
 export const fogdPath = path.join(build, "sbin/fogd");
 export const ROLES = ["gatewayd", "authd", "placerd", "ptyd", "spawner"];
 
-const profile = (name, { cpu = "500m", memory = "512Mi", ttl = 3600, sessions = 3, groups = [] } = {}) => `  - name: ${name}
+// more: optional keys, each with its value.
+const profile = (name, { cpu = "500m", memory = "512Mi", ttl = 3600, sessions = 3, groups = [], more = {} } = {}) => `  - name: ${name}
     cpu: "${cpu}"
     memory: "${memory}"
     storage: "1Gi"
     max_ttl_seconds: ${ttl}
     max_sessions: ${sessions}
     allowed_groups: [${groups.join(", ")}]
-`;
+${Object.entries(more).map(([key, value]) => `    ${key}: ${value}\n`).join("")}`;
 
 export const policyOf = (profiles) => `profiles:\n${profiles.map(([name, options]) => profile(name, options)).join("")}`;
 
@@ -272,6 +273,14 @@ export class Instance {
 		const mark = this.logMark();
 		assert.ok(signal(this.fogd, "SIGHUP"));
 		return this.waitLog({ event: /^reload(ed|_refused)$/ }, { mark });
+	}
+
+	// The lines of the audit log.
+	auditRecords() {
+		const files = fs.readdirSync(this.stateDir, { recursive: true, withFileTypes: true })
+			.filter((entry) => entry.isFile() && entry.name.startsWith("audit"));
+		return files.flatMap(({ parentPath, path: folder, name }) =>
+			fs.readFileSync(path.join(parentPath ?? folder, name), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)));
 	}
 
 	// Starts fogd again, on the same port and folder.

@@ -63,6 +63,8 @@ export function isAlive({ pid, startTime }) {
 	return found !== undefined && found.state !== "Z" && found.startTime === startTime;
 }
 
+export const isZombie = (pid) => stat(pid)?.state === "Z";
+
 export function signal(identity, name) {
 	if (!isAlive(identity))
 		return false;

@@ -205,7 +205,7 @@ connect_neighbour(enum edge edge)
 		.self = role.self,
 		.epoch = ++role.epoch,
 		.other = rows[edge].left == role.self ? rows[edge].right : rows[edge].left };
-	struct pl_hello hello = { .table_hash = msg_table_hash(), .epoch = end.epoch };
+	struct pl_hello hello = { .table_hash = msg_edge_hash(edge), .epoch = end.epoch };
 	int pair[2];
 
 	if (role.far[edge] >= 0)

@@ -113,6 +113,7 @@ writes_the_rest(void **state)
 		.memory_bytes = 536870912,
 		.storage_bytes = 1073741824,
 		.max_ttl_seconds = 3600,
+		.idle_timeout_s = 900,
 		.max_sessions = 3 };
 	struct pl_node node = { .name = { "n", 1 },
 		.region = { "r", 1 },
@@ -128,7 +129,7 @@ writes_the_rest(void **state)
 	    "\"placement_reason\":\"x\"}");
 	assert_json(api_json_profile(&profile),
 	    "{\"name\":\"default\",\"cpu\":\"500m\",\"memory\":\"512Mi\",\"storage\":\"1Gi\","
-	    "\"max_ttl_seconds\":3600,\"max_sessions\":3}");
+	    "\"max_ttl_seconds\":3600,\"idle_timeout_seconds\":900,\"max_sessions\":3}");
 	assert_json(api_json_node(&node, "http://h"),
 	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"http://h\",\"self\":true}");
 	assert_json(api_json_ready(true, true, true, &ready),

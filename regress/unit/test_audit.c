@@ -94,6 +94,7 @@ test_line_holds_all_members(void **state)
 		.issuer = view_of("dev"),
 		.subject = view_of("alice"),
 		.profile = view_of("default"),
+		.role = view_of("viewer"),
 		.rule_id = view_of("profile.admitted"),
 		.node = view_of("fog-1"),
 		.reason = view_of("local-only"),
@@ -115,6 +116,7 @@ test_line_holds_all_members(void **state)
 	assert_string_equal(text_of(line, "issuer"), "dev");
 	assert_string_equal(text_of(line, "subject"), "alice");
 	assert_string_equal(text_of(line, "profile"), "default");
+	assert_string_equal(text_of(line, "role"), "viewer");
 	assert_string_equal(text_of(line, "rule_id"), "profile.admitted");
 	assert_string_equal(text_of(line, "node"), "fog-1");
 	assert_string_equal(text_of(line, "reason"), "local-only");
@@ -226,7 +228,7 @@ test_longest_members_fit(void **state)
 	(void)state;
 	memset(text, '\x01', sizeof(text));
 	e.issuer = e.subject = view_bytes(text, 255);
-	e.profile = e.rule_id = e.node = e.reason = view_bytes(text, 64);
+	e.profile = e.role = e.rule_id = e.node = e.reason = view_bytes(text, 64);
 	e.detail = view_bytes(text, 400);
 	log_open(&l);
 	assert_int_equal(audit_write(l.audit, &e), 0);

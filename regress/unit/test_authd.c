@@ -228,6 +228,54 @@ test_mint(void **state)
 	hear(PLACE, MSG_PLACE_ATTACH, 2);
 }
 
+static void
+test_extend(void **state)
+{
+	struct pl_bearer_extend want = { .bearer = view_of("alice+admins"),
+		.session_id = sid_a,
+		.ttl_seconds = 7200 };
+	struct pl_session row = session_row(&sid_a);
+	const union payload *u;
+
+	(void)state;
+	say(GATE, MSG_AUTH_EXTEND, 1, &want);
+	u = hear(PLACE, MSG_PLACE_EXTEND, 1);
+	assert_true(view_is(u->who_extend.issuer, "dev"));
+	assert_true(view_is(u->who_extend.subject, "alice"));
+	assert_true(list_holds(u->who_extend.groups, view_of("admins")));
+	assert_true(id_equal(&u->who_extend.session_id, &sid_a));
+	assert_int_equal(u->who_extend.ttl_seconds, 7200);
+	row.expires_s = 7201;
+	say(PLACE, MSG_AUTH_EXTENDED, 1, &row);
+	assert_int_equal(hear(GATE, MSG_GATE_EXTENDED, 1)->session.expires_s, 7201);
+	assert_int_equal(requests_count(authd.requests), 0);
+	want.bearer = view_of("al ice");
+	say(GATE, MSG_AUTH_EXTEND, 2, &want);
+	hear_refusal(GATE, MSG_GATE_REFUSED, 2, FOG_E_BAD_TOKEN);
+	hear_nothing(PLACE);
+}
+
+static void
+test_viewer(void **state)
+{
+	struct pl_bearer_mint want = { .bearer = view_of("alice"),
+		.session_id = sid_a,
+		.role = ROLE_VIEWER };
+	struct pl_session_role mintable = { sid_a, ROLE_VIEWER };
+	char token[ATTACH_TOKEN_BYTES];
+	const union payload *u;
+
+	(void)state;
+	say(GATE, MSG_AUTH_MINT, 1, &want);
+	assert_int_equal(hear(PLACE, MSG_PLACE_MINT, 1)->who_mint.role, ROLE_VIEWER);
+	say(PLACE, MSG_AUTH_MINTABLE, 1, &mintable);
+	u = hear(GATE, MSG_GATE_MINTED, 1);
+	assert_int_equal(u->minted.role, ROLE_VIEWER);
+	assert_int_equal(view_copy(u->minted.token, token, sizeof(token)), 0);
+	use_token(2, token, &sid_a);
+	assert_int_equal(hear(PLACE, MSG_PLACE_ATTACH, 2)->attach.role, ROLE_VIEWER);
+}
+
 /* What each answer must be about, when it is about a session. */
 static const struct {
 	enum msg_type asked, passed_on, answer;
@@ -237,6 +285,8 @@ static const struct {
 	{ MSG_AUTH_MINT, MSG_PLACE_MINT, MSG_AUTH_MINTABLE, { SID(1), ROLE_VIEWER } },
 	{ MSG_AUTH_END, MSG_PLACE_END, MSG_AUTH_ENDED, { SID(2), ROLE_DRIVER } },
 	{ MSG_AUTH_SHOW, MSG_PLACE_SHOW, MSG_AUTH_SESSION, { SID(2), ROLE_DRIVER } },
+	{ MSG_AUTH_EXTEND, MSG_PLACE_EXTEND, MSG_AUTH_EXTENDED, { SID(2), ROLE_DRIVER } },
+	{ MSG_AUTH_EXTEND, MSG_PLACE_EXTEND, MSG_AUTH_SESSION, { SID(1), ROLE_DRIVER } },
 	{ MSG_AUTH_ATTACH, MSG_PLACE_ATTACH, MSG_AUTH_ATTACHED, { SID(2), ROLE_DRIVER } },
 	{ MSG_AUTH_ATTACH, MSG_PLACE_ATTACH, MSG_AUTH_ATTACHED, { SID(1), ROLE_VIEWER } },
 };
@@ -252,15 +302,21 @@ test_lying_placerd(void **state)
 		struct pl_bearer_mint want = { .bearer = view_of("alice"),
 			.session_id = sid_a,
 			.role = ROLE_DRIVER };
+		struct pl_bearer_extend longer = { .bearer = view_of("alice"),
+			.session_id = sid_a };
 		struct pl_session row = session_row(&lie_rows[i].lie.session_id);
+		bool is_row = lie_rows[i].answer == MSG_AUTH_SESSION ||
+		    lie_rows[i].answer == MSG_AUTH_EXTENDED;
 
 		if (lie_rows[i].asked == MSG_AUTH_ATTACH)
 			use_token(10 + i, token, &sid_a);
+		else if (lie_rows[i].asked == MSG_AUTH_EXTEND)
+			say(GATE, MSG_AUTH_EXTEND, 10 + i, &longer);
 		else
 			say(GATE, lie_rows[i].asked, 10 + i, &want);
 		hear(PLACE, lie_rows[i].passed_on, 10 + i);
 		say(PLACE, lie_rows[i].answer, 10 + i,
-		    lie_rows[i].answer == MSG_AUTH_SESSION ? (const void *)&row : &lie_rows[i].lie);
+		    is_row ? (const void *)&row : &lie_rows[i].lie);
 		assert_int_equal(role.lies, i + 1);
 		hear_refusal(GATE, MSG_GATE_REFUSED, 10 + i, FOG_E_UNAVAILABLE);
 		connect_neighbour(PLACE);
@@ -476,6 +532,8 @@ main(void)
 		WITH_ROLE(test_bad_attach_tokens),
 		WITH_ROLE(test_bad_bearers),
 		WITH_ROLE(test_mint),
+		WITH_ROLE(test_extend),
+		WITH_ROLE(test_viewer),
 		WITH_ROLE(test_lying_placerd),
 		WITH_ROLE(test_list_is_relayed),
 		WITH_ROLE(test_listings_are_paced),

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A real holder with a real init and shell, started by ptyd/launch.c as the spawner does it; the
- * test plays broker and gatewayd. As root with ids of a session's own, otherwise as it is.
+ * The life of a session in a real holder: its shell, its end, its broker, its one driver.
  * links: ptyd/launch.c ptyd/connector_stub.c ptyd/shellfilter.c ptyd/pty.c
  */
 #include <stdarg.h>
@@ -10,432 +9,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-#include "common/cleanup.h"
-#include "common/filter.h"
-#include "common/mono.h"
-#include "common/msg.h"
-#include "common/secret.h"
-#include "common/stream.h"
-#include "ptyd/connector.h"
-#include "ptyd/pty.h"
-#include "ptyd/shellfilter.h"
-#include "regress/unit/wire.h"
-
-#define WAIT_MS WIRE_WAIT_MS
-#define SESSION_UID 1879048192u
-#define RING_BYTES 262144
-#define OUT_MAX (8u << 20)
-
-/* One session with both of its sides in the test's hands. */
-struct session {
-	struct id128 id;
-	char id_text[ID_TEXT_SIZE];
-	struct raw32 nonce, broker_nonce;
-	uint32_t ttl_seconds;
-	pid_t pid;
-	struct wire broker;
-};
-
-struct stream {
-	int fd;
-	size_t len;
-	unsigned char bytes[2 * STREAM_FRAME_MAX];
-	struct stream_hello hello;
-	struct stream_exit exit;
-	bool has_exit;
-	unsigned status;
-	uint64_t answer;
-	size_t out_len;
-	char *out; /* OUT_MAX */
-};
-
-static char folder[] = "/tmp/fog-holder-XXXXXX";
-static int holder_exe, init_exe;
-static struct sock_fprog filter;
-
-/* --- making one --- */
-
-static int
-sealed_plan(const struct session *s)
-{
-	struct pl_holder_plan p = { .session_id = s->id,
-		.profile = view_of("default"),
-		.status = STATUS_STARTING,
-		.created_s = 1,
-		.expires_s = 1234567890,
-		.node = view_of("here"),
-		.region = view_of("local"),
-		.tier = TIER_FOG,
-		.placement_reason = view_of("only_node"),
-		.issuer = view_of("dev"),
-		.subject = view_of("alice"),
-		.idem_key = view_of("key"),
-		.idem_hash = 42,
-		.nonce = s->nonce,
-		.slot = 5,
-		.broker_nonce = s->broker_nonce,
-		.broker_uid = geteuid(),
-		.ttl_seconds = s->ttl_seconds,
-		.ring_bytes = RING_BYTES };
-	unsigned char bytes[4096];
-	struct writer w;
-	int fd = memfd_create("plan", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-
-	writer_init(&w, bytes, sizeof(bytes));
-	assert_int_equal(codec_put(&w, &msg_layouts[PAYLOAD_holder_plan], &p, NULL), 0);
-	assert_int_equal(write(fd, bytes, w.len), (ssize_t)w.len);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS,
-			     F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-	    0);
-	return fd;
-}
-
-static struct sockaddr_un
-address_of(const struct session *s)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s/%s.sock", folder, s->id_text);
-	return at;
-}
-
-static int
-bound_socket(const struct session *s)
-{
-	struct sockaddr_un at = address_of(s);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	return fd;
-}
-
-static void
-start_session(struct session *s, uint32_t ttl_seconds)
-{
-	struct pty pty = PTY_EMPTY;
-	struct launch l = { .connector = &connector_stub,
-		.filter = &filter,
-		.holder_filter = filter_export(PROC_HOLDER),
-		.ids = { geteuid() == 0, SESSION_UID, SESSION_UID + 1, SESSION_UID, SESSION_UID + 1,
-		    "/tmp", "session" },
-		.holder_exe = holder_exe,
-		.init_exe = init_exe };
-	int report[2];
-	char b[REPORT_BYTES];
-
-	*s = (struct session){ .ttl_seconds = ttl_seconds, .broker.fd = -1 };
-	assert_int_equal(id_session_new(1, &s->id), 0);
-	id_format(&s->id, s->id_text);
-	l.session_id = s->id_text;
-	assert_int_equal(secret_random(&s->nonce, sizeof(s->nonce)), 0);
-	assert_int_equal(secret_random(&s->broker_nonce, sizeof(s->broker_nonce)), 0);
-	assert_int_equal(pty_open(&pty, 80, 24), 0);
-	if (l.ids.change)
-		assert_int_equal(pty_give(&pty, l.ids.shell_uid, l.ids.shell_gid), 0);
-	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, l.init_pair), 0);
-	l.master = pty.master;
-	l.slave = pty.slave;
-	l.listener = bound_socket(s);
-	l.plan = sealed_plan(s);
-	l.report = report[1];
-	l.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	s->pid = launch_fork(&l);
-	assert_true(s->pid > 0);
-	pty_close(&pty);
-	close(l.listener);
-	close(l.plan);
-	close(l.null);
-	close(l.holder_filter);
-	close(l.init_pair[0]);
-	close(l.init_pair[1]);
-	close(report[1]);
-	assert_int_equal(read(report[0], b, sizeof(b)), 0);
-	close(report[0]);
-}
-
-/* --- the broker's side --- */
-
-/* The next record of this type; log lines and others between are passed over. */
-static void
-expect(struct session *s, enum msg_type type)
-{
-	assert_true(wire_expect(&s->broker, type));
-}
-
-static int
-connect_broker(const struct session *s)
-{
-	struct sockaddr_un at = address_of(s);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	wire_hello(&(struct wire){ .fd = fd }, 1);
-	return fd;
-}
-
-static void
-say_nonce(const struct session *s)
-{
-	struct pl_nonce nonce = { s->id, s->broker_nonce };
-
-	assert_true(wire_send(&s->broker, MSG_HOLD_HELLO, 0, &nonce, -1));
-}
-
-static void
-join(struct session *s)
-{
-	close_fd(&s->broker.fd);
-	s->broker.fd = connect_broker(s);
-	say_nonce(s);
-	expect(s, MSG_PTY_HOLDER_HELLO);
-	assert_memory_equal(&s->broker.m.u.holder_hello.nonce, &s->nonce, sizeof(s->nonce));
-	assert_true(id_equal(&s->broker.m.u.holder_hello.session_id, &s->id));
-	assert_true(view_is(s->broker.m.u.holder_hello.subject, "alice"));
-	assert_int_equal(s->broker.m.u.holder_hello.slot, 5);
-}
-
-static struct pl_grant
-new_grant(const struct session *s)
-{
-	struct pl_grant g = { .session_id = s->id,
-		.role = ROLE_DRIVER,
-		.token_expires_boot_ms = boot_ms() + 60000 };
-
-	assert_int_equal(id_random(&g.token_id), 0);
-	return g;
-}
-
-static void
-assert_refused(struct session *s, const struct pl_grant *g, int error)
-{
-	assert_true(wire_send(&s->broker, MSG_HOLD_ATTACH, 77, g, -1));
-	do {
-		assert_int_equal(wire_receive(&s->broker, WAIT_MS), 1);
-		assert_int_not_equal(s->broker.m.type, MSG_PTY_HOLDER_STREAM);
-	} while (s->broker.m.type != MSG_PTY_HOLDER_REFUSED);
-	assert_int_equal(s->broker.m.request_id, 77);
-	assert_int_equal(s->broker.m.u.refused.error, error);
-}
-
-static void
-expect_state(struct session *s, unsigned status)
-{
-	do {
-		expect(s, MSG_PTY_HOLDER_STATE);
-	} while (s->broker.m.u.state.status != status);
-}
-
-/* How many processes there are with the session's id in their environment. */
-static int
-processes_of(const struct session *s)
-{
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int found = 0;
-
-	while ((e = readdir(d))) {
-		char path[300], env[4096];
-		ssize_t n;
-		int fd;
-
-		snprintf(path, sizeof(path), "/proc/%s/environ", e->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		n = read(fd, env, sizeof(env));
-		close(fd);
-		found += n > 0 && memmem(env, (size_t)n, s->id_text, ID_TEXT_SIZE - 1) != NULL;
-	}
-	closedir(d);
-	return found;
-}
-
-/* Acknowledges the end and sees the holder go, with everything that was the session's. */
-static void
-finish(struct session *s)
-{
-	struct pl_session_id id = { s->id };
-	struct sockaddr_un at = address_of(s);
-	int status;
-
-	assert_true(wire_send(&s->broker, MSG_HOLD_STATE_KEPT, 0, &id, -1));
-	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	assert_int_equal(processes_of(s), 0);
-	close_fd(&s->broker.fd);
-	unlink(at.sun_path);
-}
-
-static void
-end_and_finish(struct session *s)
-{
-	struct pl_end end = { s->id, END_REQUEST };
-
-	assert_true(wire_send(&s->broker, MSG_HOLD_END, 0, &end, -1));
-	expect_state(s, STATUS_TERMINATED);
-	assert_int_equal(s->broker.m.u.state.end_reason, END_REQUEST);
-	finish(s);
-}
-
-/* --- the client's side --- */
-
-static void
-stream_free(struct stream *t)
-{
-	close_fd(&t->fd);
-	free(t->out);
-	free(t);
-}
-
-static void
-take_frame(struct stream *t, const struct stream_msg *m)
-{
-	assert_false(t->has_exit); /* nothing follows it */
-	switch (m->type) {
-	case STREAM_OUTPUT:
-		assert_true(t->out_len + m->u.output.bytes.len < OUT_MAX);
-		memcpy(t->out + t->out_len, m->u.output.bytes.p, m->u.output.bytes.len);
-		t->out_len += m->u.output.bytes.len;
-		t->out[t->out_len] = '\0';
-		break;
-	case STREAM_HELLO:
-		t->hello = m->u.hello;
-		break;
-	case STREAM_EXIT:
-		t->exit = m->u.exit;
-		t->has_exit = true;
-		break;
-	case STREAM_STATUS:
-		t->status = m->u.status.state;
-		break;
-	default:
-		t->answer = m->u.answer.value;
-		break;
-	}
-}
-
-/* Waits for more and takes all whole frames; false at the end of the stream. */
-static bool
-stream_step(struct stream *t, int ms)
-{
-	struct stream_msg m;
-	size_t used;
-	ssize_t n;
-
-	assert_true(wire_wait(t->fd, ms));
-	n = read(t->fd, t->bytes + t->len, sizeof(t->bytes) - t->len);
-	if (n <= 0)
-		return false;
-	t->len += (size_t)n;
-	while (stream_next(t->bytes, t->len, PROC_HOLDER, &m, &used) == 1) {
-		take_frame(t, &m);
-		memmove(t->bytes, t->bytes + used, t->len - used);
-		t->len -= used;
-	}
-	return true;
-}
-
-static struct stream *
-attach_at(struct session *s, const struct pl_grant *g)
-{
-	struct stream *t = calloc(1, sizeof(*t));
-
-	assert_non_null(t);
-	assert_true(wire_send(&s->broker, MSG_HOLD_ATTACH, 76, g, -1));
-	expect(s, MSG_PTY_HOLDER_STREAM);
-	assert_int_equal(s->broker.m.request_id, 76);
-	t->fd = s->broker.m.fd;
-	t->out = calloc(1, OUT_MAX);
-	assert_non_null(t->out);
-	while (t->hello.cols == 0)
-		assert_true(stream_step(t, WAIT_MS));
-	return t;
-}
-
-static struct stream *
-attach(struct session *s)
-{
-	struct pl_grant g = new_grant(s);
-
-	return attach_at(s, &g);
-}
-
-static void
-put_frame(struct stream *t, enum stream_type type, const void *payload)
-{
-	static unsigned char bytes[STREAM_FRAME_MAX];
-	struct writer w;
-
-	writer_init(&w, bytes, sizeof(bytes));
-	assert_int_equal(stream_put(&w, type, payload), 0);
-	for (size_t at = 0; at < w.len;) {
-		struct pollfd p = { .fd = t->fd, .events = POLLOUT };
-		ssize_t n;
-
-		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-		n = send(t->fd, bytes + at, w.len - at, MSG_NOSIGNAL);
-		assert_true(n > 0 || errno == EAGAIN);
-		at += n > 0 ? (size_t)n : 0;
-	}
-}
-
-static void
-type_at(struct stream *t, uint64_t offset, const char *text)
-{
-	struct stream_input in = { offset, view_of(text) };
-
-	put_frame(t, STREAM_INPUT, &in);
-}
-
-static void
-type(struct stream *t, const char *text)
-{
-	type_at(t, t->hello.in_next, text);
-	t->hello.in_next += strlen(text);
-}
-
-static void
-await_text(struct stream *t, const char *text)
-{
-	while (!strstr(t->out, text))
-		assert_true(stream_step(t, WAIT_MS));
-}
-
-static void
-await_end(struct stream *t)
-{
-	while (stream_step(t, WAIT_MS))
-		;
-}
-
-static size_t
-count_text(const char *in, const char *what)
-{
-	size_t n = 0;
-
-	for (const char *at = in; (at = strstr(at, what)); at += strlen(what))
-		n++;
-	return n;
-}
-
-/* --- tests --- */
+#include "regress/unit/holder_session.h"
 
 static void
 test_shell(void **state)
@@ -594,9 +168,6 @@ test_tokens(void **state)
 	t = attach_at(&s, &g);
 	assert_refused(&s, &g, FOG_E_USED_ATTACH_TOKEN);
 	other = new_grant(&s);
-	other.role = ROLE_VIEWER;
-	assert_refused(&s, &other, FOG_E_ROLE);
-	other = new_grant(&s);
 	other.token_expires_boot_ms = boot_ms();
 	assert_refused(&s, &other, FOG_E_BAD_ATTACH_TOKEN);
 	other = new_grant(&s);
@@ -636,6 +207,7 @@ test_resume_and_take_over(void **state)
 	await_text(second, "done\r\n");
 	await_end(first);
 	assert_int_equal(first->status, STREAM_STATE_TAKEN_OVER);
+	assert_int_equal(second->statuses[STREAM_STATE_TOOK_OVER], 1);
 	/* Both saw one stream: what the second got continues the first at the cut. */
 	assert_true(first->out_len >= cut);
 	assert_memory_equal(first->out + cut, second->out, first->out_len - cut);
@@ -782,6 +354,100 @@ test_ttl(void **state)
 	finish(&s);
 }
 
+static void
+await_status(struct stream *t, unsigned status)
+{
+	while (t->status != status)
+		assert_true(stream_step(t, WAIT_MS));
+}
+
+/* Made at 1, by the plan: so it ends at 1 and its life. */
+static void
+test_extend(void **state)
+{
+	struct session s;
+	struct stream *t;
+	struct pl_extend want;
+	uint64_t start = mono_ms();
+
+	(void)state;
+	start_session(&s, 2);
+	join(&s);
+	t = attach(&s);
+	want = (struct pl_extend){ s.id, 4 };
+	assert_true(wire_send(&s.broker, MSG_HOLD_EXTEND, 80, &want, -1));
+	expect(&s, MSG_PTY_HOLDER_EXTENDED);
+	assert_int_equal(s.broker.m.request_id, 80);
+	assert_true(id_equal(&s.broker.m.u.extended.session_id, &s.id));
+	assert_int_equal(s.broker.m.u.extended.expires_s, 5);
+	await_status(t, STREAM_STATE_EXTENDED);
+	assert_int_equal(t->status_at_s, 5);
+	want.ttl_seconds = 3;
+	assert_true(wire_send(&s.broker, MSG_HOLD_EXTEND, 81, &want, -1));
+	expect(&s, MSG_PTY_HOLDER_REFUSED);
+	assert_int_equal(s.broker.m.request_id, 81);
+	assert_int_equal(s.broker.m.u.holder_refused.error, FOG_E_TTL);
+	join(&s);
+	assert_int_equal(s.broker.m.u.holder_hello.expires_s, 5);
+	await_end(t);
+	assert_in_range(mono_ms() - start, 3900, 8000);
+	assert_int_equal(t->status, STREAM_STATE_EXPIRING);
+	assert_int_equal(t->status_at_s, 5);
+	assert_int_equal(t->exit.end_reason, END_TTL);
+	expect_state(&s, STATUS_EXPIRED);
+	assert_true(wire_send(&s.broker, MSG_HOLD_EXTEND, 82, &want, -1));
+	expect(&s, MSG_PTY_HOLDER_REFUSED);
+	assert_int_equal(s.broker.m.u.holder_refused.error, FOG_E_SESSION_ENDED);
+	stream_free(t);
+	finish(&s);
+}
+
+/* Whose session, and whose broker, an extension is for is checked as for every other word. */
+static void
+test_extend_of_another(void **state)
+{
+	struct session s;
+	struct pl_extend want = { .ttl_seconds = 900 };
+
+	(void)state;
+	start_session(&s, 600);
+	join(&s);
+	assert_int_equal(id_session_new(2, &want.session_id), 0);
+	assert_true(wire_send(&s.broker, MSG_HOLD_EXTEND, 80, &want, -1));
+	while (wire_receive(&s.broker, WAIT_MS) == 1)
+		assert_int_not_equal(s.broker.m.type, MSG_PTY_HOLDER_EXTENDED);
+	join(&s);
+	end_and_finish(&s);
+}
+
+/* The job that has the terminal keeps the session; once it is over, a background job does not. */
+static void
+test_idle(void **state)
+{
+	struct session s;
+	struct stream *t;
+	uint64_t start;
+
+	(void)state;
+	start_session_of(&s, 600, 2);
+	join(&s);
+	t = attach(&s);
+	type(t, "sleep 1000 & sleep 4; echo o\"\"ver\n");
+	await_text(t, "over\r\n");
+	start = mono_ms();
+	assert_int_equal(t->status, STREAM_STATE_NONE);
+	await_status(t, STREAM_STATE_IDLE);
+	assert_in_range(t->status_at_s, wall_s(), wall_s() + 2);
+	await_end(t);
+	assert_in_range(mono_ms() - start, 1900, 6000);
+	assert_true(t->has_exit);
+	assert_int_equal(t->exit.end_reason, END_IDLE);
+	expect_state(&s, STATUS_EXPIRED);
+	assert_int_equal(s.broker.m.u.state.end_reason, END_IDLE);
+	stream_free(t);
+	finish(&s);
+}
+
 /* Without any broker the terminal goes on; one with the wrong nonce changes nothing. */
 static void
 test_brokers(void **state)
@@ -913,44 +579,6 @@ test_bad_frames(void **state)
 	end_and_finish(&s);
 }
 
-/* --- the group --- */
-
-static int
-open_program(const char *name, int flags)
-{
-	char path[PATH_MAX], program[PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	if (n <= 0)
-		return -1;
-	path[n] = '\0';
-	for (int i = 0; i < 3; i++)
-		*strrchr(path, '/') = '\0';
-	snprintf(program, sizeof(program), "%s/libexec/cloudshell-fog/%s", path, name);
-	return open(program, flags | O_CLOEXEC);
-}
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	signal(SIGPIPE, SIG_IGN);
-	holder_exe = open_program("holder", O_PATH);
-	init_exe = open_program("session-init", O_PATH);
-	if (holder_exe < 0 || init_exe < 0)
-		fail_msg("build holder and session-init first: make programs");
-	assert_non_null(mkdtemp(folder));
-	return shellfilter_build(&filter);
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	shellfilter_free(&filter);
-	return rmdir(folder);
-}
-
 int
 main(void)
 {
@@ -966,6 +594,9 @@ main(void)
 		cmocka_unit_test(test_interrupt_flood),
 		cmocka_unit_test(test_big_input),
 		cmocka_unit_test(test_ttl),
+		cmocka_unit_test(test_extend),
+		cmocka_unit_test(test_extend_of_another),
+		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_brokers),
 		cmocka_unit_test(test_end_without_broker),
 		cmocka_unit_test(test_killed_holder),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/msg.h"
+#include "common/stream.h"
 #include "regress/unit/table_check.h"
 
 static void
@@ -67,6 +68,75 @@ test_privileged_readers_get_fixed_records(void **state)
 		if (to == PROC_FOGD || to == PROC_SPAWNER || to == PROC_ROLE)
 			assert_true(codec_is_fixed(&msg_layouts[msg_rows[i].payload]));
 	}
+}
+
+/* Each message travels on one edge; HELLO, which is anybody's, on all. */
+static void
+test_edges(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < MSG_COUNT; i++) {
+		unsigned on = 0;
+
+		for (int edge = EDGE_CONTROL; edge <= EDGE_HOLDER; edge++)
+			on += edge != EDGE_COUNT && msg_travels_on(&msg_rows[i], (enum edge)edge);
+		assert_int_equal(on, i == MSG_HELLO ? EDGE_HOLDER : 1);
+	}
+	assert_true(msg_travels_on(&msg_rows[MSG_GATE_DELIVER], EDGE_DELIVERY));
+	assert_true(msg_travels_on(&msg_rows[MSG_HOLD_ATTACH], EDGE_HOLDER));
+	assert_true(msg_travels_on(&msg_rows[MSG_PTY_HOLDER_STATE], EDGE_HOLDER));
+	assert_true(msg_travels_on(&msg_rows[MSG_CTL_READY], EDGE_CONTROL));
+	for (int a = EDGE_CONTROL; a <= EDGE_HOLDER; a++) {
+		for (int b = a + 1; b <= EDGE_HOLDER; b++)
+			assert_true(msg_edge_hash((enum edge)a) != msg_edge_hash((enum edge)b));
+	}
+}
+
+/*
+ * The contract with holders that run already. When one of these changes, the sessions that run at
+ * the moment of an upgrade go on, but the new build cannot attach them (PROTOCOL 1.6). So think:
+ * can the change be made without it, by a new message of another edge, or a bound that was wide
+ * enough from the start? If not, change the value here and say so in CHANGELOG.md.
+ *
+ * HELLO by itself never changes: by it two builds find out that they differ.
+ */
+#define HOLDER_EDGE_HASH UINT64_C(0xe5107503a04d69e8)
+#define HELLO_HASH UINT64_C(0x3ecb8b3cf91b6070)
+
+static void
+assert_pinned(const char *what, uint64_t got, uint64_t pinned)
+{
+	if (got != pinned)
+		fail_msg("the hash of %s is UINT64_C(0x%016llx) now", what,
+		    (unsigned long long)got);
+}
+
+static void
+test_holder_contract(void **state)
+{
+	(void)state;
+	assert_int_equal(msg_rows[MSG_HELLO].number, 1);
+	assert_int_equal(MSG_HEADER_BYTES, 26);
+	assert_pinned("hello", codec_hash(FNV1A_SEED, &msg_layouts[PAYLOAD_hello]), HELLO_HASH);
+	assert_pinned("the holder's edge", msg_edge_hash(EDGE_HOLDER), HOLDER_EDGE_HASH);
+}
+
+/* Whoever is given a holder's stream has to understand it; nobody else depends on that table. */
+static void
+test_stream_is_in_the_holder_edge_alone(void **state)
+{
+	uint64_t h = stream_hash(FNV1A_SEED);
+
+	(void)state;
+	assert_true(h != FNV1A_SEED && h != stream_hash(1));
+	for (size_t i = 0; i < MSG_COUNT; i++) {
+		if (!msg_travels_on(&msg_rows[i], EDGE_HOLDER))
+			continue;
+		h = fnv1a(h, &msg_rows[i].number, sizeof(msg_rows[i].number));
+		h = fnv1a(h, &msg_rows[i].fds, sizeof(msg_rows[i].fds));
+		h = codec_hash(h, &msg_layouts[msg_rows[i].payload]);
+	}
+	assert_true(h == msg_edge_hash(EDGE_HOLDER));
 }
 
 static void
@@ -191,6 +261,9 @@ main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_gatewayd_names_nobody),
 		cmocka_unit_test(test_privileged_readers_get_fixed_records),
+		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_holder_contract),
+		cmocka_unit_test(test_stream_is_in_the_holder_edge_alone),
 		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_largest_fits),
 		cmocka_unit_test(test_protocol_document),

@@ -31,7 +31,7 @@ static struct seen {
 	unsigned phase; /* answer of phase_of */
 	int answer;     /* of a handler */
 	bool keep_fd, free_in_handler, free_in_down;
-	int handled, downs, fd;
+	int greeted, handled, downs, fd;
 	enum msg_type type;
 	uint64_t request_id;
 	enum peer_down why;
@@ -82,6 +82,16 @@ on_any(void *ctx, struct peer *from, struct msg *m)
 	return seen.answer;
 }
 
+static int
+on_hello(void *ctx, struct peer *from, struct msg *m)
+{
+	assert_ptr_equal(ctx, &seen);
+	assert_ptr_equal(from, peer);
+	assert_int_equal(m->u.hello.epoch, EPOCH);
+	seen.greeted++;
+	return 0;
+}
+
 static unsigned
 phase_of(void *ctx, struct peer *from, const struct msg *m)
 {
@@ -105,6 +115,7 @@ on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 }
 
 static const msg_handler handlers[MSG_COUNT] = {
+	[MSG_HELLO] = on_hello,
 	[MSG_PTY_CREATE] = on_any,
 	[MSG_PTY_END] = on_any,
 	[MSG_PTY_HOLDER_STREAM] = on_any,
@@ -236,11 +247,11 @@ fill_payload(enum payload_kind kind, union payload *u)
 	case PAYLOAD_end:
 		u->end.end_reason = END_TTL;
 		break;
-	case PAYLOAD_refused:
-		u->refused.error = FOG_E_INTERNAL;
+	case PAYLOAD_holder_refused:
+		u->holder_refused.error = FOG_E_INTERNAL;
 		break;
 	case PAYLOAD_hello:
-		u->hello.table_hash = msg_table_hash();
+		u->hello.table_hash = msg_edge_hash(peer_edge(peer));
 		u->hello.epoch = EPOCH;
 		break;
 	case PAYLOAD_session_id:
@@ -463,13 +474,15 @@ static const struct birth {
 	const char *name;
 	enum msg_type type;
 	int hash_off, epoch_off, fds;
-	const char *detail;
+	enum peer_down why;
+	const char *detail; /* NULL: it is up */
 } births[] = {
-	{ "the hello", MSG_HELLO, 0, 0, 0, NULL },
-	{ "another table", MSG_HELLO, 1, 0, 0, "another version" },
-	{ "another epoch", MSG_HELLO, 0, 1, 0, "epoch" },
-	{ "hello with a descriptor", MSG_HELLO, 0, 0, 1, "number of descriptors" },
-	{ "no hello", MSG_PTY_HOLDER_STATE, 0, 0, 0, "no hello" },
+	{ "the hello", MSG_HELLO, 0, 0, 0, 0, NULL },
+	{ "another table", MSG_HELLO, 1, 0, 0, PEER_OTHER_VERSION, "another version" },
+	{ "another table and epoch", MSG_HELLO, 1, 1, 0, PEER_OTHER_VERSION, "another version" },
+	{ "another epoch", MSG_HELLO, 0, 1, 0, PEER_LIED, "epoch" },
+	{ "hello with a descriptor", MSG_HELLO, 0, 0, 1, PEER_LIED, "number of descriptors" },
+	{ "no hello", MSG_PTY_HOLDER_STATE, 0, 0, 0, PEER_LIED, "no hello" },
 };
 
 static void
@@ -491,9 +504,14 @@ test_birth(void **state)
 		assert_int_equal(raw_send(bytes, len, b->fds), 0);
 		settle();
 		assert_int_equal(seen.downs, b->detail != NULL);
+		assert_int_equal(seen.greeted, b->detail == NULL);
 		assert_int_equal(seen.handled, 0);
-		if (b->detail)
+		if (b->detail) {
 			assert_non_null(strstr(seen.detail, b->detail));
+			assert_int_equal(seen.why, b->why);
+			assert_int_equal(peer_other_hash(peer) != msg_edge_hash(EDGE_HOLDER),
+			    b->type != MSG_HELLO || b->fds || b->hash_off);
+		}
 		finish();
 	}
 }
@@ -507,7 +525,7 @@ test_own_hello(void **state)
 	begin_with(PROC_PLACERD);
 	assert_true(raw_receive(&m) > 0);
 	assert_int_equal(m.type, MSG_HELLO);
-	assert_true(m.u.hello.table_hash == msg_table_hash());
+	assert_true(m.u.hello.table_hash == msg_edge_hash(EDGE_PLACE_PTY));
 	assert_int_equal(m.u.hello.epoch, EPOCH);
 	assert_int_equal(peer_epoch(peer), EPOCH);
 	assert_int_equal(peer_other(peer), PROC_PLACERD);
@@ -951,6 +969,7 @@ test_names(void **state)
 	assert_string_equal(peer_down_name(PEER_GONE), "gone");
 	assert_string_equal(peer_down_name(PEER_LIED), "lied");
 	assert_string_equal(peer_down_name(PEER_STUCK), "stuck");
+	assert_string_equal(peer_down_name(PEER_OTHER_VERSION), "other_version");
 	assert_false(peer_is_up(NULL));
 	peer_free(NULL);
 }

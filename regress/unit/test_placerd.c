@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * placerd's handlers between an authd and a ptyd that are played by hand.
- * links: placerd/peers.c placerd/create.c placerd/session.c placerd/registry.c placerd/audit.c
+ * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c
  */
 #include <setjmp.h>
@@ -28,7 +28,8 @@ static const char policy_text[] =
     "  - {name: default, cpu: \"500m\", memory: \"512Mi\", storage: \"1Gi\",\n"
     "     max_ttl_seconds: 3600, max_sessions: 2, allowed_groups: []}\n"
     "  - {name: closed, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\",\n"
-    "     max_ttl_seconds: 60, max_sessions: 1, allowed_groups: [admins]}\n";
+    "     max_ttl_seconds: 60, max_sessions: 1, allowed_groups: [admins],\n"
+    "     idle_timeout_seconds: 900, ring_size: 128Ki}\n";
 
 static struct placerd placerd;
 static int audit_fd; /* the audit log's own descriptor */
@@ -184,6 +185,8 @@ test_create(void **state)
 	assert_int_equal(u->plan.ttl_seconds, 60);
 	assert_int_equal(u->plan.expires_s - u->plan.created_s, 60);
 	assert_int_equal(u->plan.cpu_milli, 500);
+	assert_int_equal(u->plan.idle_timeout_s, 0);
+	assert_int_equal(u->plan.ring_bytes, role.config.output_ring_bytes);
 	hear_nothing(AUTH);
 	say(PTY, MSG_PLACE_STARTED, 1, &started);
 	u = hear(AUTH, MSG_AUTH_CREATED, 1);
@@ -192,6 +195,26 @@ test_create(void **state)
 	assert_true(view_is(u->session.node, "fog-1"));
 	assert_int_equal(audited("\"runtime.allocated\""), 1);
 	assert_int_equal(audited("\"session.created\",\"phase\":\"outcome\""), 1);
+}
+
+static void
+test_plan_has_what_the_profile_says(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	unsigned char groups[64];
+	const union payload *u;
+	struct writer w;
+
+	(void)state;
+	sync_pty();
+	writer_init(&w, groups, sizeof(groups));
+	put_view(&w, view_of("admins"));
+	want.groups = view_bytes(groups, w.len);
+	want.profile = view_of("closed");
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	u = hear(PTY, MSG_PTY_CREATE, 1);
+	assert_int_equal(u->plan.idle_timeout_s, 900);
+	assert_int_equal(u->plan.ring_bytes, 128 << 10);
 }
 
 static void
@@ -444,7 +467,7 @@ test_mint_and_attach(void **state)
 		.session_id = id,
 		.role = ROLE_VIEWER };
 	say(AUTH, MSG_PLACE_MINT, 2, &mint);
-	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_ROLE);
+	assert_int_equal(hear(AUTH, MSG_AUTH_MINTABLE, 2)->session_role.role, ROLE_VIEWER);
 	mint.role = ROLE_DRIVER;
 	say(AUTH, MSG_PLACE_MINT, 3, &mint);
 	assert_int_equal(hear(AUTH, MSG_AUTH_MINTABLE, 3)->session_role.role, ROLE_DRIVER);
@@ -463,6 +486,13 @@ test_mint_and_attach(void **state)
 	say(PTY, MSG_PLACE_ATTACHED, 4, &granted);
 	hear(AUTH, MSG_AUTH_ATTACHED, 4);
 	assert_int_equal(audited("\"session.attached\",\"phase\":\"outcome\""), 1);
+	assert_int_equal(audited("\"role\":\"driver\""), 2);
+	attach.role = granted.role = ROLE_VIEWER;
+	say(AUTH, MSG_PLACE_ATTACH, 7, &attach);
+	assert_int_equal(hear(PTY, MSG_PTY_ATTACH, 7)->grant.role, ROLE_VIEWER);
+	say(PTY, MSG_PLACE_ATTACHED, 7, &granted);
+	assert_int_equal(hear(AUTH, MSG_AUTH_ATTACHED, 7)->session_role.role, ROLE_VIEWER);
+	assert_int_equal(audited("\"role\":\"viewer\""), 2);
 	tell_state(&id, STATUS_RUNNING, END_NONE);
 	expect_status("alice", &id, STATUS_RUNNING);
 	tell_state(&id, STATUS_EXPIRED, END_TTL);
@@ -471,6 +501,205 @@ test_mint_and_attach(void **state)
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_SESSION_ENDED);
 	say(AUTH, MSG_PLACE_MINT, 6, &mint);
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 6, FOG_E_SESSION_ENDED);
+}
+
+static struct pl_known told(const struct id128 *id, const char *key, uint64_t hash,
+    enum session_status status);
+
+/* Its holder is of another build: counted, shown, ended, but no token is made for it. */
+static void
+test_session_of_other_version(void **state)
+{
+	struct pl_who_mint mint = { .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.role = ROLE_DRIVER };
+	struct pl_who_session who = { .issuer = view_of("dev"), .subject = view_of("alice") };
+	struct pl_known row;
+
+	(void)state;
+	assert_int_equal(id_session_new(1, &who.session_id), 0);
+	mint.session_id = who.session_id;
+	row = told(&who.session_id, "", 0, STATUS_DETACHED);
+	row.other_version = 1;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	expect_status("alice", &who.session_id, STATUS_DETACHED);
+	assert_int_equal(registry_live(placerd.registry), 1);
+	say(AUTH, MSG_PLACE_MINT, 1, &mint);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_HOLDER_VERSION);
+	say(AUTH, MSG_PLACE_END, 2, &who);
+	hear(PTY, MSG_PTY_END, 2);
+	/* A ptyd of its own version says so. */
+	connect_neighbour(PTY);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNAVAILABLE);
+	row.other_version = 0;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	say(AUTH, MSG_PLACE_MINT, 3, &mint);
+	hear(AUTH, MSG_AUTH_MINTABLE, 3);
+}
+
+static struct pl_known
+told(const struct id128 *id, const char *key, uint64_t hash, enum session_status status)
+{
+	return (struct pl_known){ .session_id = *id,
+		.profile = view_of("default"),
+		.status = (uint8_t)status,
+		.created_s = (uint64_t)wall_s() - 5,
+		.expires_s = (uint64_t)wall_s() + 60,
+		.node = view_of("fog-1"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("local-only"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of(key),
+		.idem_hash = hash };
+}
+
+static struct pl_who_extend
+longer(const char *subject, const struct id128 *id, uint32_t ttl_seconds)
+{
+	return (struct pl_who_extend){ .issuer = view_of("dev"),
+		.subject = view_of(subject),
+		.session_id = *id,
+		.ttl_seconds = ttl_seconds };
+}
+
+static uint64_t
+life_of(const struct pl_session *s)
+{
+	return s->expires_s - s->created_s;
+}
+
+/* What ptyd answers to the extension that it has just been ordered. */
+static struct pl_extended
+extended_by(const char *subject, const struct id128 *id, uint32_t ttl_seconds)
+{
+	struct pl_who_session asks = who(subject, id);
+	struct pl_extended done = { .session_id = *id };
+
+	say(AUTH, MSG_PLACE_SHOW, 9000, &asks);
+	done.expires_s = hear(AUTH, MSG_AUTH_SESSION, 9000)->session.created_s + ttl_seconds;
+	return done;
+}
+
+static void
+test_extend(void **state)
+{
+	struct id128 id;
+	struct pl_who_extend want;
+	struct pl_extended done;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", ""); /* of 60 s */
+	want = longer("alice", &id, 0);
+	say(AUTH, MSG_PLACE_EXTEND, 2, &want);
+	assert_int_equal(audited("\"session.extended\",\"phase\":\"intent\""), 1);
+	assert_int_equal(hear(PTY, MSG_PTY_EXTEND, 2)->extend.ttl_seconds, 3600);
+	assert_true(id_equal(&role.heard.u.extend.session_id, &id));
+	done = extended_by("alice", &id, 3600);
+	say(PTY, MSG_PLACE_EXTENDED, 2, &done);
+	assert_int_equal(life_of(&hear(AUTH, MSG_AUTH_EXTENDED, 2)->session), 3600);
+	assert_int_equal(audited("\"session.extended\",\"phase\":\"outcome\""), 1);
+	assert_int_equal(audited("\"detail\":\"ttl_seconds 3600\""), 2);
+	assert_true(extended_by("alice", &id, 0).expires_s + 3600 == done.expires_s);
+	/* It is what a later one is held against. */
+	want.ttl_seconds = 3599;
+	say(AUTH, MSG_PLACE_EXTEND, 3, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_TTL);
+	assert_true(view_is(role.heard.u.refused.rule_id, "session.not_shorter"));
+	want.ttl_seconds = 3601;
+	say(AUTH, MSG_PLACE_EXTEND, 4, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_TTL);
+	assert_true(view_is(role.heard.u.refused.rule_id, "profile.max_ttl_seconds"));
+	assert_int_equal(audited("\"policy.denied\""), 2);
+	hear_nothing(PTY);
+}
+
+/* ptyd heard of an extension, placerd did not: the list has it. */
+static void
+test_extended_by_the_list(void **state)
+{
+	struct pl_who_session alice;
+	struct pl_known row;
+	struct id128 id;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	connect_neighbour(PTY);
+	row = told(&id, "", 0, STATUS_DETACHED);
+	row.expires_s = 4000000000;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	alice = who("alice", &id);
+	say(AUTH, MSG_PLACE_SHOW, 2, &alice);
+	assert_int_equal(hear(AUTH, MSG_AUTH_SESSION, 2)->session.expires_s, 4000000000);
+}
+
+static void
+test_extend_refused(void **state)
+{
+	struct id128 id;
+	struct pl_who_extend want;
+	struct pl_refused why = { .error = FOG_E_TTL };
+	struct pl_session_id other;
+	struct pl_known row;
+
+	(void)state;
+	want = longer("alice", &(struct id128){ 0 }, 0);
+	say(AUTH, MSG_PLACE_EXTEND, 1, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	sync_pty();
+	id = make_one(2, "alice", "");
+	want = longer("bob", &id, 0);
+	say(AUTH, MSG_PLACE_EXTEND, 3, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_NO_SESSION);
+	want = longer("alice", &id, 120);
+	say(AUTH, MSG_PLACE_EXTEND, 4, &want);
+	hear(PTY, MSG_PTY_EXTEND, 4);
+	say(PTY, MSG_PLACE_REFUSED, 4, &why);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_TTL);
+	assert_int_equal(audited("\"reason\":\"ttl_not_allowed\""), 1);
+	say(AUTH, MSG_PLACE_EXTEND, 5, &want);
+	hear(PTY, MSG_PTY_EXTEND, 5);
+	disconnect(PTY);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_UNAVAILABLE);
+	connect_neighbour(PTY);
+	assert_int_equal(id_session_new(1, &other.session_id), 0);
+	row = told(&other.session_id, "", 0, STATUS_DETACHED);
+	row.other_version = 1;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	/* It was not in the list; the other was, as one that does not understand us. */
+	say(AUTH, MSG_PLACE_EXTEND, 6, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 6, FOG_E_SESSION_ENDED);
+	want.session_id = other.session_id;
+	say(AUTH, MSG_PLACE_EXTEND, 7, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 7, FOG_E_HOLDER_VERSION);
+	hear_nothing(PTY);
+}
+
+/* Nothing is ordered that is not in the log before. */
+static void
+test_extend_without_audit(void **state)
+{
+	struct id128 id;
+	struct pl_who_extend want;
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	want = longer("alice", &id, 0);
+	assert_true(full >= 0);
+	assert_int_equal(dup2(full, audit_fd), audit_fd);
+	close(full);
+	say(AUTH, MSG_PLACE_EXTEND, 2, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_NO_AUDIT);
+	hear_nothing(PTY);
 }
 
 static void
@@ -523,31 +752,13 @@ test_ptyd_dies(void **state)
 	make_one(4, "alice", "");
 }
 
-static struct pl_owned
-told(const struct id128 *id, const char *key, uint64_t hash, enum session_status status)
-{
-	return (struct pl_owned){ .session_id = *id,
-		.profile = view_of("default"),
-		.status = (uint8_t)status,
-		.created_s = (uint64_t)wall_s() - 5,
-		.expires_s = (uint64_t)wall_s() + 60,
-		.node = view_of("fog-1"),
-		.region = view_of("local"),
-		.tier = TIER_FOG,
-		.placement_reason = view_of("local-only"),
-		.issuer = view_of("dev"),
-		.subject = view_of("alice"),
-		.idem_key = view_of(key),
-		.idem_hash = hash };
-}
-
 /* A placerd that has just started takes sessions, counts and keys from ptyd's list. */
 static void
 test_registry_is_read_from_ptyd(void **state)
 {
 	struct pl_create want = wish("alice", "key");
 	struct id128 id;
-	struct pl_owned row;
+	struct pl_known row;
 	uint64_t hash;
 
 	(void)state;
@@ -573,7 +784,7 @@ static void
 test_list_with_ended_and_found_again(void **state)
 {
 	struct id128 ended, back;
-	struct pl_owned row;
+	struct pl_known row;
 
 	(void)state;
 	sync_pty();
@@ -642,13 +853,14 @@ static void
 test_lying_ptyd(void **state)
 {
 	static const enum msg_type lies[] = { MSG_PLACE_STARTED, MSG_PLACE_ATTACHED,
-		MSG_PLACE_ENDED, MSG_PLACE_KNOWN_ALL };
+		MSG_PLACE_ENDED, MSG_PLACE_EXTENDED, MSG_PLACE_KNOWN_ALL };
 	struct id128 id;
 
 	(void)state;
 	for (unsigned i = 0; i < COUNT_OF(lies); i++) {
 		union payload lie = { .session_role = { .role = ROLE_DRIVER } };
 		struct pl_who_session alice;
+		struct pl_who_extend more;
 		struct pl_attach attach;
 		bool is_note = lies[i] == MSG_PLACE_KNOWN_ALL;
 
@@ -662,6 +874,7 @@ test_lying_ptyd(void **state)
 			hear(AUTH, MSG_AUTH_CREATED, 100 + i);
 		}
 		alice = who("alice", &id);
+		more = longer("alice", &id, 0);
 		attach = (struct pl_attach){ .session_id = id,
 			.issuer = view_of("dev"),
 			.subject = view_of("alice"),
@@ -671,12 +884,34 @@ test_lying_ptyd(void **state)
 			say(AUTH, MSG_PLACE_ATTACH, 200 + i, &attach);
 		if (lies[i] == MSG_PLACE_ENDED)
 			say(AUTH, MSG_PLACE_END, 200 + i, &alice);
+		if (lies[i] == MSG_PLACE_EXTENDED)
+			say(AUTH, MSG_PLACE_EXTEND, 200 + i, &more);
 		say(PTY, lies[i], is_note ? 0 : (lies[i] == MSG_PLACE_STARTED ? 100 : 200) + i,
 		    is_note ? NULL : &lie);
 		assert_int_equal(role.lies, i + 1);
 		if (!is_note)
 			hear_refusal(AUTH, MSG_AUTH_REFUSED, 0, FOG_E_UNAVAILABLE);
 	}
+}
+
+/* The right session, but not until when it was asked to live. */
+static void
+test_lying_about_time(void **state)
+{
+	struct id128 id;
+	struct pl_who_extend want;
+	struct pl_extended done;
+
+	(void)state;
+	sync_pty();
+	id = make_one(1, "alice", "");
+	want = longer("alice", &id, 120);
+	say(AUTH, MSG_PLACE_EXTEND, 2, &want);
+	hear(PTY, MSG_PTY_EXTEND, 2);
+	done = extended_by("alice", &id, 121);
+	say(PTY, MSG_PLACE_EXTENDED, 2, &done);
+	assert_int_equal(role.lies, 1);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNAVAILABLE);
 }
 
 /* A new authd does not know the ids that the last one left pending here: it is no liar. */
@@ -719,6 +954,7 @@ test_profiles_and_nodes(void **state)
 	say(AUTH, MSG_PLACE_PROFILES, 2, &asks);
 	hear(AUTH, MSG_AUTH_PROFILE, 2);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 2)->profile.name, "closed"));
+	assert_int_equal(role.heard.u.profile.idle_timeout_s, 900);
 	hear(AUTH, MSG_AUTH_DONE, 2);
 	say(AUTH, MSG_PLACE_NODES, 3, &asks);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 3)->node.name, "fog-1"));
@@ -732,6 +968,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_ROLE(test_create),
+		WITH_ROLE(test_plan_has_what_the_profile_says),
 		WITH_ROLE(test_nothing_before_the_list_is_known),
 		WITH_ROLE(test_denials),
 		WITH_ROLE(test_quota_counts_what_is_under_way),
@@ -742,6 +979,11 @@ main(void)
 		WITH_ROLE(test_list_is_the_callers_own),
 		WITH_ROLE(test_others_sessions_are_unknown),
 		WITH_ROLE(test_mint_and_attach),
+		WITH_ROLE(test_session_of_other_version),
+		WITH_ROLE(test_extend),
+		WITH_ROLE(test_extended_by_the_list),
+		WITH_ROLE(test_extend_refused),
+		WITH_ROLE(test_extend_without_audit),
 		WITH_ROLE(test_end),
 		WITH_ROLE(test_ptyd_dies),
 		WITH_ROLE(test_registry_is_read_from_ptyd),
@@ -749,6 +991,7 @@ main(void)
 		WITH_ROLE(test_late_create_is_ended),
 		WITH_ROLE(test_late_repeat),
 		WITH_ROLE(test_lying_ptyd),
+		WITH_ROLE(test_lying_about_time),
 		WITH_ROLE(test_new_authd_with_an_old_id),
 		WITH_ROLE(test_profiles_and_nodes),
 	};

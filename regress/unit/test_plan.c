@@ -52,6 +52,8 @@ CHANGE(with_reason, p->end_reason = END_TTL)
 CHANGE(no_ttl, p->ttl_seconds = 0)
 CHANGE(longest_ttl, p->ttl_seconds = PLAN_TTL_MAX_SECONDS)
 CHANGE(ttl_too_long, p->ttl_seconds = PLAN_TTL_MAX_SECONDS + 1)
+CHANGE(longest_idle, p->idle_timeout_s = PLAN_IDLE_MAX_SECONDS)
+CHANGE(idle_too_long, p->idle_timeout_s = PLAN_IDLE_MAX_SECONDS + 1)
 CHANGE(small_ring, p->ring_bytes = PLAN_RING_MIN_BYTES - 1)
 CHANGE(large_ring, p->ring_bytes = PLAN_RING_MAX_BYTES + 1)
 CHANGE(backwards, p->expires_s = p->created_s - 1)
@@ -72,6 +74,8 @@ test_check(void **state)
 		{ "has a reason", with_reason, -FOG_E_BOUNDS },
 		{ "no ttl", no_ttl, -FOG_E_BOUNDS },
 		{ "longest ttl", longest_ttl, 0 },
+		{ "longest idle time", longest_idle, 0 },
+		{ "idle time too long", idle_too_long, -FOG_E_BOUNDS },
 		{ "ttl too long", ttl_too_long, -FOG_E_BOUNDS },
 		{ "small ring", small_ring, -FOG_E_BOUNDS },
 		{ "large ring", large_ring, -FOG_E_BOUNDS },
@@ -109,11 +113,14 @@ test_slots(void **state)
 	for (uint32_t i = 0; i < SESSION_SLOTS; i++) {
 		assert_int_equal(slots_lowest(&s, SESSION_SLOTS, &slot), 0);
 		assert_int_equal(slot, i);
+		assert_false(slots_has(&s, slot));
 		assert_true(slots_take(&s, slot));
+		assert_true(slots_has(&s, slot));
 		assert_false(slots_take(&s, slot));
 	}
 	assert_int_equal(slots_lowest(&s, SESSION_SLOTS, &slot), -FOG_E_FULL);
 	assert_false(slots_take(&s, SESSION_SLOTS));
+	assert_false(slots_has(&s, SESSION_SLOTS));
 	slots_release(&s, 1000);
 	slots_release(&s, 63);
 	slots_release(&s, SESSION_SLOTS);

@@ -81,6 +81,8 @@ test_example(void **state)
 	assert_int_equal(profile->max_ttl_seconds, 3600);
 	assert_int_equal(profile->max_sessions, 3);
 	assert_int_equal(profile->n_groups, 0);
+	assert_int_equal(profile->limits.idle_timeout_seconds, 0);
+	assert_int_equal(profile->limits.ring_bytes, 0);
 	assert_null(policy_profile_at(policy, 1));
 	assert_ptr_equal(policy_find_profile(policy, view_of("default")), profile);
 	assert_null(policy_find_profile(policy, view_of("defaul")));
@@ -109,6 +111,8 @@ test_groups_file(void **state)
 	assert_int_equal(large->limits.storage_bytes, POLICY_MEMORY_MAX_BYTES);
 	assert_int_equal(large->max_ttl_seconds, POLICY_TTL_MAX_SECONDS);
 	assert_int_equal(large->max_sessions, POLICY_SESSIONS_MAX);
+	assert_int_equal(large->limits.idle_timeout_seconds, 1800);
+	assert_int_equal(large->limits.ring_bytes, 16 << 20);
 	assert_int_equal(large->n_groups, COUNT_OF(groups));
 	for (size_t i = 0; i < COUNT_OF(groups); i++)
 		assert_string_equal(large->groups[i], groups[i]);
@@ -284,7 +288,21 @@ static const struct {
 	{ 8, "    allowed_groups: [1000]", 8, "must be text; write \"1000\" with the quotes" },
 	{ 8, "    allowed_groups: [a, [b]]", 8, "allowed_groups[1]: must be a single value" },
 	{ 8, "    allowed_groups: [a]\n    pids: 100", 9, "pids: not available yet" },
-	{ 8, "    allowed_groups: [a]\n    ring_size: 1Mi", 9, "ring_size: not available yet" },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 64Ki", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    ring_size: \"64Mi\"", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 65535", 9,
+	    "profiles[0].ring_size: \"65535\"" },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 67108865", 9, "ring_size: \"67108865\"" },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 0", 9, "ring_size: \"0\"" },
+	{ 8, "    allowed_groups: [a]\n    ring_size: 4MB", 9, "\"4MB\" is not a quantity" },
+	{ 8, "    allowed_groups: [a]\n    ring_size:", 9, "ring_size: has no value" },
+	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 0", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 604800", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 604801", 9,
+	    "\"604801\" is not a whole number from 0 to 604800" },
+	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: never", 9,
+	    "\"never\" is not a whole number from 0 to 604800" },
+	{ 8, "    allowed_groups: [a]\n    idle_timeout: 60", 9, "unknown key \"idle_timeout\"" },
 	{ 8, "    allowed_groups: [a]\n---\nprofiles: []", 9, "a second document" },
 	/* each key is needed */
 	{ 2, "  -", 3, "profiles[0]: the key \"name\" is missing" },
@@ -531,6 +549,52 @@ test_admission(void **state)
 	}
 }
 
+/* life: of the session as it is. */
+static const struct extension_row {
+	const char *groups, *profile;
+	uint32_t ttl_seconds, life_seconds;
+	enum policy_rule rule;
+	const char *detail;
+	uint32_t granted_ttl;
+} extension_rows[] = {
+	{ "", "open", 0, 60, POLICY_ALLOW, NULL, 3600 },
+	{ "", "open", 0, 3600, POLICY_ALLOW, NULL, 3600 },
+	{ "", "open", 60, 60, POLICY_ALLOW, NULL, 60 },
+	{ "", "open", 61, 60, POLICY_ALLOW, NULL, 61 },
+	{ "", "open", 3600, 60, POLICY_ALLOW, NULL, 3600 },
+	{ "ml", "large", 0, 59, POLICY_ALLOW, NULL, 60 },
+	{ "", "open", 3601, 60, POLICY_TTL, "at most 3600", 0 },
+	{ "", "open", 59, 60, POLICY_LIFE, "lives for 60 seconds as it is", 0 },
+	{ "", "open", 1, UINT32_MAX, POLICY_LIFE, "made no shorter", 0 },
+	/* the policy has become stricter since it was made */
+	{ "", "open", 0, 3601, POLICY_LIFE, "lives for 3601 seconds", 0 },
+	{ "", "open", 3601, 3601, POLICY_TTL, "at most 3600", 0 },
+	{ "", "gone", 0, 60, POLICY_PROFILE, "no profile", 0 },
+	{ "", "large", 0, 10, POLICY_GROUPS, "power-users, ml", 0 },
+};
+
+static void
+test_extension(void **state)
+{
+	for (size_t i = 0; i < COUNT_OF(extension_rows); i++) {
+		const struct extension_row *row = &extension_rows[i];
+		unsigned char storage[256];
+		struct policy_identity identity = { view_of("i"), view_of("s"),
+			pack_groups(storage, sizeof(storage), row->groups) };
+		struct policy_request request = { .profile = view_of(row->profile),
+			.ttl_seconds = row->ttl_seconds };
+		struct policy_decision decision;
+
+		memset(&decision, 0xa5, sizeof(decision));
+		policy_extend(*state, &identity, &request, row->life_seconds, &decision);
+		if (decision.rule != row->rule || decision.ttl_seconds != row->granted_ttl)
+			fail_msg("row %zu: %s, %u s, %s", i, policy_rule_id(decision.rule),
+			    decision.ttl_seconds, decision.detail);
+		if (row->detail && !strstr(decision.detail, row->detail))
+			fail_msg("row %zu: \"%s\"", i, decision.detail);
+	}
+}
+
 /* Half a list of groups names nobody's group. */
 static void
 test_malformed_groups(void **state)
@@ -583,6 +647,7 @@ test_rules(void **state)
 		{ POLICY_GROUPS, FOG_E_DENIED, 403, "profile.allowed_groups" },
 		{ POLICY_IMAGES, FOG_E_DENIED, 403, "profile.images" },
 		{ POLICY_TTL, FOG_E_TTL, 422, "profile.max_ttl_seconds" },
+		{ POLICY_LIFE, FOG_E_TTL, 422, "session.not_shorter" },
 		{ POLICY_SESSIONS, FOG_E_QUOTA, 409, "profile.max_sessions" },
 		{ POLICY_ALLOW, FOG_OK, 200, "profile.admitted" },
 		{ POLICY_RULE_COUNT, FOG_E_INTERNAL, 500, "unknown" },
@@ -641,6 +706,7 @@ main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test_setup_teardown(test_admission, load_admission, free_admission),
+		cmocka_unit_test_setup_teardown(test_extension, load_admission, free_admission),
 		cmocka_unit_test_setup_teardown(test_malformed_groups, load_admission,
 		    free_admission),
 		cmocka_unit_test_setup_teardown(test_visible, load_admission, free_admission),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* links: ptyd/record.c ptyd/plan.c */
 /*
  * The real ptyd, spawner, holder and session-init, started as fogd starts them; the test plays
  * fogd, placerd and gatewayd on their edges, kills each of them, and looks at what is left.
@@ -22,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,8 @@
 #include "common/privdrop.h"
 #include "common/proc.h"
 #include "common/stream.h"
+#include "ptyd/plan.h"
+#include "ptyd/record.h"
 #include "regress/unit/wire.h"
 
 #define PTYD_UID 64321
@@ -141,7 +145,7 @@ start_role(struct role_process *r, int first, int second)
 	close(gifts[2]);
 	close_fd(&r->control.fd);
 	r->control.fd = pair[0];
-	wire_hello(&r->control, 1);
+	wire_hello(&r->control, EDGE_CONTROL, 1);
 }
 
 static void
@@ -181,7 +185,7 @@ wire_neighbour(enum edge edge, struct wire *own)
 	own->fd = pair[0];
 	give_end(&ptyd, edge, pair[1]);
 	if (edge != EDGE_DELIVERY)
-		wire_hello(own, epoch);
+		wire_hello(own, edge, epoch);
 }
 
 static void
@@ -341,8 +345,8 @@ take_list(const struct id128 *id, unsigned *status)
 		if (place.m.type != MSG_PLACE_KNOWN)
 			continue;
 		count++;
-		if (id && id_equal(id, &place.m.u.owned.session_id))
-			*status = place.m.u.owned.status;
+		if (id && id_equal(id, &place.m.u.known.session_id))
+			*status = place.m.u.known.status;
 	}
 }
 
@@ -510,9 +514,6 @@ test_refusals(void **state)
 	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_NO_SESSION);
 	assert_refused(MSG_PTY_END, &end, FOG_E_NO_SESSION);
 	g = grant_for(&id);
-	g.role = ROLE_VIEWER;
-	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_ROLE);
-	g = grant_for(&id);
 	assert_true(wire_send(&place, MSG_PTY_ATTACH, ++next_request, &g, -1));
 	expect_place(MSG_PLACE_ATTACHED);
 	assert_true(wire_expect(&delivery, MSG_GATE_DELIVER));
@@ -529,6 +530,95 @@ test_refusals(void **state)
 	end.session_id = id;
 	assert_true(wire_send(&place, MSG_PTY_END, ++next_request, &end, -1));
 	expect_place(MSG_PLACE_ENDED);
+}
+
+static void
+test_viewer(void **state)
+{
+	struct id128 id = create();
+	struct pl_grant g = grant_for(&id);
+
+	(void)state;
+	g.role = ROLE_VIEWER;
+	assert_true(wire_send(&place, MSG_PTY_ATTACH, ++next_request, &g, -1));
+	expect_place(MSG_PLACE_ATTACHED);
+	assert_int_equal(place.m.u.session_role.role, ROLE_VIEWER);
+	assert_true(wire_expect(&delivery, MSG_GATE_DELIVER));
+	assert_int_equal(delivery.m.u.session_role.role, ROLE_VIEWER);
+	close_fd(&delivery.m.fd);
+	end_session(&id);
+}
+
+/* When the list says that this session ends. */
+static uint64_t
+listed_expiry(const struct id128 *id)
+{
+	uint64_t expires_s = 0;
+
+	do {
+		assert_int_equal(wire_receive(&place, WIRE_WAIT_MS), 1);
+		if (place.m.type == MSG_PLACE_KNOWN && id_equal(id, &place.m.u.known.session_id))
+			expires_s = place.m.u.known.expires_s;
+	} while (place.m.type != MSG_PLACE_KNOWN_ALL);
+	return expires_s;
+}
+
+/* A longer life is the holder's, and so every later broker's. */
+static void
+test_extend(void **state)
+{
+	struct pl_plan plan = new_plan(); /* of 600 s, made at 1000 */
+	struct id128 id = create();
+	struct pl_extend want = { plan.session_id, 900 };
+
+	(void)state;
+	assert_refused(MSG_PTY_EXTEND, &want, FOG_E_NO_SESSION);
+	want.session_id = id;
+	assert_true(wire_send(&place, MSG_PTY_EXTEND, ++next_request, &want, -1));
+	expect_place(MSG_PLACE_EXTENDED);
+	assert_int_equal(place.m.request_id, next_request);
+	assert_true(id_equal(&place.m.u.extended.session_id, &id));
+	assert_int_equal(place.m.u.extended.expires_s, 1900);
+	want.ttl_seconds = 899;
+	assert_refused(MSG_PTY_EXTEND, &want, FOG_E_TTL);
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_int_equal(listed_expiry(&id), 1900);
+	kill_role(&ptyd);
+	start_ptyd();
+	wire_spawner();
+	assert_int_equal(listed_expiry(&id), 1900);
+	want.ttl_seconds = 1000;
+	assert_true(wire_send(&place, MSG_PTY_EXTEND, ++next_request, &want, -1));
+	expect_place(MSG_PLACE_EXTENDED);
+	assert_int_equal(place.m.u.extended.expires_s, 2000);
+	end_session(&id);
+	assert_refused(MSG_PTY_EXTEND, &want, FOG_E_SESSION_ENDED);
+}
+
+/* placerd dies between the order and the holder's answer: what the holder did is known all the same. */
+static void
+test_extend_unheard(void **state)
+{
+	struct id128 id = create();
+	struct pl_extend want = { id, 900 };
+	pid_t holder = logged_pid(&id, "holder_pid=");
+	uint64_t expires_s;
+
+	(void)state;
+	kill(holder, SIGSTOP);
+	assert_true(wire_send(&place, MSG_PTY_EXTEND, ++next_request, &want, -1));
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_int_equal(listed_expiry(&id), 1600);
+	kill(holder, SIGCONT);
+	for (int i = 0; i < 100; i++) {
+		wire_neighbour(EDGE_PLACE_PTY, &place);
+		expires_s = listed_expiry(&id);
+		if (expires_s != 1600)
+			break;
+		poll(NULL, 0, 20);
+	}
+	assert_int_equal(expires_s, 1900);
+	end_session(&id);
 }
 
 static void
@@ -827,7 +917,7 @@ test_spawner_kills_sessions_alone(void **state)
 	pair_of(pair);
 	as_broker.fd = pair[0];
 	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
-	wire_hello(&as_broker, epoch);
+	wire_hello(&as_broker, EDGE_PTY_SPAWN, epoch);
 	self = (int)syscall(SYS_pidfd_open, bystander, 0);
 	assert_true(self >= 0);
 	assert_true(wire_send(&as_broker, MSG_SPAWN_KILL, 0, &id, self));
@@ -852,7 +942,7 @@ test_spawner_slots(void **state)
 	pair_of(pair);
 	as_broker.fd = pair[0];
 	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
-	wire_hello(&as_broker, epoch);
+	wire_hello(&as_broker, EDGE_PTY_SPAWN, epoch);
 	assert_true(wire_expect(&as_broker, MSG_HELLO));
 	kill(spawner.pid, SIGSTOP); /* both are there before the first can come to its end */
 	for (uint64_t i = 1; i <= 2; i++) {
@@ -873,6 +963,288 @@ test_spawner_slots(void **state)
 	assert_int_equal(as_broker.m.u.spawn_failed.stage, STAGE_HOLDER);
 	close(as_broker.fd);
 	wire_spawner();
+}
+
+/* --- holders that are not of this build --- */
+
+#define FAKE_SLOT 0 /* the first that a new session would get */
+
+struct fake {
+	const char *name;
+	uint64_t hash_off; /* 0: it speaks our version, and lies then */
+	unsigned status;   /* in its record */
+	int64_t expires_in_s;
+	int attach_error;
+};
+
+static struct id128
+write_record(const struct fake *f)
+{
+	unsigned char bytes[RECORD_MAX_BYTES];
+	struct pl_session_record r = { .profile = view_of("default"),
+		.status = (uint8_t)f->status,
+		.created_s = (uint64_t)wall_s() - 100,
+		.expires_s = (uint64_t)(wall_s() + f->expires_in_s),
+		.node = view_of("here"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("only_node"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of(""),
+		.slot = FAKE_SLOT };
+	char name[RECORD_NAME_SIZE];
+	struct writer w;
+
+	assert_int_equal(id_session_new(3, &r.session_id), 0);
+	writer_init(&w, bytes, sizeof(bytes));
+	assert_int_equal(record_encode(&w, &r), 0);
+	record_name(&r.session_id, RECORD_FILE_REC, name);
+	write_file(name, (const char *)bytes, w.len);
+	return r.session_id;
+}
+
+static int
+bind_socket(const struct id128 *id)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char name[RECORD_NAME_SIZE];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	record_name(id, RECORD_FILE_SOCKET, name);
+	assert_true(snprintf(at.sun_path, sizeof(at.sun_path), "%s/%s", sessions, name) <
+	    (int)sizeof(at.sun_path));
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(at.sun_path, PTYD_UID, PTYD_UID), 0);
+	return fd;
+}
+
+/*
+ * With the ids of its slot; greets whoever connects. One of another version hangs up when it has
+ * been greeted, as a real one does; the other says something wrong.
+ */
+static _Noreturn void
+play_holder(const struct fake *f, int listener)
+{
+	struct pl_hello hello = { msg_edge_hash(EDGE_HOLDER) ^ f->hash_off, 1 };
+	uid_t uid = geteuid();
+
+	prctl(PR_SET_NAME, "holder", 0, 0, 0);
+	if (uid == 0 &&
+	    (plan_uid(1879048192, FAKE_SLOT, &uid) != 0 || setresuid(uid, uid, uid) != 0))
+		_exit(97);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of ids */
+	listen(listener, 4);
+	for (;;) {
+		struct wire to = { .fd = accept(listener, NULL, NULL) };
+
+		wire_send(&to, MSG_HELLO, 0, &hello, -1);
+		if (f->hash_off == 0)
+			wire_send(&to, MSG_HELLO, 0, &hello, -1);
+		while (wire_receive(&to, WIRE_WAIT_MS) == 1 && f->hash_off == 0)
+			;
+		close_fd(&to.fd);
+	}
+}
+
+/* A holder that an earlier ptyd left, found by a new one. */
+static pid_t
+start_fake(const struct fake *f, struct id128 *id)
+{
+	int listener;
+	pid_t pid;
+
+	print_message("%s\n", f->name);
+	kill_role(&ptyd);
+	*id = write_record(f);
+	listener = bind_socket(id);
+	pid = fork();
+	if (pid == 0)
+		play_holder(f, listener);
+	close(listener);
+	start_ptyd();
+	wire_spawner();
+	return pid;
+}
+
+static void
+await_fake(pid_t pid, int sig)
+{
+	int status;
+
+	await_death(pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == sig);
+}
+
+static const struct fake strangers[] = {
+	{ "of another version", 1, STATUS_DETACHED, 600, FOG_E_HOLDER_VERSION },
+	{ "of our version, and it lies", 0, STATUS_DETACHED, 600, FOG_E_UNAVAILABLE },
+};
+
+/* Listed, neither attached nor extended nor given its ids away, and ended when that is asked. */
+static void
+test_foreign_holder(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(strangers); i++) {
+		const struct fake *f = &strangers[i];
+		struct pl_extend extend = { .ttl_seconds = 700 };
+		struct pl_grant g;
+		struct id128 id, other;
+		unsigned status;
+		pid_t pid = start_fake(f, &id);
+
+		take_list(&id, &status);
+		assert_int_equal(status, STATUS_DETACHED);
+		g = grant_for(&id);
+		assert_refused(MSG_PTY_ATTACH, &g, f->attach_error);
+		extend.session_id = id;
+		assert_refused(MSG_PTY_EXTEND, &extend, f->attach_error);
+		other = create();
+		assert_int_not_equal(logged_pid(&other, " slot="), FAKE_SLOT);
+		end_session(&other);
+		assert_true(is_alive(pid));
+		end_session(&id);
+		await_fake(pid, SIGKILL);
+		await_no_file(&id, ".sock");
+	}
+}
+
+/* placerd is told which of them cannot be attached, and every new placerd again. */
+static void
+test_foreign_holder_is_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(strangers); i++) {
+		const struct fake *f = &strangers[i];
+		unsigned named = 0;
+		struct id128 id;
+		pid_t pid = start_fake(f, &id);
+
+		for (int placerds = 0; placerds < 2; placerds++) {
+			do {
+				assert_int_equal(wire_receive(&place, WIRE_WAIT_MS), 1);
+				if (place.m.type == MSG_PLACE_KNOWN &&
+				    id_equal(&id, &place.m.u.known.session_id))
+					named += place.m.u.known.other_version;
+			} while (place.m.type != MSG_PLACE_KNOWN_ALL);
+			wire_neighbour(EDGE_PLACE_PTY, &place);
+		}
+		assert_int_equal(named, f->attach_error == FOG_E_HOLDER_VERSION ? 2 : 0);
+		end_session(&id);
+		await_fake(pid, SIGKILL);
+	}
+}
+
+/* Its end by itself is seen; what it was called follows from its time. */
+static void
+test_foreign_holder_ends(void **state)
+{
+	static const struct {
+		struct fake fake;
+		unsigned status, reason;
+	} rows[] = {
+		{ { "after its time", 1, STATUS_DETACHED, -1, 0 }, STATUS_EXPIRED, END_TTL },
+		{ { "before its time", 1, STATUS_DETACHED, 600, 0 }, STATUS_LOST, END_HOLDER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct id128 id, other;
+		unsigned status;
+		pid_t pid = start_fake(&rows[i].fake, &id);
+
+		take_list(&id, &status);
+		assert_int_equal(status, STATUS_DETACHED);
+		kill(pid, SIGTERM);
+		expect_state(rows[i].status, rows[i].reason);
+		keep(&id);
+		await_fake(pid, SIGTERM);
+		await_no_file(&id, ".sock");
+		other = create();
+		assert_int_equal(logged_pid(&other, " slot="), FAKE_SLOT); /* free again */
+		end_session(&other);
+		await_no_file(&other, ".sock");
+	}
+}
+
+/* Of a create that nobody was told of nothing stays, whoever made it (R3). */
+static void
+test_foreign_holder_half_made(void **state)
+{
+	static const struct fake half = { "half made", 1, STATUS_STARTING, 600, 0 };
+	struct id128 id;
+	unsigned status;
+	pid_t pid = start_fake(&half, &id);
+
+	(void)state;
+	take_list(&id, &status);
+	assert_int_equal(status, 0);
+	await_fake(pid, SIGKILL);
+	await_no_file(&id, ".rec");
+	await_no_file(&id, ".sock");
+}
+
+/* Without a spawner the kill waits for the next one. */
+static void
+test_foreign_holder_without_spawner(void **state)
+{
+	struct id128 id;
+	unsigned status;
+	pid_t pid = start_fake(&strangers[0], &id);
+	struct pl_end end = { id, END_REQUEST };
+
+	(void)state;
+	take_list(&id, &status);
+	kill_role(&spawner);
+	assert_true(wire_send(&place, MSG_PTY_END, ++next_request, &end, -1));
+	poll(NULL, 0, 100);
+	assert_true(is_alive(pid));
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+	expect_state(STATUS_TERMINATED, END_REQUEST);
+	keep(&id);
+	await_fake(pid, SIGKILL);
+	await_no_file(&id, ".sock");
+}
+
+/*
+ * A record that is lost takes the nonces with it: the holder is left alone, its ids are not given
+ * to another, and a socket without a holder goes.
+ */
+static void
+test_holder_without_record(void **state)
+{
+	struct id128 id, stale, other;
+	char name[RECORD_NAME_SIZE];
+	unsigned status;
+	pid_t pid = start_fake(&strangers[0], &id);
+
+	(void)state;
+	take_list(&id, &status);
+	kill_role(&ptyd);
+	record_name(&id, RECORD_FILE_REC, name);
+	write_file(name, "fogr\0\0\0\1", 8);
+	assert_int_equal(id_session_new(3, &stale), 0);
+	close(bind_socket(&stale));
+	start_ptyd();
+	wire_spawner();
+	take_list(&id, &status);
+	assert_int_equal(status, 0);
+	assert_true(has_file(name));
+	assert_false(file_exists(&stale, ".sock"));
+	other = create();
+	if (geteuid() == 0) /* else there are no ids to tell them by, nor to share */
+		assert_int_not_equal(logged_pid(&other, " slot="), FAKE_SLOT);
+	end_session(&other);
+	assert_true(is_alive(pid));
+	kill(pid, SIGKILL);
+	await_fake(pid, SIGKILL);
+	remove_file(name);
+	record_name(&id, RECORD_FILE_SOCKET, name);
+	remove_file(name);
 }
 
 /* The order to end all sessions: they go, and the records say why. */
@@ -1025,6 +1397,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_viewer),
+		cmocka_unit_test(test_extend),
+		cmocka_unit_test(test_extend_unheard),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_no_delivery),
 		cmocka_unit_test(test_broker_dies),
@@ -1037,6 +1412,12 @@ main(void)
 		cmocka_unit_test(test_strange_files),
 		cmocka_unit_test(test_spawner_kills_sessions_alone),
 		cmocka_unit_test(test_spawner_slots),
+		cmocka_unit_test(test_foreign_holder),
+		cmocka_unit_test(test_foreign_holder_is_named),
+		cmocka_unit_test(test_foreign_holder_ends),
+		cmocka_unit_test(test_foreign_holder_half_made),
+		cmocka_unit_test(test_foreign_holder_without_spawner),
+		cmocka_unit_test(test_holder_without_record),
 		cmocka_unit_test(test_stop_with_sessions),
 		cmocka_unit_test(test_no_leaks),
 	};

@@ -14,10 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/secret.h"
 #include "ptyd/record.h"
 
-static char folder[] = "/tmp/fog-record-XXXXXX";
+static char folder[] = "/tmp/fog-record-XXXXXX", top[4096];
 
 static struct pl_session_record
 example(void)
@@ -95,6 +96,121 @@ test_every_cut_and_flip(void **state)
 		bytes[i] ^= 0x20;
 	}
 	assert_null(r.storage);
+}
+
+/* Each single bit. */
+static void
+test_every_bit(void **state)
+{
+	unsigned char bytes[RECORD_MAX_BYTES];
+	size_t len = encode(bytes);
+	struct record r = { 0 };
+
+	(void)state;
+	for (size_t bit = 0; bit < len * 8; bit++) {
+		bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		assert_int_not_equal(record_decode(bytes, len, &r), RECORD_OK);
+		bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+	}
+	assert_int_equal(record_decode(bytes, len, &r), RECORD_OK);
+	record_fini(&r);
+}
+
+/*
+ * The fields of version 1, by which another build finds a session, its owner and its times. They
+ * stay as they are, with their order and kinds; more may be appended. A build that cannot do
+ * with them takes another RECORD_VERSION, and starts only when no older record is left.
+ */
+static const struct {
+	const char *name;
+	enum field_kind kind;
+} first_fields[] = {
+	{ "session_id", FIELD_id },
+	{ "profile", FIELD_str },
+	{ "status", FIELD_u8 },
+	{ "created_s", FIELD_u64 },
+	{ "expires_s", FIELD_u64 },
+	{ "node", FIELD_str },
+	{ "region", FIELD_str },
+	{ "tier", FIELD_u8 },
+	{ "placement_reason", FIELD_str },
+	{ "exit_kind", FIELD_u8 },
+	{ "exit_value", FIELD_u32 },
+	{ "end_reason", FIELD_u8 },
+	{ "issuer", FIELD_str },
+	{ "subject", FIELD_str },
+	{ "idem_key", FIELD_str },
+	{ "idem_hash", FIELD_u64 },
+	{ "nonce", FIELD_raw32 },
+	{ "slot", FIELD_u32 },
+	{ "broker_nonce", FIELD_raw32 },
+	{ "acknowledged", FIELD_u8 },
+	{ "ended_boot_ms", FIELD_u64 },
+};
+
+static void
+test_layout_of_version_1(void **state)
+{
+	const struct layout *l = &msg_layouts[PAYLOAD_session_record];
+
+	(void)state;
+	assert_int_equal(RECORD_VERSION, 1);
+	assert_true(l->count >= COUNT_OF(first_fields));
+	for (size_t i = 0; i < COUNT_OF(first_fields); i++) {
+		assert_string_equal(l->fields[i].name, first_fields[i].name);
+		assert_int_equal(l->fields[i].kind, first_fields[i].kind);
+	}
+}
+
+/* Records as the first release wrote them. */
+static void
+test_of_the_first_release(void **state)
+{
+	static const struct {
+		const char *name;
+		enum session_status status;
+	} rows[] = { { "living", STATUS_DETACHED }, { "ended", STATUS_EXITED } };
+	char path[4400];
+	struct record r;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		snprintf(path, sizeof(path), "%s/regress/fuzz/seeds/record/%s", top, rows[i].name);
+		assert_int_equal(record_load(path, &r), RECORD_OK);
+		assert_int_equal(r.pl.status, rows[i].status);
+		assert_true(view_is(r.pl.profile, "default"));
+		assert_true(r.pl.subject.len > 0 && r.pl.expires_s > r.pl.created_s);
+		record_fini(&r);
+	}
+}
+
+/* A later build appends a field: what we know of is read, and written again without it. */
+static void
+test_of_a_later_build(void **state)
+{
+	unsigned char bytes[RECORD_MAX_BYTES], longer[RECORD_MAX_BYTES];
+	struct pl_session_record from = example();
+	struct record r, again;
+	struct writer w;
+	size_t len;
+
+	(void)state;
+	writer_init(&w, bytes, sizeof(bytes));
+	assert_int_equal(record_encode(&w, &from), 0);
+	len = w.len - 12 - 8;
+	writer_init(&w, longer, sizeof(longer));
+	put_u32(&w, RECORD_MAGIC);
+	put_u32(&w, RECORD_VERSION);
+	put_u32(&w, (uint32_t)len + 5);
+	put_raw(&w, bytes + 12, len);
+	put_raw(&w, "later", 5);
+	put_u64(&w, fnv1a(FNV1A_SEED, w.p, w.len));
+	assert_int_equal(record_decode(longer, w.len, &r), RECORD_OK);
+	assert_same(&from, &r.pl);
+	assert_int_equal(record_init(&again, &r.pl), RECORD_OK);
+	assert_int_equal(again.storage_len, len + 12 + 8);
+	record_fini(&again);
+	record_fini(&r);
 }
 
 static void
@@ -198,6 +314,8 @@ static int
 set_up(void **state)
 {
 	(void)state;
+	if (!realpath(getenv("FOG_TOP") ? getenv("FOG_TOP") : ".", top))
+		return -1;
 	return mkdtemp(folder) ? chdir(folder) : -1;
 }
 
@@ -213,6 +331,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_cut_and_flip),
+		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_layout_of_version_1),
+		cmocka_unit_test(test_of_the_first_release),
+		cmocka_unit_test(test_of_a_later_build),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_unwritable),
 		cmocka_unit_test(test_names),

@@ -145,6 +145,35 @@ test_random_writes_against_the_stream(void **state)
 	}
 }
 
+/* Filled in place, with ever fewer bytes than there is space for. */
+static void
+test_space_in_place(void **state)
+{
+	static const size_t capacities[] = { 1, 7, 4096, 10000 };
+	unsigned char *space;
+	size_t len, n;
+
+	(void)state;
+	srandom(2);
+	for (size_t i = 0; i < sizeof(capacities) / sizeof(capacities[0]); i++) {
+		struct ring *r = ring_new(capacities[i]);
+
+		assert_non_null(r);
+		for (int writes = 0; writes < 300; writes++) {
+			space = ring_space(r, &len);
+			assert_in_range(len, 1, capacities[i]);
+			n = (size_t)random() % (len + 1);
+			for (size_t j = 0; j < n; j++)
+				space[j] = stream_byte(ring_end(r) + j);
+			ring_append(r, n);
+			assert_view(r, ring_start(r));
+			write_stream(r, (size_t)random() % 10);
+			assert_view(r, ring_start(r));
+		}
+		ring_free(r);
+	}
+}
+
 /* Pages of this process that are in memory. */
 static long
 resident_pages(void)
@@ -182,6 +211,7 @@ main(void)
 		cmocka_unit_test(test_views_outside_are_refused),
 		cmocka_unit_test(test_small_rings_completely),
 		cmocka_unit_test(test_random_writes_against_the_stream),
+		cmocka_unit_test(test_space_in_place),
 		cmocka_unit_test(test_untouched_memory_costs_nothing),
 	};
 

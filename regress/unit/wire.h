@@ -62,9 +62,9 @@ wire_send(const struct wire *to, enum msg_type type, uint64_t request_id, const 
 }
 
 static inline void
-wire_hello(const struct wire *to, uint64_t epoch)
+wire_hello(const struct wire *to, enum edge edge, uint64_t epoch)
 {
-	struct pl_hello hello = { msg_table_hash(), epoch };
+	struct pl_hello hello = { msg_edge_hash(edge), epoch };
 
 	wire_send(to, MSG_HELLO, 0, &hello, -1);
 }
