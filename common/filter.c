@@ -173,13 +173,27 @@ allow_ioctl(scmp_filter_ctx f, unsigned long command)
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, command, 0));
 }
 
+/* A thread of this process (worker.c), never a process or a namespace. */
+static int
+allow_thread(scmp_filter_ctx f)
+{
+	scmp_datum_t must = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND;
+	scmp_datum_t never = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+	    CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
+
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(clone), 1,
+	    SCMP_A0(SCMP_CMP_MASKED_EQ, must | never, must));
+}
+
 /* How much has come, which libevent asks, and what OpenSSL may make of a socket. */
 static int
 allow_gatewayd_calls(scmp_filter_ctx f)
 {
 	int rc = allow_ioctl(f, FIONREAD);
 
-	return rc ? rc : allow_ioctl(f, FIONBIO);
+	if (rc == 0)
+		rc = allow_ioctl(f, FIONBIO);
+	return rc ? rc : allow_thread(f);
 }
 
 /* The holder makes one stream per attachment, tells the terminal its size and asks who has it. */

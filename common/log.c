@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 static int log_fd = STDERR_FILENO;
 static enum log_level log_most = LOG_LEVEL_INFO;
 static log_sink log_to;
-static unsigned long log_dropped;
+static atomic_ulong log_dropped; /* gatewayd has threads */
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -54,10 +55,11 @@ static void
 note_dropped(void)
 {
 	char line[64];
-	int n = snprintf(line, sizeof(line), "warn event=log_dropped lines=%lu", log_dropped);
+	unsigned long dropped = log_dropped;
+	int n = snprintf(line, sizeof(line), "warn event=log_dropped lines=%lu", dropped);
 
 	if (n > 0 && write_line(line, (size_t)n) == 0)
-		log_dropped = 0;
+		log_dropped -= dropped;
 }
 
 static void
@@ -172,8 +174,8 @@ log_escape(struct view v, char *out, size_t out_size)
 const char *
 log_id(const struct id128 *id)
 {
-	static char turns[4][ID_TEXT_SIZE];
-	static unsigned next;
+	static _Thread_local char turns[4][ID_TEXT_SIZE];
+	static _Thread_local unsigned next;
 	char *out = turns[next++ % 4];
 
 	id_format(id, out);

@@ -8,6 +8,7 @@
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
 #include "gatewayd/peers.h"
+#include "gatewayd/worker.h"
 
 #define DEV_TOKEN "dev"
 
@@ -55,8 +56,11 @@ void
 api_metrics(struct conn *c)
 {
 	size_t len;
-	char *text = metrics_text(&c->g->metrics, api_route_label, api_route_count(), &len);
+	char *text;
 
+	workers_count(c->g->workers, &c->g->metrics.terminal_in_bytes,
+	    &c->g->metrics.terminal_out_bytes);
+	text = metrics_text(&c->g->metrics, api_route_label, api_route_count(), &len);
 	if (text)
 		answer_text(c, "text/plain; version=0.0.4; charset=utf-8", text, len);
 	else

@@ -17,6 +17,7 @@
 #include "gatewayd/client.h"
 #include "gatewayd/conn.h"
 #include "gatewayd/termproto.h"
+#include "gatewayd/worker.h"
 #include "gatewayd/ws.h"
 
 /* In one wake-up, so that no attachment keeps the others waiting. */
@@ -43,8 +44,27 @@
 #define WS_GOING_AWAY 1001
 #define WS_POLICY_VIOLATION 1008
 
+/* Buffers for one turn of one attachment at a time: an idle attachment has none. */
+struct turn {
+	/*
+	 * Frames for the holder, sent together at the end of the turn: see settle() and finish().
+	 * Each turn leaves it empty.
+	 */
+	struct {
+		const struct attach *of;
+		size_t len;
+		unsigned char bytes[2 * STREAM_FRAME_MAX];
+	} outbox;
+	unsigned char client[CLIENT_READ_BYTES];
+	unsigned char holder[TURN_ROOM + CONTROL_MAX + HOLDER_READ_BYTES];
+	unsigned char text[TURN_ROOM + HOLDER_READ_BYTES / 3 * 4 + TERM_JSON_SIZE];
+	unsigned char decoded[]; /* WS_MAX_MESSAGE_BYTES */
+};
+
 struct attach {
 	struct conn *c;
+	struct worker_view *w; /* the thread that it runs on; NULL before and after */
+	TAILQ_ENTRY(attach) next;
 	struct client *client;
 	struct ws *ws;
 	struct id128 session_id;
@@ -79,6 +99,7 @@ struct attach {
 	unsigned unanswered;
 
 	const char *end; /* why it ends, for the log; NULL: it goes on */
+	bool is_gone;    /* nothing more can be sent */
 };
 
 /* --- predicates and what follows from them --- */
@@ -111,54 +132,46 @@ update_events(struct attach *a)
 
 /* --- to the holder --- */
 
-/*
- * Frames of one turn of one attachment, sent together at its end: see settle() and finish().
- * Each turn leaves it empty.
- */
-static struct {
-	const struct attach *of;
-	size_t len;
-	unsigned char bytes[2 * STREAM_FRAME_MAX];
-} outbox;
-
 static void
-clear_outbox(void)
+clear_outbox(struct turn *t)
 {
-	explicit_bzero(outbox.bytes, outbox.len); /* keystrokes */
-	outbox.len = 0;
-	outbox.of = NULL;
+	explicit_bzero(t->outbox.bytes, t->outbox.len); /* keystrokes */
+	t->outbox.len = 0;
+	t->outbox.of = NULL;
 }
 
 /* What the holder does not take now waits. That it has gone is told by what is read of it. */
 static void
 send_outbox(struct attach *a)
 {
+	struct turn *t = a->w->turn;
 	size_t done = 0;
 	ssize_t n;
 
 	if (evbuffer_get_length(a->to_holder) == 0) {
-		n = write(a->fd, outbox.bytes, outbox.len);
+		n = write(a->fd, t->outbox.bytes, t->outbox.len);
 		if (n > 0)
 			done = (size_t)n;
 		else if (errno != EAGAIN && errno != EINTR)
-			done = outbox.len;
+			done = t->outbox.len;
 	}
-	if (done < outbox.len)
-		evbuffer_add(a->to_holder, outbox.bytes + done, outbox.len - done);
-	clear_outbox();
+	if (done < t->outbox.len)
+		evbuffer_add(a->to_holder, t->outbox.bytes + done, t->outbox.len - done);
+	clear_outbox(t);
 }
 
 static void
 put_frame(struct attach *a, enum stream_type type, const void *payload)
 {
+	struct turn *t = a->w->turn;
 	struct writer w;
 
-	if (outbox.len > sizeof(outbox.bytes) - STREAM_FRAME_MAX)
+	if (t->outbox.len > sizeof(t->outbox.bytes) - STREAM_FRAME_MAX)
 		send_outbox(a);
-	outbox.of = a;
-	writer_init(&w, outbox.bytes + outbox.len, sizeof(outbox.bytes) - outbox.len);
+	t->outbox.of = a;
+	writer_init(&w, t->outbox.bytes + t->outbox.len, sizeof(t->outbox.bytes) - t->outbox.len);
 	if (stream_put(&w, type, payload) == 0)
-		outbox.len += w.len;
+		t->outbox.len += w.len;
 	else
 		log_error("event=unsendable stream=%s", stream_rows[type].name);
 }
@@ -169,7 +182,7 @@ flush_to_holder(struct attach *a)
 	if (a->ack_waits)
 		put_frame(a, STREAM_ACK, &a->ack);
 	a->ack_waits = false;
-	if (outbox.of == a)
+	if (a->w->turn->outbox.of == a)
 		send_outbox(a);
 	if (evbuffer_get_length(a->to_holder) > 0)
 		event_add(a->writable, NULL);
@@ -177,40 +190,53 @@ flush_to_holder(struct attach *a)
 
 /* --- the end --- */
 
-void
-attach_free(struct attach *a)
+static void
+drop_events(struct attach *a)
 {
-	if (!a)
-		return;
-	if (outbox.of == a)
-		clear_outbox();
-	a->c->g->metrics.attached--;
+	struct event **events[] = { &a->readable, &a->writable, &a->slot, &a->tick };
+
+	for (size_t i = 0; i < COUNT_OF(events); i++) {
+		if (*events[i])
+			event_free(*events[i]);
+		*events[i] = NULL;
+	}
+	client_stop(a->client);
+}
+
+/* Gives the connection back to the main thread: the attach is not touched after this. */
+static void
+leave(struct attach *a)
+{
+	struct worker_view *w = a->w;
+
+	if (w->turn->outbox.of == a)
+		clear_outbox(w->turn);
 	log_info("event=detach sid=%s reason=%s code=%u dur_ms=%llu", log_id(&a->session_id),
 	    a->end ? a->end : "client_gone", ws_close_code(a->ws),
 	    (unsigned long long)(mono_ms() - a->started_ms));
-	event_free(a->readable);
-	event_free(a->writable);
-	event_free(a->slot);
-	event_free(a->tick);
-	close(a->fd);
-	evbuffer_free(a->to_holder);
-	client_free(a->client);
-	ws_free(a->ws);
-	free(a);
+	drop_events(a);
+	TAILQ_REMOVE(&w->attached, a, next);
+	a->w = NULL;
+	worker_return(w, a->c);
 }
 
-/* The close frame is sent, or in the output: lets it go out. The attach is gone after this. */
+/* The close frame is sent, or waits in the client: lets it go out. The attach is gone after this. */
 static void
 finish(struct attach *a, const char *why)
 {
-	struct conn *c = a->c;
-
 	if (!a->end)
 		a->end = why;
 	flush_to_holder(a);
-	c->attach = NULL;
-	attach_free(a);
-	conn_finish(c);
+	leave(a);
+}
+
+/* The client cannot be told anything. The attach is gone after this. */
+static void
+lose_client(struct attach *a)
+{
+	a->is_gone = true;
+	flush_to_holder(a);
+	leave(a);
 }
 
 static void
@@ -249,7 +275,7 @@ take_input(struct attach *a, const struct term_event *e)
 		put_frame(a, STREAM_INPUT, &input);
 	}
 	a->in_next = offset + e->bytes.len;
-	a->c->g->metrics.terminal_in_bytes += e->bytes.len;
+	atomic_fetch_add_explicit(&a->w->in_bytes, e->bytes.len, memory_order_relaxed);
 }
 
 static void
@@ -328,12 +354,13 @@ on_ws_message(void *ctx, bool is_text, const unsigned char *bytes, size_t len)
 	struct attach *a = ctx;
 	struct term_event e;
 	const char *why;
-	unsigned code = term_decode(a->proto, is_text, bytes, len, a->c->g->scratch, &e, &why);
+	unsigned char *decoded = a->w->turn->decoded;
+	unsigned code = term_decode(a->proto, is_text, bytes, len, decoded, &e, &why);
 
 	if (code == 0) {
 		take_event(a, &e);
 		if (a->proto == TERM_JSON && e.kind == TERM_INPUT)
-			explicit_bzero(a->c->g->scratch, e.bytes.len); /* keystrokes */
+			explicit_bzero(decoded, e.bytes.len); /* keystrokes */
 		return;
 	}
 	a->end = "bad_message";
@@ -347,12 +374,12 @@ on_ws_control(void *ctx, enum ws_opcode opcode)
 		count_ping(ctx);
 }
 
-/* What an earlier turn left over waits in the connection's input. */
+/* What an earlier turn left over comes first. */
 static size_t
 on_ws_read(void *ctx, void *out, size_t len)
 {
 	struct attach *a = ctx;
-	struct evbuffer *left = conn_input(a->c);
+	struct evbuffer *left = client_early(a->client);
 
 	if (!can_read_client(a))
 		return 0;
@@ -393,7 +420,7 @@ take_client_bytes(struct attach *a, unsigned char *bytes, size_t len)
 	a->in = bytes;
 	a->in_len = len;
 	ws_receive(a->ws);
-	evbuffer_add(conn_input(a->c), a->in, a->in_len);
+	evbuffer_add(client_early(a->client), a->in, a->in_len);
 	a->in_len = 0;
 	explicit_bzero(bytes, len); /* keystrokes */
 	settle(a);
@@ -402,16 +429,14 @@ take_client_bytes(struct attach *a, unsigned char *bytes, size_t len)
 static void
 on_client_readable(void *ctx)
 {
-	static unsigned char turn[CLIENT_READ_BYTES]; /* one turn at a time */
 	struct attach *a = ctx;
-	ssize_t n = client_read(a->client, turn, sizeof(turn));
+	unsigned char *turn = a->w->turn->client;
+	ssize_t n = client_read(a->client, turn, CLIENT_READ_BYTES);
 
-	if (n > 0) {
+	if (n > 0)
 		take_client_bytes(a, turn, (size_t)n);
-	} else if (n < 0) {
-		flush_to_holder(a);
-		conn_free(a->c);
-	}
+	else if (n < 0)
+		lose_client(a);
 }
 
 static void
@@ -431,16 +456,15 @@ static const struct client_ops client_ops = { on_client_readable, on_client_writ
 static void
 send_output(struct attach *a, unsigned char *bytes, size_t len)
 {
-	static unsigned char text[TURN_ROOM + HOLDER_READ_BYTES / 3 * 4 + TERM_JSON_SIZE];
 	unsigned char header[WS_HEADER_MAX];
-	unsigned char *at = a->proto == TERM_V1 ? bytes - 1 : text + TURN_ROOM;
+	unsigned char *at = a->proto == TERM_V1 ? bytes - 1 : a->w->turn->text + TURN_ROOM;
 	size_t size = term_output_size(a->proto, len), header_len;
 
 	term_put_output(a->proto, bytes, len, at);
 	header_len = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, size, header);
 	memcpy(at - header_len, header, header_len);
 	client_write(a->client, at - header_len, header_len + size);
-	a->c->g->metrics.terminal_out_bytes += len;
+	atomic_fetch_add_explicit(&a->w->out_bytes, len, memory_order_relaxed);
 }
 
 static void
@@ -611,20 +635,19 @@ take_holder_bytes(struct attach *a, unsigned char *bytes, size_t len)
 static void
 on_holder_readable(evutil_socket_t fd, short what, void *arg)
 {
-	/* One turn at a time; an idle attachment has no buffer. */
-	static unsigned char turn[TURN_ROOM + CONTROL_MAX + HOLDER_READ_BYTES];
 	struct attach *a = arg;
+	unsigned char *bytes = a->w->turn->holder + TURN_ROOM;
 	ssize_t n;
 
 	(void)what;
-	memcpy(turn + TURN_ROOM, a->partial, a->partial_len);
-	n = read((int)fd, turn + TURN_ROOM + a->partial_len, HOLDER_READ_BYTES);
+	memcpy(bytes, a->partial, a->partial_len);
+	n = read((int)fd, bytes + a->partial_len, HOLDER_READ_BYTES);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
 		end_without_exit(a);
 	else
-		take_holder_bytes(a, turn + TURN_ROOM, a->partial_len + (size_t)n);
+		take_holder_bytes(a, bytes, a->partial_len + (size_t)n);
 }
 
 static void
@@ -685,33 +708,73 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 static int
 make_events(struct attach *a)
 {
-	struct event_base *base = a->c->g->base;
+	struct event_base *base = a->w->base;
 	struct timeval every = { .tv_sec = a->c->g->config->ws_ping_seconds };
 
 	a->readable = event_new(base, a->fd, EV_READ | EV_PERSIST, on_holder_readable, a);
 	a->writable = event_new(base, a->fd, EV_WRITE, on_holder_writable, a);
 	a->slot = evtimer_new(base, on_slot, a);
 	a->tick = event_new(base, -1, EV_PERSIST, on_tick, a);
-	if (!a->readable || !a->writable || !a->slot || !a->tick)
-		return -FOG_E_NOMEM;
-	return event_add(a->tick, &every) == 0 ? 0 : -FOG_E_NOMEM;
+	if (!a->readable || !a->writable || !a->slot || !a->tick || event_add(a->tick, &every) != 0)
+		return -1;
+	return client_start(a->client, base);
+}
+
+/* On the worker: from here on its loop has it. */
+static void
+run(struct attach *a, struct worker_view *w)
+{
+	a->w = w;
+	TAILQ_INSERT_TAIL(&w->attached, a, next);
+	if (make_events(a) != 0) {
+		a->end = "memory";
+		lose_client(a);
+	} else {
+		update_events(a);
+	}
+}
+
+/* A process that ends has no more turns: what the socket takes now is what the client sees. */
+static void
+stop(struct worker_view *w)
+{
+	struct attach *a;
+
+	TAILQ_FOREACH(a, &w->attached, next)
+		ws_close(a->ws, WS_GOING_AWAY, "The service is restarting.");
+}
+
+static struct turn *
+turn_new(const struct gateway *g)
+{
+	return calloc(1, sizeof(struct turn) + g->config->ws_max_message_bytes);
+}
+
+/* --- on the main thread --- */
+
+static void
+attach_free(struct attach *a)
+{
+	client_free(a->client);
+	if (a->to_holder)
+		evbuffer_free(a->to_holder);
+	ws_free(a->ws);
+	close_fd(&a->fd);
+	free(a);
 }
 
 static void
-discard_unborn(struct attach *a)
+ended(struct conn *c)
 {
-	struct event *events[] = { a->readable, a->writable, a->slot, a->tick };
+	bool is_gone = c->attach->is_gone;
 
-	for (size_t i = 0; i < COUNT_OF(events); i++) {
-		if (events[i])
-			event_free(events[i]);
-	}
-	if (a->to_holder)
-		evbuffer_free(a->to_holder);
-	close_fd(&a->fd);
-	client_free(a->client);
-	ws_free(a->ws);
-	free(a);
+	attach_free(c->attach);
+	c->attach = NULL;
+	c->g->metrics.attached--;
+	if (is_gone)
+		conn_free(c);
+	else
+		conn_finish(c);
 }
 
 static struct attach *
@@ -731,9 +794,9 @@ attach_new(struct conn *c)
 										     : TERM_JSON };
 	a->ws = ws_new(&ws_ops, a, c->g->config->ws_max_message_bytes);
 	a->to_holder = evbuffer_new();
-	if (a->ws && a->to_holder && make_events(a) == 0)
+	if (a->ws && a->to_holder)
 		return a;
-	discard_unborn(a);
+	attach_free(a);
 	return NULL;
 }
 
@@ -750,25 +813,24 @@ attach_start(struct conn *c)
 	trace_format(c->x.trace.b, trace);
 	log_info("event=attach sid=%s role=%s proto=%s trace=%s", log_id(&a->session_id),
 	    session_role_name(a->role), a->proto == TERM_V1 ? "fog.pty.v1" : "fog.pty.json", trace);
+	answer_switching(c, c->x.attach.accept, c->x.attach.protocol);
+	a->client = client_new(c->bev, &client_ops, a);
+	conn_become_attached(c, a);
 	c->g->metrics.attached++;
 	c->g->metrics.attached_total++;
-	answer_switching(c, c->x.attach.accept, c->x.attach.protocol);
-	conn_become_attached(c, a);
-	a->client = client_new(c->g->base, c->bev, &client_ops, a);
-	if (c->peer_eof || !a->client)
-		conn_free(c);
-	else
-		update_events(a);
+	if (!c->peer_eof && a->client) {
+		workers_give(c->g->workers, c);
+		return;
+	}
+	a->is_gone = true;
+	ended(c);
 }
 
-/* A process that ends has no more turns: what the socket takes now is what the client sees. */
-void
-attach_stop_all(struct gateway *g)
+int
+attach_init(struct gateway *g)
 {
-	struct conn *c;
+	static const struct worker_ops ops = { turn_new, run, stop, ended };
 
-	TAILQ_FOREACH(c, &g->conns, next) {
-		if (c->attach)
-			ws_close(c->attach->ws, WS_GOING_AWAY, "The service is restarting.");
-	}
+	g->workers = workers_start(g, g->config->gateway_workers, &ops);
+	return g->workers ? 0 : -1;
 }

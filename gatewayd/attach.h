@@ -2,7 +2,7 @@
 /*
  * An attached terminal: WebSocket of the client on one side, stream of the session's holder on the
  * other (DESIGN 3.2). Each direction has a bounded queue: above its high mark the source is not
- * read (S15).
+ * read (S15). It runs on a thread of worker.c; the functions here are the main thread's.
  */
 #ifndef GATEWAYD_ATTACH_H
 #define GATEWAYD_ATTACH_H
@@ -14,9 +14,10 @@
  * connection over, or answers why not.
  */
 void attach_start(struct conn *c);
-void attach_free(struct attach *a); /* NULL is fine; the client is not told */
-
-/* The process ends: close code 1001 to each client, as far as it goes out at once. */
-void attach_stop_all(struct gateway *g);
+/*
+ * Starts g->workers; workers_stop() tells each client that the process ends (close code 1001), as
+ * far as that goes out at once. 0 or -1.
+ */
+int attach_init(struct gateway *g);
 
 #endif

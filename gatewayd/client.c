@@ -16,6 +16,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "common/cleanup.h"
+
 /*
  * What the kernel takes and has not sent yet. More would only be older output for a person who
  * types ^C: what is on the way it does not count.
@@ -26,6 +28,7 @@ struct client {
 	struct bufferevent *bev;
 	SSL *ssl; /* NULL: plain */
 	int fd;
+	struct evbuffer *early, *backlog;
 	struct event *readable, *writable;
 	struct event *again; /* TLS: more has been read ahead, for a later turn */
 	const struct client_ops *ops;
@@ -33,16 +36,16 @@ struct client {
 	bool is_reading, is_dead;
 };
 
-static struct evbuffer *
-backlog(const struct client *c)
-{
-	return bufferevent_get_output(c->bev);
-}
-
 size_t
 client_backlog(const struct client *c)
 {
-	return evbuffer_get_length(backlog(c));
+	return evbuffer_get_length(c->backlog);
+}
+
+struct evbuffer *
+client_early(struct client *c)
+{
+	return c->early;
 }
 
 /* Told as the end of what is read, and not from within a write. */
@@ -50,7 +53,7 @@ static void
 die(struct client *c)
 {
 	c->is_dead = true;
-	evbuffer_drain(backlog(c), client_backlog(c));
+	evbuffer_drain(c->backlog, client_backlog(c));
 	event_del(c->writable);
 	event_active(c->readable, EV_READ, 0);
 }
@@ -115,7 +118,7 @@ client_write(struct client *c, const void *bytes, size_t len)
 		done = c->ssl ? send_tls(c, at, len) : send_plain(c, at, len);
 	if (done == len || c->is_dead)
 		return;
-	if (evbuffer_add(backlog(c), at + done, len - done) != 0 ||
+	if (evbuffer_add(c->backlog, at + done, len - done) != 0 ||
 	    event_add(c->writable, NULL) != 0)
 		die(c);
 }
@@ -128,10 +131,10 @@ flush_tls(struct client *c)
 
 	while ((len = client_backlog(c)) > 0) {
 		len = len < SSL3_RT_MAX_PLAIN_LENGTH ? len : SSL3_RT_MAX_PLAIN_LENGTH;
-		n = send_record(c, evbuffer_pullup(backlog(c), (ev_ssize_t)len), len);
+		n = send_record(c, evbuffer_pullup(c->backlog, (ev_ssize_t)len), len);
 		if (n == 0)
 			return;
-		evbuffer_drain(backlog(c), n);
+		evbuffer_drain(c->backlog, n);
 	}
 }
 
@@ -140,7 +143,7 @@ flush(struct client *c)
 {
 	if (c->ssl)
 		flush_tls(c);
-	else if (evbuffer_write(backlog(c), c->fd) < 0 && errno != EAGAIN && errno != EINTR)
+	else if (evbuffer_write(c->backlog, c->fd) < 0 && errno != EAGAIN && errno != EINTR)
 		die(c);
 	if (client_backlog(c) > 0)
 		event_add(c->writable, NULL);
@@ -232,20 +235,19 @@ static void
 take_over(struct client *c)
 {
 	static const int notsent = NOTSENT_BYTES;
+	struct evbuffer *output = bufferevent_get_output(c->bev);
 
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-	evbuffer_unfreeze(bufferevent_get_input(c->bev), 0);
-	evbuffer_unfreeze(backlog(c), 1);
+	evbuffer_unfreeze(output, 1);
+	evbuffer_add_buffer(c->backlog, output);
+	evbuffer_add_buffer(c->early, bufferevent_get_input(c->bev));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof(notsent));
 	if (c->ssl)
 		SSL_set_read_ahead(c->ssl, 1); /* else each record is two reads */
-	if (client_backlog(c) > 0)
-		flush(c);
 }
 
 struct client *
-client_new(struct event_base *base, struct bufferevent *bev, const struct client_ops *ops,
-    void *ctx)
+client_new(struct bufferevent *bev, const struct client_ops *ops, void *ctx)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
@@ -254,12 +256,11 @@ client_new(struct event_base *base, struct bufferevent *bev, const struct client
 	*c = (struct client){ .bev = bev,
 		.ssl = bufferevent_openssl_get_ssl(bev),
 		.fd = bufferevent_getfd(bev),
+		.early = evbuffer_new(),
+		.backlog = evbuffer_new(),
 		.ops = ops,
 		.ctx = ctx };
-	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
-	c->writable = event_new(base, c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
-	c->again = evtimer_new(base, on_readable, c);
-	if (!c->readable || !c->writable || !c->again) {
+	if (!c->early || !c->backlog) {
 		client_free(c);
 		return NULL;
 	}
@@ -267,16 +268,41 @@ client_new(struct event_base *base, struct bufferevent *bev, const struct client
 	return c;
 }
 
+int
+client_start(struct client *c, struct event_base *base)
+{
+	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable = event_new(base, c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	c->again = evtimer_new(base, on_readable, c);
+	if (!c->readable || !c->writable || !c->again)
+		return -1;
+	if (client_backlog(c) > 0)
+		flush(c);
+	return 0;
+}
+
+void
+client_stop(struct client *c)
+{
+	struct event **events[] = { &c->readable, &c->writable, &c->again };
+
+	for (size_t i = 0; i < COUNT_OF(events); i++) {
+		if (*events[i])
+			event_free(*events[i]);
+		*events[i] = NULL;
+	}
+}
+
 void
 client_free(struct client *c)
 {
 	if (!c)
 		return;
-	if (c->readable)
-		event_free(c->readable);
-	if (c->writable)
-		event_free(c->writable);
-	if (c->again)
-		event_free(c->again);
+	if (c->backlog) {
+		evbuffer_add_buffer(bufferevent_get_output(c->bev), c->backlog);
+		evbuffer_free(c->backlog);
+	}
+	if (c->early)
+		evbuffer_free(c->early);
 	free(c);
 }

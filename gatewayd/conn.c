@@ -19,7 +19,6 @@
 #include "common/mono.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
-#include "gatewayd/attach.h"
 #include "gatewayd/listener.h"
 #include "gatewayd/tls.h"
 
@@ -116,8 +115,6 @@ conn_free(struct conn *c)
 	if (c->state == CONN_DEAD)
 		return;
 	exchange_clear(c);
-	attach_free(c->attach);
-	c->attach = NULL;
 	event_free(c->deadline);
 	http1_free(c->parser);
 	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);

@@ -31,8 +31,10 @@ struct source;
 struct static_file;
 struct static_files;
 struct tls;
+struct workers;
 
 TAILQ_HEAD(conn_list, conn);
+STAILQ_HEAD(post_list, conn);
 
 struct gateway {
 	struct event_base *base;
@@ -47,8 +49,8 @@ struct gateway {
 	struct listener *listener, *metrics_listener;
 	struct requests *requests;
 	struct metrics metrics;
-	char *fixed_headers;    /* in every answer, CRLF after each */
-	unsigned char *scratch; /* WS_MAX_MESSAGE_BYTES, for one turn */
+	char *fixed_headers; /* in every answer, CRLF after each */
+	struct workers *workers;
 	uint32_t incarnation, last_request;
 	struct conn_list conns, graves;
 	struct event *reaper; /* frees the graves at the end of the turn */
@@ -63,7 +65,7 @@ enum conn_state {
 	CONN_DRAIN,    /* answered; the next request waits until the answer has left */
 	CONN_FLUSH,    /* the last answer is leaving */
 	CONN_LINGER,   /* shut for writing; what still comes is thrown away */
-	CONN_ATTACHED, /* a WebSocket: attach.c's */
+	CONN_ATTACHED, /* a WebSocket: attach.c's, on another thread */
 	CONN_DEAD      /* freed at the end of the turn */
 };
 
@@ -110,7 +112,9 @@ struct conn {
 	unsigned requests;
 	size_t discarded; /* while lingering */
 	struct exchange x;
-	struct attach *attach;
+	struct attach *attach;   /* on worker.c's thread until it is given back */
+	unsigned worker;         /* its number */
+	STAILQ_ENTRY(conn) post; /* on the way to a thread */
 };
 
 #endif

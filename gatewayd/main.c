@@ -19,6 +19,7 @@
 #include "gatewayd/peers.h"
 #include "gatewayd/static.h"
 #include "gatewayd/tls.h"
+#include "gatewayd/worker.h"
 
 #define FDS_RESERVED 32 /* channels, listeners, the loop, files of a reload */
 
@@ -179,10 +180,9 @@ start(void *ctx)
 {
 	struct gateway *g = ctx;
 
-	g->scratch = malloc(g->config->ws_max_message_bytes);
 	g->requests = requests_new(g->base, GATEWAY_PENDING_MAX, peers_request_lost, g);
 	g->reaper = event_new(g->base, -1, EV_PERSIST, on_reap, g);
-	if (!g->scratch || !g->requests || !g->reaper)
+	if (!g->requests || !g->reaper || attach_init(g) != 0)
 		return -1;
 	return start_public(g) == 0 ? start_metrics(g) : -1;
 }
@@ -214,8 +214,10 @@ commit(void *ctx, bool apply)
 static void
 stop(void *ctx, bool end_sessions)
 {
+	struct gateway *g = ctx;
+
 	(void)end_sessions;
-	attach_stop_all(ctx);
+	workers_stop(g->workers);
 }
 
 int

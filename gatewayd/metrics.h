@@ -14,7 +14,7 @@ struct metrics {
 	uint64_t tls_failed;
 	uint64_t requests[METRICS_ROUTES_MAX][METRICS_CLASSES];
 	uint64_t attached, attached_total;
-	uint64_t terminal_in_bytes, terminal_out_bytes;
+	uint64_t terminal_in_bytes, terminal_out_bytes; /* as of the last scrape */
 };
 
 void metrics_count_request(struct metrics *m, size_t route, unsigned status);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,6 +64,28 @@ static long
 try_new_user_namespace(void)
 {
 	return fork_and_end(SIGCHLD | CLONE_NEWUSER);
+}
+
+static void *
+end_thread(void *arg)
+{
+	return arg;
+}
+
+static long
+try_new_thread(void)
+{
+	pthread_t thread;
+
+	errno = pthread_create(&thread, NULL, end_thread, NULL);
+	return errno == 0 && pthread_join(thread, NULL) == 0 ? 0 : -1;
+}
+
+static long
+try_thread_in_new_namespace(void)
+{
+	return syscall(SYS_clone, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_NEWNET, 0, 0, 0,
+	    0);
 }
 
 static long
@@ -239,6 +262,8 @@ static const struct {
 } calls[] = {
 	CALLS(CALL_ROW){ "fork", try_fork },
 	{ "new_user_namespace", try_new_user_namespace },
+	{ "new_thread", try_new_thread },
+	{ "thread_in_new_namespace", try_thread_in_new_namespace },
 	{ "connect", try_connect },
 	{ "sendto_fastopen", try_sendto_fastopen },
 	{ "sendmsg_fastopen", try_sendmsg_fastopen },

@@ -32,6 +32,9 @@ const without = (roles, ...those) => roles.filter((role) => !those.includes(role
 const TABLE = [
 	// New programs, processes and memory that can be run.
 	["execve execveat fork new_user_namespace ptrace process_vm_readv", STRICT, "killed"],
+	["new_thread", ["gatewayd"], "ok"],
+	["new_thread", without(STRICT, "gatewayd"), "killed"],
+	["thread_in_new_namespace", STRICT, "killed"],
 	["mmap_exec mmap_file mprotect_exec pkey_mprotect_exec personality", STRICT, "killed"],
 	["clone3", STRICT, "ENOSYS"],
 	["mmap_anonymous mprotect_read getpid", STRICT, "ok"],

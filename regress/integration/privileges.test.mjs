@@ -51,14 +51,22 @@ suite("privileges", {}, ({ fog, test }) => {
 				assert.equal(programName(pid), role);
 	});
 
-	test("every process: no new privileges, and a filter", () => {
+	test("every process and thread: no new privileges, and a filter", () => {
 		for (const [role, pid] of Object.entries(everyone())) {
-			const found = status(pid);
-			assert.equal(found.noNewPrivs, 1, `${role}: NoNewPrivs`);
-			if (hasFilter)
-				assert.equal(found.seccomp, 2, `${role}: Seccomp`);
+			for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+				const found = status(`${pid}/task/${thread}`);
+				assert.equal(found.noNewPrivs, 1, `${role}: NoNewPrivs`);
+				assert.equal(found.caps.eff & ~status(pid).caps.eff, 0n, `${role}: CapEff of a thread`);
+				if (hasFilter)
+					assert.equal(found.seccomp, 2, `${role}: Seccomp`);
+			}
 		}
 	});
+
+	test("gatewayd has its workers beside the main thread, all others have one thread", () => {
+		for (const [role, pid] of Object.entries(everyone()))
+			assert.equal(fs.readdirSync(`/proc/${pid}/task`).length, role === "gatewayd" ? 1 + 2 : 1, role);
+	}, { skip: process.env.FOG_SANITIZED === "1" ? "a sanitizer's runtime may have threads of its own" : false });
 
 	test("no capabilities but those on the list of fogd and the spawner", () => {
 		const mine = status(process.pid).caps.prm;

@@ -28,7 +28,7 @@
 
 /* The side of the service with its client, and the person's side as a bare descriptor. */
 struct line {
-	struct event_base *base;
+	struct event_base *base, *worker; /* of the bufferevent, and of its client */
 	struct tls *tls;
 	struct bufferevent *bev;
 	struct client *client;
@@ -88,6 +88,7 @@ static void
 turn(struct line *l)
 {
 	event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	event_base_loop(l->worker, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* --- the person's side --- */
@@ -171,6 +172,7 @@ line_new(bool is_tls)
 	assert_non_null(l);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	l->base = event_base_new();
+	l->worker = event_base_new();
 	l->peer = fds[1];
 	if (!is_tls) {
 		l->bev = bufferevent_socket_new(l->base, fds[0], BEV_OPT_CLOSE_ON_FREE);
@@ -185,21 +187,37 @@ line_new(bool is_tls)
 	return l;
 }
 
+static void
+start_client(struct line *l)
+{
+	l->client = client_new(l->bev, &ops, l);
+	assert_non_null(l->client);
+	assert_int_equal(client_start(l->client, l->worker), 0);
+}
+
 static struct line *
 line_with_client(bool is_tls)
 {
 	struct line *l = line_new(is_tls);
 
-	l->client = client_new(l->base, l->bev, &ops, l);
-	assert_non_null(l->client);
+	start_client(l);
 	client_set_reading(l->client, true);
 	return l;
 }
 
 static void
+stop_client(struct line *l)
+{
+	client_stop(l->client);
+	client_free(l->client);
+	l->client = NULL;
+}
+
+static void
 line_free(struct line *l)
 {
-	client_free(l->client);
+	if (l->client)
+		stop_client(l);
 	bufferevent_free(l->bev);
 	turn(l); /* what libevent frees later */
 	SSL_free(l->peer_ssl);
@@ -207,6 +225,7 @@ line_free(struct line *l)
 	close_fd(&l->peer);
 	tls_free(l->tls);
 	event_base_free(l->base);
+	event_base_free(l->worker);
 	free(l);
 }
 
@@ -233,7 +252,7 @@ what_waited_before_goes_first(void **state)
 
 	bufferevent_disable(l->bev, EV_WRITE);
 	evbuffer_add(bufferevent_get_output(l->bev), "first ", 6);
-	l->client = client_new(l->base, l->bev, &ops, l);
+	start_client(l);
 	client_write(l->client, "then", 4);
 	assert_int_equal(peer_read(l, text, 6), 6);
 	assert_memory_equal(text, "first ", 6);
@@ -271,8 +290,7 @@ the_backlog_is_given_back(void **state)
 
 	client_write(l->client, bytes, LOTS);
 	assert_true(client_backlog(l->client) > 0);
-	client_free(l->client);
-	l->client = NULL;
+	stop_client(l);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
 	expect_counted(l, LOTS);
 	free(bytes);
