@@ -19,7 +19,7 @@
 
 #define REQUESTS_MAX 1024
 /*
- * Answers of many records, 65 at most each: as many at once as fit a peer's queue with room to
+ * Answers of many records, some 320 at most each: as many at once as fit a peer's queue with room to
  * spare, and no more while gatewayd has not read those before. Else a burst of listings, which any
  * client can send, would make a gatewayd that is merely busy look stuck.
  */

@@ -17,7 +17,7 @@
 
 #define REQUESTS_MAX 1024
 /* Times the listings that authd has under way at once, this fits a peer's queue. */
-#define LIST_ROWS_MAX 60
+#define LIST_ROWS_MAX 320 /* five profiles full */
 
 /* --- answers to authd --- */
 

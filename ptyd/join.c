@@ -158,13 +158,16 @@ static int
 holder_on_refused(void *ctx, struct peer *from, struct msg *m)
 {
 	struct pending *p = pending_find(m->request_id, ctx, PH_ATTACH);
+	int error;
 
 	(void)from;
 	if (!p)
 		p = pending_find(m->request_id, ctx, PH_EXTEND);
 	if (!p)
 		return -FOG_E_LIAR;
-	pending_refuse(p, -(int)m->u.holder_refused.error, "");
+	/* Its build may know errors that this one does not. */
+	error = m->u.holder_refused.error;
+	pending_refuse(p, error < FOG_E_COUNT ? -error : -FOG_E_INTERNAL, "");
 	return 0;
 }
 
