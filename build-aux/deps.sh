@@ -8,7 +8,8 @@ set -euo pipefail
 declare -A groups=(
 	[run]="gcc libc6-dev make autoconf pkg-config ca-certificates libevent-dev libwslay-dev libssl-dev
 		libjansson-dev libyaml-dev libseccomp-dev node=nodejs npm=npm"
-	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core"
+	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core
+		vim-tiny"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
 )
 readonly least_node=18

@@ -34,6 +34,7 @@ struct client {
 	const struct client_ops *ops;
 	void *ctx;
 	bool is_reading, is_dead;
+	bool has_read; /* TLS: from the socket, in this client_read() */
 };
 
 size_t
@@ -166,12 +167,40 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* --- receiving --- */
 
+/*
+ * One read of the socket in each of ours. OpenSSL itself goes on over records that hold no data for
+ * as long as they come: what it has read ahead seldom ends where a record does.
+ */
+static long
+on_bio(BIO *bio, int what, const char *bytes, size_t len, int i, long l, int rc, size_t *done)
+{
+	struct client *c = (struct client *)BIO_get_callback_arg(bio);
+
+	(void)bytes, (void)len, (void)i, (void)l, (void)done;
+	if (what != BIO_CB_READ)
+		return rc;
+	if (c->has_read) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	c->has_read = true;
+	return rc;
+}
+
+static void
+watch_bio(struct client *c, BIO_callback_fn_ex callback)
+{
+	BIO_set_callback_arg(SSL_get_rbio(c->ssl), (char *)c);
+	BIO_set_callback_ex(SSL_get_rbio(c->ssl), callback);
+}
+
 static ssize_t
 recv_tls(struct client *c, void *out, size_t size)
 {
 	size_t n = 0;
 	int error;
 
+	c->has_read = false;
 	ERR_clear_error();
 	if (SSL_read_ex(c->ssl, out, size, &n) == 1) {
 		if (c->is_reading && SSL_has_pending(c->ssl))
@@ -242,8 +271,10 @@ take_over(struct client *c)
 	evbuffer_add_buffer(c->backlog, output);
 	evbuffer_add_buffer(c->early, bufferevent_get_input(c->bev));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof(notsent));
-	if (c->ssl)
+	if (c->ssl) {
 		SSL_set_read_ahead(c->ssl, 1); /* else each record is two reads */
+		watch_bio(c, on_bio);
+	}
 }
 
 struct client *
@@ -304,5 +335,7 @@ client_free(struct client *c)
 	}
 	if (c->early)
 		evbuffer_free(c->early);
+	if (c->ssl)
+		watch_bio(c, NULL);
 	free(c);
 }

@@ -54,7 +54,8 @@ client_queue_status(struct client *c, enum stream_state state, uint64_t at_s, co
 		.at_s = at_s,
 		.detail = view_of(detail) };
 
-	if (pending_room(c) >= CONTROL_ROOM)
+	/* Why it parts has the room that is kept. */
+	if (c->is_parting || pending_room(c) >= CONTROL_ROOM)
 		queue_control(c, STREAM_STATUS, &status);
 }
 

@@ -281,13 +281,11 @@ on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 		leave_alone(s, hash, detail);
 		return;
 	}
-	/* Without a connection nobody guards it: what still lives has to go. */
+	/* Without a connection nobody guards it: what still lives has to go, with its ids until then. */
 	if (!session_is_ended(s))
 		session_kill(s);
-	if (was_joining && !s->is_found) {
-		session_abort(s, -FOG_E_SPAWN, "adopt: the holder did not answer as it should");
-		return;
-	}
+	if (was_joining && !s->is_found)
+		session_give_up(s, -FOG_E_SPAWN, "adopt: the holder did not answer as it should");
 	if (was_joining)
 		session_set_stage(s, SESSION_LIVE);
 	session_end_lost(s);

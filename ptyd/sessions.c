@@ -478,6 +478,14 @@ session_joined(struct session *s)
 	broker_try_list();
 }
 
+/* There may be no spawner now. */
+static void
+kill_until_dead(struct session *s)
+{
+	session_kill(s);
+	session_set_timer(s, END_MS);
+}
+
 /* What this means depends on where the session is. */
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
@@ -491,11 +499,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	else if (s->stage == SESSION_MAKING && s->is_found)
 		adopt_try(s);
 	else if (s->stage == SESSION_JOINING && !s->is_found)
-		session_abort(s, -FOG_E_SPAWN, "adopt: the holder did not answer in time");
+		session_give_up(s, -FOG_E_SPAWN, "adopt: the holder did not answer in time");
 	else if (s->stage == SESSION_JOINING && s->is_awaited)
 		adopt_settled(s); /* it lives, it may still answer */
 	else if (s->stage == SESSION_JOINING || (s->stage == SESSION_LIVE && !session_is_ended(s)))
-		session_kill(s);
+		kill_until_dead(s);
 	else if (s->stage == SESSION_FOREIGN && s->end_asked)
 		session_ask_end(s, s->end_asked); /* there may have been no spawner */
 	else if (s->stage == SESSION_APART)

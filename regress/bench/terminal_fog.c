@@ -225,9 +225,10 @@ v1_next(struct terminal *base, bool is_counting)
 
 	(void)is_counting;
 	do {
-		v = ws_next(&t->ws, WS_BINARY);
-		if (!v.p && t->out_at != t->acked)
-			v1_acknowledge(t);
+		while (!(v = ws_next(&t->ws, WS_BINARY)).p) {
+			if (t->out_at != t->acked)
+				v1_acknowledge(t);
+		}
 		if (v.len > 0 && v.p[0] == 'x')
 			bench_fail("the session ended: %.*s", VIEW_ARG(v));
 	} while (v.len < 2 || v.p[0] != 'o');

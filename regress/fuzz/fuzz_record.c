@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ptyd/record.c: whatever a record file holds, it is read or refused; what is read is written
- * again as the same bytes, but for the fields that a later build has appended. So that the fuzzer gets past the checksum, the input is tried as it is
- * and as the payload of a record.
+ * again as the same bytes, but for the fields that a later build has appended. So that the fuzzer
+ * gets past the checksum, the input is tried as it is and as the payload of a record.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ try_record(const uint8_t *bytes, size_t len)
 		return;
 	writer_init(&w, again, sizeof(again));
 	if (record_encode(&w, &r.pl) != 0 || w.len > len ||
-	    memcmp(again + 12, bytes + 12, w.len - 20))
+	    memcmp(again + 12, bytes + 12, w.len - 20) != 0)
 		abort();
 	if (w.len == len && memcmp(again, bytes, len) != 0)
 		abort();

@@ -260,6 +260,50 @@ test_take_over_of_a_stalled_driver(void **state)
 	end_and_finish(&s);
 }
 
+/* As many probes as the holder has room to answer. */
+static void
+ask_much(struct stream *t)
+{
+	static unsigned char bytes[128 << 10];
+	struct pollfd room = { .fd = t->fd, .events = POLLOUT };
+	struct stream_probe p = { 1 };
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	while (stream_put(&w, STREAM_PROBE, &p) == 0)
+		;
+	for (size_t at = 0; at < w.len && poll(&room, 1, QUIET_MS) == 1;) {
+		ssize_t n = send(t->fd, bytes + at, w.len - at, MSG_NOSIGNAL);
+
+		assert_true(n > 0);
+		at += (size_t)n;
+	}
+}
+
+/* Nor do answers that it has not read take the place of the word why it parts. */
+static void
+test_take_over_of_a_full_driver(void **state)
+{
+	struct session s;
+	struct stream *old, *next;
+
+	(void)state;
+	start_session(&s, 600);
+	join(&s);
+	old = attach(&s);
+	type(old, "yes flood\n");
+	await_text(old, "flood\r\nflood\r\n");
+	poll(NULL, 0, QUIET_MS);
+	ask_much(old);
+	poll(NULL, 0, QUIET_MS);
+	next = attach(&s);
+	await_end(old);
+	assert_int_equal(old->status, STREAM_STATE_TAKEN_OVER);
+	stream_free(old);
+	stream_free(next);
+	end_and_finish(&s);
+}
+
 /* The end is told at once, and clients that do not read it do not keep the session's holder. */
 static void
 test_end_with_stalled_clients(void **state)
@@ -463,6 +507,7 @@ main(void)
 		cmocka_unit_test(test_too_many_viewers),
 		cmocka_unit_test(test_stalled_viewer_gets_a_gap),
 		cmocka_unit_test(test_take_over_of_a_stalled_driver),
+		cmocka_unit_test(test_take_over_of_a_full_driver),
 		cmocka_unit_test(test_end_with_stalled_clients),
 		cmocka_unit_test(test_window_holds_a_flood),
 		cmocka_unit_test(test_window_holds_a_replay),

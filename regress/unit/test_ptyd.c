@@ -32,6 +32,7 @@
 #include "common/privdrop.h"
 #include "common/proc.h"
 #include "common/stream.h"
+#include "ptyd/launch.h"
 #include "ptyd/plan.h"
 #include "ptyd/record.h"
 #include "regress/unit/wire.h"
@@ -975,6 +976,7 @@ struct fake {
 	unsigned status;   /* in its record */
 	int64_t expires_in_s;
 	int attach_error;
+	unsigned refuses_with; /* not 0: it is of our version, and answers so whatever is asked */
 };
 
 static struct id128
@@ -1020,6 +1022,36 @@ bind_socket(const struct id128 *id)
 	return fd;
 }
 
+/* Shows the nonce of its record, and then refuses. */
+static void
+play_refusing(const struct fake *f, struct wire *to)
+{
+	struct pl_holder_hello hello = { .profile = view_of("default"),
+		.status = STATUS_DETACHED,
+		.created_s = 1000,
+		.expires_s = (uint64_t)(wall_s() + f->expires_in_s),
+		.node = view_of("here"),
+		.region = view_of("local"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("only_node"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of(""),
+		.slot = FAKE_SLOT };
+	struct pl_holder_refused no = { .error = (uint16_t)f->refuses_with,
+		.rule_id = view_of(""),
+		.detail = view_of("") };
+
+	while (wire_receive(to, -1) == 1) {
+		if (to->m.type == MSG_HOLD_HELLO) {
+			hello.session_id = to->m.u.nonce.session_id;
+			wire_send(to, MSG_PTY_HOLDER_HELLO, 0, &hello, -1);
+		} else if (to->m.request_id != 0) {
+			wire_send(to, MSG_PTY_HOLDER_REFUSED, to->m.request_id, &no, -1);
+		}
+	}
+}
+
 /*
  * With the ids of its slot; greets whoever connects. One of another version hangs up when it has
  * been greeted, as a real one does; the other says something wrong.
@@ -1040,7 +1072,9 @@ play_holder(const struct fake *f, int listener)
 		struct wire to = { .fd = accept(listener, NULL, NULL) };
 
 		wire_send(&to, MSG_HELLO, 0, &hello, -1);
-		if (f->hash_off == 0)
+		if (f->refuses_with != 0)
+			play_refusing(f, &to);
+		else if (f->hash_off == 0)
 			wire_send(&to, MSG_HELLO, 0, &hello, -1);
 		while (wire_receive(&to, WIRE_WAIT_MS) == 1 && f->hash_off == 0)
 			;
@@ -1079,8 +1113,8 @@ await_fake(pid_t pid, int sig)
 }
 
 static const struct fake strangers[] = {
-	{ "of another version", 1, STATUS_DETACHED, 600, FOG_E_HOLDER_VERSION },
-	{ "of our version, and it lies", 0, STATUS_DETACHED, 600, FOG_E_UNAVAILABLE },
+	{ "of another version", 1, STATUS_DETACHED, 600, FOG_E_HOLDER_VERSION, 0 },
+	{ "of our version, and it lies", 0, STATUS_DETACHED, 600, FOG_E_UNAVAILABLE, 0 },
 };
 
 /* Listed, neither attached nor extended nor given its ids away, and ended when that is asked. */
@@ -1110,6 +1144,30 @@ test_foreign_holder(void **state)
 		await_fake(pid, SIGKILL);
 		await_no_file(&id, ".sock");
 	}
+}
+
+/* The error of a later build is none of ours: the request is answered all the same. */
+static void
+test_unknown_error_of_a_holder(void **state)
+{
+	static const struct fake later = { .name = "of a later build",
+		.status = STATUS_DETACHED,
+		.expires_in_s = 600,
+		.refuses_with = UINT16_MAX };
+	struct id128 id;
+	unsigned status;
+	pid_t pid = start_fake(&later, &id);
+	struct pl_grant g = grant_for(&id);
+	struct pl_extend extend = { id, 700 };
+
+	(void)state;
+	take_list(&id, &status);
+	assert_int_equal(status, STATUS_DETACHED);
+	assert_refused(MSG_PTY_ATTACH, &g, FOG_E_INTERNAL);
+	assert_refused(MSG_PTY_EXTEND, &extend, FOG_E_INTERNAL);
+	end_session(&id);
+	await_fake(pid, SIGKILL);
+	await_no_file(&id, ".sock");
 }
 
 /* placerd is told which of them cannot be attached, and every new placerd again. */
@@ -1146,8 +1204,8 @@ test_foreign_holder_ends(void **state)
 		struct fake fake;
 		unsigned status, reason;
 	} rows[] = {
-		{ { "after its time", 1, STATUS_DETACHED, -1, 0 }, STATUS_EXPIRED, END_TTL },
-		{ { "before its time", 1, STATUS_DETACHED, 600, 0 }, STATUS_LOST, END_HOLDER },
+		{ { "after its time", 1, STATUS_DETACHED, -1, 0, 0 }, STATUS_EXPIRED, END_TTL },
+		{ { "before its time", 1, STATUS_DETACHED, 600, 0, 0 }, STATUS_LOST, END_HOLDER },
 	};
 
 	(void)state;
@@ -1174,7 +1232,7 @@ test_foreign_holder_ends(void **state)
 static void
 test_foreign_holder_half_made(void **state)
 {
-	static const struct fake half = { "half made", 1, STATUS_STARTING, 600, 0 };
+	static const struct fake half = { "half made", 1, STATUS_STARTING, 600, 0, 0 };
 	struct id128 id;
 	unsigned status;
 	pid_t pid = start_fake(&half, &id);
@@ -1245,6 +1303,97 @@ test_holder_without_record(void **state)
 	remove_file(name);
 	record_name(&id, RECORD_FILE_SOCKET, name);
 	remove_file(name);
+}
+
+/* --- a holder that comes up and says nothing --- */
+
+#define MUTE_NAME "mute-holder"
+
+/* What a holder is started as; this program plays it when it is started so. */
+static _Noreturn void
+play_mute(void)
+{
+	prctl(PR_SET_NAME, MUTE_NAME, 0, 0, 0);
+	listen(HOLDER_FD_LISTEN, 4);
+	close(HOLDER_FD_REPORT);
+	for (;;)
+		pause();
+}
+
+/* 0: there is none. */
+static pid_t
+find_mute(void)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	pid_t found = 0;
+
+	while ((e = readdir(d))) {
+		char path[300], name[32] = "";
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s/comm", e->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 &&
+		    strcmp(name, MUTE_NAME "\n") == 0)
+			found = (pid_t)strtol(e->d_name, NULL, 10);
+		close_fd(&fd);
+	}
+	closedir(d);
+	return found;
+}
+
+/* As its ids have it. */
+static uint32_t
+slot_of(pid_t pid)
+{
+	char path[64], text[4096] = "", *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	at = strstr(text, "Uid:");
+	assert_non_null(at);
+	return ((uint32_t)strtoul(at + 4, NULL, 10) - 1879048192) / SESSION_IDS_PER_SLOT;
+}
+
+/* Given up while nobody can kill it, it keeps its ids for as long as it lives (S29). */
+static void
+test_mute_holder_without_spawner(void **state)
+{
+	int mute_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	struct pl_plan plan = new_plan();
+	struct id128 other;
+	uint32_t slot;
+	pid_t mute;
+
+	(void)state;
+	kill_role(&spawner);
+	start_spawner(mute_exe, init_exe);
+	wire_spawner();
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &plan, -1));
+	for (int i = 0; i < 500 && !find_mute(); i++)
+		poll(NULL, 0, 10);
+	poll(NULL, 0, 500); /* the broker has connected */
+	mute = find_mute();
+	assert_true(mute > 0);
+	kill_role(&spawner);
+	expect_place(MSG_PLACE_REFUSED);
+	assert_int_equal(place.m.request_id, next_request);
+	assert_true(is_alive(mute));
+	slot = slot_of(mute);
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+	other = create();
+	if (geteuid() == 0) /* else there are no ids to share */
+		assert_false(is_alive(mute) && slot == (uint32_t)logged_pid(&other, " slot="));
+	await_death(mute);
+	end_session(&other);
+	await_no_file(&plan.session_id, ".rec");
+	await_no_file(&plan.session_id, ".sock");
+	close(mute_exe);
 }
 
 /* The order to end all sessions: they go, and the records say why. */
@@ -1392,7 +1541,7 @@ tear_down(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
@@ -1413,14 +1562,18 @@ main(void)
 		cmocka_unit_test(test_spawner_kills_sessions_alone),
 		cmocka_unit_test(test_spawner_slots),
 		cmocka_unit_test(test_foreign_holder),
+		cmocka_unit_test(test_unknown_error_of_a_holder),
 		cmocka_unit_test(test_foreign_holder_is_named),
 		cmocka_unit_test(test_foreign_holder_ends),
 		cmocka_unit_test(test_foreign_holder_half_made),
 		cmocka_unit_test(test_foreign_holder_without_spawner),
 		cmocka_unit_test(test_holder_without_record),
+		cmocka_unit_test(test_mute_holder_without_spawner),
 		cmocka_unit_test(test_stop_with_sessions),
 		cmocka_unit_test(test_no_leaks),
 	};
 
+	if (argc == 1 && strcmp(argv[0], "holder") == 0)
+		play_mute();
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
