@@ -1057,7 +1057,7 @@ play_refusing(const struct fake *f, struct wire *to)
  * been greeted, as a real one does; the other says something wrong.
  */
 static _Noreturn void
-play_holder(const struct fake *f, int listener)
+play_holder(const struct fake *f, int listener, int ready)
 {
 	struct pl_hello hello = { msg_edge_hash(EDGE_HOLDER) ^ f->hash_off, 1 };
 	uid_t uid = geteuid();
@@ -1068,6 +1068,7 @@ play_holder(const struct fake *f, int listener)
 		_exit(97);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of ids */
 	listen(listener, 4);
+	close(ready);
 	for (;;) {
 		struct wire to = { .fd = accept(listener, NULL, NULL) };
 
@@ -1086,17 +1087,22 @@ play_holder(const struct fake *f, int listener)
 static pid_t
 start_fake(const struct fake *f, struct id128 *id)
 {
-	int listener;
+	int listener, ready[2];
+	char none;
 	pid_t pid;
 
 	print_message("%s\n", f->name);
 	kill_role(&ptyd);
 	*id = write_record(f);
 	listener = bind_socket(id);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
 	if (pid == 0)
-		play_holder(f, listener);
+		play_holder(f, listener, ready[1]);
 	close(listener);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &none, 1), 0);
+	close(ready[0]);
 	start_ptyd();
 	wire_spawner();
 	return pid;
