@@ -818,7 +818,7 @@ attach_start(struct conn *c)
 	conn_become_attached(c, a);
 	c->g->metrics.attached++;
 	c->g->metrics.attached_total++;
-	if (!c->peer_eof && a->client) {
+	if (!c->peer_eof && a->client && c->g->workers) {
 		workers_give(c->g->workers, c);
 		return;
 	}

@@ -49,8 +49,8 @@ struct gateway {
 	struct listener *listener, *metrics_listener;
 	struct requests *requests;
 	struct metrics metrics;
-	char *fixed_headers; /* in every answer, CRLF after each */
-	struct workers *workers;
+	char *fixed_headers;     /* in every answer, CRLF after each */
+	struct workers *workers; /* NULL once the process ends */
 	uint32_t incarnation, last_request;
 	struct conn_list conns, graves;
 	struct event *reaper; /* frees the graves at the end of the turn */

@@ -218,6 +218,7 @@ stop(void *ctx, bool end_sessions)
 
 	(void)end_sessions;
 	workers_stop(g->workers);
+	g->workers = NULL; /* other events of this turn still come */
 }
 
 int

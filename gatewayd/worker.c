@@ -170,7 +170,7 @@ void
 workers_count(const struct workers *w, uint64_t *in_bytes, uint64_t *out_bytes)
 {
 	*in_bytes = *out_bytes = 0;
-	for (unsigned i = 0; i < w->count; i++) {
+	for (unsigned i = 0; w && i < w->count; i++) {
 		*in_bytes += atomic_load_explicit(&w->of[i].view.in_bytes, memory_order_relaxed);
 		*out_bytes += atomic_load_explicit(&w->of[i].view.out_bytes, memory_order_relaxed);
 	}
@@ -240,6 +240,8 @@ workers_start(struct gateway *g, unsigned count, const struct worker_ops *ops)
 void
 workers_stop(struct workers *w)
 {
+	if (!w)
+		return;
 	for (unsigned i = 0; i < w->count; i++) {
 		atomic_store(&w->of[i].is_stopping, true);
 		ring(&w->of[i].mailbox);

@@ -40,7 +40,7 @@ struct worker_ops {
 
 /* Starts so many threads. NULL: errno; none is left then. g and ops outlive them. */
 struct workers *workers_start(struct gateway *g, unsigned count, const struct worker_ops *ops);
-/* Each calls its stop(); returns when they have ended. */
+/* Each calls its stop(); returns when they have ended. NULL is fine. */
 void workers_stop(struct workers *w);
 
 /* Main thread: c->attach begins on the thread that has the fewest. c is not touched after this. */
@@ -48,6 +48,7 @@ void workers_give(struct workers *w, struct conn *c);
 /* Worker: the terminal of c has ended, and nothing of it is on this thread any more. */
 void worker_return(struct worker_view *w, struct conn *c);
 
+/* NULL: none. */
 void workers_count(const struct workers *w, uint64_t *in_bytes, uint64_t *out_bytes);
 
 #endif
