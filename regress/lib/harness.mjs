@@ -323,6 +323,8 @@ export class Instance {
 			this.#child?.stderr.destroy();
 			fs.rmSync(this.dir, { recursive: true, force: true });
 		}
+		// A role that ends so is started again, and one that ends so at the end is missed by nobody.
+		assert.doesNotMatch(this.logs(), /ERROR: \w+Sanitizer|runtime error:/);
 	}
 
 	// Closed at stop, so that a failed test does not keep the process alive.
