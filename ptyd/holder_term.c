@@ -4,12 +4,17 @@
 
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ptyd/launch.h"
 
 #define GATHER_BYTES 65536 /* the most read in one wake-up */
 #define LONE_BYTES 256     /* less is an echo: nothing more waits behind it */
+#define FLOOD_BYTES 8192   /* more in one wake-up is a flood */
+
+/* In a flood: what comes in so little time makes fuller frames, and fewer wake-ups of everybody. */
+static const struct timespec flood_wait = { .tv_nsec = 100000 };
 
 /* While the shell lives but has closed its terminal: look again, without spinning. */
 static const struct timeval retry_after = { .tv_usec = 100000 };
@@ -75,17 +80,30 @@ read_some(struct holder *h, size_t limit)
 }
 
 /* Until the terminal is empty or the limit is reached: it gives 4 KiB at a time. */
-static void
-gather(struct holder *h, size_t limit)
+static size_t
+drain(struct holder *h, size_t limit)
 {
 	size_t got = 0, n;
 
-	if (limit > GATHER_BYTES)
-		limit = GATHER_BYTES;
 	do {
 		n = read_some(h, limit - got);
 		got += n;
 	} while (n >= LONE_BYTES && got < limit);
+	return got;
+}
+
+static void
+gather(struct holder *h, size_t limit)
+{
+	size_t got;
+
+	if (limit > GATHER_BYTES)
+		limit = GATHER_BYTES;
+	got = drain(h, limit);
+	if (got < FLOOD_BYTES || got == limit || h->phase != HOLDER_LIVING)
+		return;
+	nanosleep(&flood_wait, NULL);
+	drain(h, limit - got);
 }
 
 static void

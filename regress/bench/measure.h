@@ -32,7 +32,7 @@
 	X(HOLDER_PRIVATE, "holder_private_kib", "holder: private pages without the ring", "KiB", \
 	    0, false) \
 	X(INIT_PSS, "session_init_pss_kib", "session-init: PSS", "KiB", 0, false) \
-	X(THREADS, "threads_per_session", "threads beyond one a process, per idle session", "", 2, \
+	X(THREADS, "threads_per_session", "threads that sessions add, per idle session", "", 2, \
 	    false)
 
 #define METRIC_ENUM(NAME, key, title, unit, decimals, ratio) METRIC_##NAME,

@@ -137,13 +137,13 @@ add_memory_of_all(enum service service, const char *name, unsigned sessions, str
 	}
 }
 
-/* More than the one that a process has. */
+/* More than the one that a holder has, and than the front had without sessions. */
 static unsigned
-further_threads(enum service service, pid_t front)
+further_threads(enum service service, pid_t front, unsigned front_before)
 {
 	pid_t pids[IDLE_MAX];
 	size_t n = proc_descendants(service_pid(service), "holder", pids, COUNT_OF(pids));
-	unsigned sum = proc_threads(front) - 1;
+	unsigned sum = proc_threads(front) - front_before;
 
 	for (size_t i = 0; i < n; i++)
 		sum += proc_threads(pids[i]) - 1;
@@ -151,14 +151,16 @@ further_threads(enum service service, pid_t front)
 }
 
 static void
-add_sessions(struct contender *c, enum service service, pid_t front, unsigned sessions)
+add_sessions(struct contender *c, enum service service, pid_t front, unsigned sessions,
+    unsigned front_threads)
 {
 	struct samples *of = c->results.of;
 
 	add_memory_of_all(service, "holder", sessions, &of[METRIC_HOLDER_PSS],
 	    &of[METRIC_HOLDER_PRIVATE]);
 	add_memory_of_all(service, "session-init", sessions, &of[METRIC_INIT_PSS], NULL);
-	samples_add(&of[METRIC_THREADS], (double)further_threads(service, front) / sessions);
+	samples_add(&of[METRIC_THREADS],
+	    (double)further_threads(service, front, front_threads) / sessions);
 }
 
 /* What is loaded or reserved once is no growth: one session comes and goes first. */
@@ -168,12 +170,14 @@ measure_idle(struct contender *c, const struct effort *e)
 	struct terminal *t[IDLE_MAX];
 	enum service service = SERVICE_COUNT;
 	pid_t front = front_of(c->ops, &service);
+	unsigned front_threads;
 
 	c->ops->close(open_to_prompt(c->ops));
+	front_threads = proc_threads(front);
 	for (unsigned i = 0; i < e->idle_sessions; i += IDLE_GROUP)
 		open_group(c, t + i, front);
 	if (service != SERVICE_COUNT)
-		add_sessions(c, service, front, e->idle_sessions);
+		add_sessions(c, service, front, e->idle_sessions, front_threads);
 	for (unsigned i = 0; i < e->idle_sessions; i++)
 		c->ops->close(t[i]);
 }
