@@ -258,6 +258,9 @@ suite("sessions in the page", { policy, env }, ({ fog, test }) => {
 		assert.equal((await viewer.rows()).length, (await driver.rows()).length, "the size is the driver's");
 		await driver.type("clear; echo seen by $((1+1))");
 		await viewer.waitRow(/^seen by 2$/);
+		await driver.waitRow(/^seen by 2$/);
+		await until("both show the same", async () => blank(await viewer.rows()) === blank(await driver.rows()));
+		await sleep(300); // the prompt is there as well
 		const before = blank(await driver.rows());
 		assert.equal(blank(await viewer.rows()), before);
 
