@@ -34,7 +34,8 @@
 static const struct effort normal = { .rounds = 5,
 	.flood_slices = 32,
 	.echo_slices = 20,
-	.busy_ms = 250,
+	.busy_slices = 12,
+	.busy_ms = 50,
 	.flow_ms = 1000,
 	.stall_ms = 800,
 	.prompts = 8,
@@ -43,7 +44,8 @@ static const struct effort normal = { .rounds = 5,
 static const struct effort quick = { .rounds = 3,
 	.flood_slices = 10,
 	.echo_slices = 6,
-	.busy_ms = 120,
+	.busy_slices = 6,
+	.busy_ms = 40,
 	.flow_ms = 400,
 	.stall_ms = 400,
 	.prompts = 4,
@@ -80,7 +82,6 @@ static const struct {
 	enum takes_part part;
 	void (*measure)(struct contender *c, const struct effort *e);
 } measurements[] = {
-	{ "echo beside a flood", 2, IN_BUSY_ECHO, measure_busy_echo },
 	{ "ctrl-C in a flood", 1, IN_INTERRUPT, measure_interrupt },
 	{ "stalled client", 1, IN_STALL, measure_stall },
 	{ "create to prompt", 2, IN_PROMPT, measure_prompt },
@@ -312,6 +313,8 @@ run_round(unsigned round, const struct effort *e)
 	measure_floods(chosen, n, e);
 	n = choose(IN_ECHO, round, chosen);
 	measure_echoes(chosen, n, e);
+	n = choose(IN_BUSY_ECHO, round, chosen);
+	measure_busy_echoes(chosen, n, e);
 	for (size_t m = 0; m < COUNT_OF(measurements); m++) {
 		for (unsigned time = 0; time < measurements[m].times; time++)
 			measure_in_turn(m, round + time, e);

@@ -68,7 +68,8 @@ struct effort {
 	unsigned rounds;
 	unsigned flood_slices; /* per round and contender, FLOOD_SLICE_MIB each */
 	unsigned echo_slices;  /* per round and contender, ECHO_SLICE each */
-	unsigned busy_ms;      /* how long echoes are asked for beside a flood */
+	unsigned busy_slices;  /* of echoes beside a flood, per round and contender */
+	unsigned busy_ms;      /* how long one of those takes */
 	unsigned flow_ms;      /* how long a flood goes on before the ctrl-C */
 	unsigned stall_ms;     /* how long a client does not read */
 	unsigned prompts;
@@ -96,10 +97,11 @@ void measure_floods(struct contender *const *all, size_t n, const struct effort 
 /* ECHO_*: bytes one at a time through `cat`, terminal raw, its own echo off; in slices as above. */
 void measure_echoes(struct contender *const *all, size_t n, const struct effort *e);
 
+/* BUSY_*: the same while `yes` runs in another terminal whose client reads all it gets; in slices. */
+void measure_busy_echoes(struct contender *const *all, size_t n, const struct effort *e);
+
 /* The others do it once for one contender, and add to its results. */
 
-/* BUSY_*: the same while `yes` runs in another terminal whose client reads all it gets. */
-void measure_busy_echo(struct contender *c, const struct effort *e);
 /* INTERRUPT: `yes`, read at SLOW_CLIENT_BYTES_S; from typing ctrl-C until the prompt is read. */
 void measure_interrupt(struct contender *c, const struct effort *e);
 /* STALL: the most by which memory exceeds that after a flood that was read, while none is read. */

@@ -57,15 +57,6 @@ struct echo {
 	struct samples us;
 };
 
-static void
-close_echo(struct contender *c, struct echo *echo)
-{
-	struct samples *of = c->results.of;
-
-	add_percentiles(&echo->us, &of[METRIC_ECHO_P50], &of[METRIC_ECHO_P99]);
-	c->ops->close(echo->t);
-}
-
 void
 measure_echoes(struct contender *const *all, size_t n, const struct effort *e)
 {
@@ -83,8 +74,12 @@ measure_echoes(struct contender *const *all, size_t n, const struct effort *e)
 			echo_slice(next->t, &next->us);
 		}
 	}
-	for (size_t i = 0; i < n; i++)
-		close_echo(all[i], &echoes[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct samples *of = all[i]->results.of;
+
+		add_percentiles(&echoes[i].us, &of[METRIC_ECHO_P50], &of[METRIC_ECHO_P99]);
+		all[i]->ops->close(echoes[i].t);
+	}
 }
 
 /* A process of its own that reads the flood until it is killed. */
@@ -99,12 +94,12 @@ read_in_child(struct terminal *flood)
 		flood_read(flood, FLOWING_BYTES);
 }
 
-void
-measure_busy_echo(struct contender *c, const struct effort *e)
+/* With terminals of its own: which CPU each process of them lands on is drawn anew. */
+static void
+busy_slice(const struct terminal_ops *ops, unsigned ms, struct samples *us)
 {
-	struct samples us = { 0 }, *of = c->results.of;
-	struct terminal *t = open_raw_cat(c->ops);
-	struct terminal *flood = c->ops->open();
+	struct terminal *t = open_raw_cat(ops);
+	struct terminal *flood = ops->open();
 	double until_s;
 	pid_t reader;
 
@@ -112,11 +107,30 @@ measure_busy_echo(struct contender *c, const struct effort *e)
 	flood_start(flood);
 	flood_read(flood, FLOWING_BYTES);
 	reader = read_in_child(flood);
-	until_s = bench_now_s() + e->busy_ms / 1e3;
-	while (bench_now_s() < until_s && us.n + ECHO_SLICE <= SAMPLES_MAX)
-		echo_slice(t, &us);
-	add_percentiles(&us, &of[METRIC_BUSY_P50], &of[METRIC_BUSY_P99]);
+	until_s = bench_now_s() + ms / 1e3;
+	while (bench_now_s() < until_s && us->n + ECHO_SLICE <= SAMPLES_MAX)
+		echo_slice(t, us);
 	child_join(reader, 0);
-	c->ops->close(flood);
-	c->ops->close(t);
+	ops->close(flood);
+	ops->close(t);
+}
+
+void
+measure_busy_echoes(struct contender *const *all, size_t n, const struct effort *e)
+{
+	struct samples us[CONTENDERS_MAX] = { 0 };
+
+	for (unsigned slice = 0; slice < e->busy_slices; slice++) {
+		for (size_t i = 0; i < n; i++) {
+			size_t next = (i + slice) % n;
+
+			bench_doing("echo of %s beside a flood", all[next]->ops->name);
+			busy_slice(all[next]->ops, e->busy_ms, &us[next]);
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct samples *of = all[i]->results.of;
+
+		add_percentiles(&us[i], &of[METRIC_BUSY_P50], &of[METRIC_BUSY_P99]);
+	}
 }
