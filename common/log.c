@@ -55,11 +55,11 @@ static void
 note_dropped(void)
 {
 	char line[64];
-	unsigned long dropped = log_dropped;
+	unsigned long dropped = atomic_exchange(&log_dropped, 0); /* of two threads one tells */
 	int n = snprintf(line, sizeof(line), "warn event=log_dropped lines=%lu", dropped);
 
-	if (n > 0 && write_line(line, (size_t)n) == 0)
-		log_dropped -= dropped;
+	if (dropped > 0 && (n <= 0 || write_line(line, (size_t)n) != 0))
+		log_dropped += dropped;
 }
 
 static void

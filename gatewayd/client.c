@@ -160,8 +160,10 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	flush(c);
-	if (c->ssl && c->is_reading)
-		read_again(c); /* it may have waited for room: see recv_tls() */
+	if (c->ssl && c->is_reading) { /* it may have waited for room: see recv_tls() */
+		event_add(c->readable, NULL);
+		read_again(c);
+	}
 	c->ops->writable(c->ctx);
 }
 
@@ -208,8 +210,11 @@ recv_tls(struct client *c, void *out, size_t size)
 		return (ssize_t)n;
 	}
 	error = SSL_get_error(c->ssl, 0);
-	if (error == SSL_ERROR_WANT_WRITE)
+	/* An answer to a KeyUpdate goes first: till it has, the socket is readable for nothing. */
+	if (error == SSL_ERROR_WANT_WRITE) {
+		event_del(c->readable);
 		event_add(c->writable, NULL);
+	}
 	return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 

@@ -39,7 +39,7 @@ struct line {
 	SSL_CTX *peer_ctx;
 	SSL *peer_ssl; /* NULL: plain */
 	size_t got;    /* of the person's bytes */
-	size_t reads, writable_count;
+	size_t reads, calls, writable_count;
 	bool is_gone;
 	unsigned char last[65536];
 };
@@ -68,6 +68,7 @@ on_readable(void *ctx)
 	struct line *l = ctx;
 	ssize_t n = client_read(l->client, l->last, sizeof(l->last));
 
+	l->calls++;
 	if (n < 0) {
 		l->is_gone = true;
 		client_set_reading(l->client, false);
@@ -450,6 +451,52 @@ records_without_data_do_not_hold_a_turn(void **state)
 	line_free(l);
 }
 
+/*
+ * Asks for answers and reads none, until OpenSSL cannot write one: it reads nothing before that has
+ * gone out, and what the person sends stays in the socket.
+ */
+static void
+ask_and_never_read(struct line *l)
+{
+	BIO *records = BIO_new(BIO_s_mem());
+	char *bytes;
+	long len;
+	ssize_t n;
+
+	SSL_set0_wbio(l->peer_ssl, records);
+	for (int turns = 0, stuck = 0; turns < TURNS_MAX && stuck < 20; turns++) {
+		for (int i = 0; i < 200; i++) {
+			assert_int_equal(SSL_key_update(l->peer_ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+			assert_int_equal(SSL_do_handshake(l->peer_ssl), 1);
+		}
+		len = BIO_get_mem_data(records, &bytes);
+		n = send(l->peer, bytes, (size_t)len, MSG_DONTWAIT);
+		assert_true(n == len || (n < 0 && errno == EAGAIN));
+		stuck = n < 0 ? stuck + 1 : 0;
+		BIO_reset(records);
+		turn(l);
+	}
+}
+
+/* A person who does not read costs no turns: there is nothing to do until there is room. */
+static void
+an_answer_that_waits_costs_nothing(void **state)
+{
+	struct line *l = line_with_client(true);
+	int waiting = 0;
+
+	(void)state;
+	ask_and_never_read(l);
+	assert_int_equal(ioctl(bufferevent_getfd(l->bev), FIONREAD, &waiting), 0);
+	assert_true(waiting > 0);
+	l->calls = 0;
+	for (int i = 0; i < 100; i++)
+		turn(l);
+	assert_false(l->is_gone);
+	assert_in_range(l->calls, 0, 2);
+	line_free(l);
+}
+
 /* Nor before there is an attachment: then they are a stranger's. */
 static void
 strangers_records_do_not_hold_a_turn(void **state)
@@ -490,6 +537,7 @@ main(void)
 		BOTH(a_write_that_fails_is_told),
 		BOTH(nothing_is_allocated_in_the_steady_state),
 		cmocka_unit_test(records_without_data_do_not_hold_a_turn),
+		cmocka_unit_test(an_answer_that_waits_costs_nothing),
 		cmocka_unit_test(strangers_records_do_not_hold_a_turn),
 	};
 

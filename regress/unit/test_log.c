@@ -3,11 +3,14 @@
 /* Log lines: shape, levels, cutting, escaping of remote text, and a pipe that nobody reads. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,6 +246,58 @@ test_escape_cuts(void **state)
 	}
 }
 
+#define THREADS 4
+#define LINES 50000 /* of each: more than the pipe holds */
+
+static void *
+log_many(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < LINES; i++)
+		log_info("event=line");
+	return NULL;
+}
+
+/* What one read of the pipe brought: lines that passed, and those said to be dropped. */
+static unsigned long
+count_lines(const char *text)
+{
+	static const char said[] = "warn event=log_dropped lines=";
+	unsigned long count = 0, dropped;
+
+	for (const char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+		dropped = strncmp(at, said, strlen(said)) == 0
+		    ? strtoul(at + strlen(said), NULL, 10)
+		    : 1;
+		assert_in_range(dropped, 1, THREADS * LINES);
+		count += dropped;
+	}
+	return count;
+}
+
+/* Each line passes or is said to be dropped, once, whichever threads meet at it. */
+static void
+test_threads_drop(void **state)
+{
+	pthread_t threads[THREADS];
+	unsigned long count = 0;
+
+	(void)state;
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, log_many, NULL), 0);
+	/* Room comes now and then, so that many lines find that some were dropped. */
+	while (pthread_tryjoin_np(threads[0], NULL) != 0) {
+		count += count_lines(drain());
+		poll(NULL, 0, 5);
+	}
+	for (int i = 1; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	count += count_lines(drain());
+	log_info("event=last");
+	count += count_lines(drain());
+	assert_int_equal(count, THREADS * LINES + 1);
+}
+
 static void
 test_ids(void **state)
 {
@@ -289,6 +344,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_errno, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_pipe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_threads_drop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sink, setup, teardown),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_escape_cuts),
