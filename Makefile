@@ -22,11 +22,13 @@ COMMON_SRC	= $(wildcard common/*.c common/compat/*.c)
 GATEWAYD_SRC	= $(wildcard gatewayd/*.c)
 AUTHD_SRC	= $(wildcard authd/*.c)
 PLACERD_SRC	= $(wildcard placerd/*.c)
+FETCHER_SRC	= $(wildcard fetcher/*.c) authd/httpsurl.c
+FOGCTL_SRC	= $(wildcard fogctl/*.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
 SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c shellfilter.c))
-HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_attach.c holder_client.c holder_broker.c \
+HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_attach.c holder_client.c holder_broker.c holder_identity.c \
 		  holder_input.c holder_tokens.c holder_window.c holder_time.c holder_idle.c))
 INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
 
@@ -35,11 +37,13 @@ BASE_LIBS	= $(EVENT_LIBS) $(SECCOMP_LIBS)
 GATEWAYD_LIBS	= $(WSLAY_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 AUTHD_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 PLACERD_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+FETCHER_LIBS	= $(CURL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_EXTRA_LIBS) $(BASE_LIBS)
+FOGCTL_LIBS	= $(JANSSON_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
 SPAWNER_LIBS	= $(BASE_LIBS)
 HOLDER_LIBS	= $(EVENT_LIBS)
-ALL_LIBS	= $(CMOCKA_LIBS) $(WSLAY_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
+ALL_LIBS	= $(CMOCKA_LIBS) $(CURL_LIBS) $(WSLAY_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
 		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 
 # A sanitized role cannot be given ASAN_OPTIONS: fogd clears the environment.
@@ -51,6 +55,8 @@ PROGRAMS	= $(if $(wildcard ptyd/supervisor.c),$(B)/sbin/fogd) \
 		  $(if $(wildcard gatewayd/main.c),$(LIBEXEC)/gatewayd) \
 		  $(if $(wildcard authd/main.c),$(LIBEXEC)/authd) \
 		  $(if $(wildcard placerd/main.c),$(LIBEXEC)/placerd) \
+		  $(if $(wildcard fetcher/main.c),$(LIBEXEC)/fetcher) \
+		  $(if $(FOGCTL_SRC),$(B)/bin/fogctl) \
 		  $(if $(wildcard ptyd/main.c),$(LIBEXEC)/ptyd) \
 		  $(if $(wildcard ptyd/spawner.c),$(LIBEXEC)/spawner) \
 		  $(if $(wildcard ptyd/holder.c),$(LIBEXEC)/holder) \
@@ -62,8 +68,12 @@ INTEGRATION	= $(sort $(wildcard regress/integration/*.test.mjs))
 UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
 FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
 # Programs that the integration tests start.
-HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regress/try_syscall.c)
+HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regress/try_syscall.c \
+		  regress/fetch_probe.c)
 HELPER_BIN	= $(patsubst %.c,$(B)/regress/%,$(notdir $(HELPER_SRC)))
+# Programs of make bench.
+BENCH_SRC	= $(wildcard regress/bench_verify.c regress/http_load.c)
+BENCH_BIN	= $(B)/regress/bench $(patsubst %.c,$(B)/regress/%,$(notdir $(BENCH_SRC)))
 
 # A test names the modules it is about in its first lines: /* links: gatewayd/http1.c placerd/yaml.c */
 # One that does not is about the module of its own name.
@@ -96,7 +106,7 @@ $(CONFIG): configure config.mk.in
 # ---- rules ------------------------------------------------------------------------------------------
 
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
-by_name = $(wildcard $(addsuffix /$(patsubst fuzz_%,%,$(1:test_%=%)).c,gatewayd authd placerd ptyd))
+by_name = $(wildcard $(addsuffix /$(patsubst fuzz_%,%,$(1:test_%=%)).c,gatewayd authd placerd ptyd fetcher))
 links_of = $(or $(patsubst $(1):%,%,$(filter $(1):%,$(LINKS))),$(call by_name,$(1)))
 
 FOG_CPPFLAGS	= -I. -D_GNU_SOURCE -DFOG_VERSION='"$(VERSION)"' $(DEP_CFLAGS) $(HARDEN_CPPFLAGS) $(SAN_CPPFLAGS) $(CPPFLAGS)
@@ -131,6 +141,10 @@ $(LIBEXEC)/authd: $(call objs,$(AUTHD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(AUTHD_LIBS)
 $(LIBEXEC)/placerd: $(call objs,$(PLACERD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(PLACERD_LIBS)
+$(LIBEXEC)/fetcher: $(call objs,$(FETCHER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(FETCHER_LIBS)
+$(B)/bin/fogctl: $(call objs,$(FOGCTL_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+	$(link) $(FOGCTL_LIBS)
 $(LIBEXEC)/ptyd: $(call objs,$(PTYD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(PTYD_LIBS)
 $(LIBEXEC)/spawner: $(call objs,$(SPAWNER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
@@ -158,7 +172,7 @@ $(B)/regress/$(basename $(notdir $(1))): $(call objs,$(1) $(call links_of,$(base
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 $(foreach t,$(FUZZ),$(eval $(call fuzz_rule,$(t))))
-$(foreach t,$(HELPER_SRC),$(eval $(call helper_rule,$(t))))
+$(foreach t,$(HELPER_SRC) $(BENCH_SRC),$(eval $(call helper_rule,$(t))))
 ifeq ($(filter http1_probe:%,$(LINKS)),)
 $(B)/regress/http1_probe: $(B)/obj/gatewayd/http1.o
 endif
@@ -267,13 +281,15 @@ $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a
 	$(link) $(SSL_LIBS) $(CRYPTO_LIBS)
 
 # ROUNDS=5; TTYD=/path/to/ttyd; BENCH_ARGS='--quick --strict --json FILE'
-bench:
-	$(SUBMAKE) B=$(B) all $(B)/regress/bench
+bench: regress-npm
+	$(SUBMAKE) B=$(B) all $(BENCH_BIN)
 	@FOG_BUILD=$(abspath $(B)) TTYD='$(TTYD)' $(B)/regress/bench $(BENCH_ARGS)
+	@$(B)/regress/bench_verify --openssl
+	@FOG_BUILD=$(abspath $(B)) node regress/bench/identity.mjs
 
 # ---- lint -------------------------------------------------------------------------------------------
 
-C_DIRS = common common/compat gatewayd authd placerd ptyd regress regress/unit regress/fuzz regress/bench
+C_DIRS = common common/compat gatewayd authd placerd ptyd fetcher fogctl regress regress/unit regress/fuzz regress/bench
 C_SRC = $(wildcard $(C_DIRS:%=%/*.c))
 C_HDR = $(wildcard $(C_DIRS:%=%/*.h))
 MAN = $(wildcard man/*.[158])
@@ -329,9 +345,10 @@ D = $(DESTDIR)
 
 .PHONY: install uninstall
 install: all
-	$(INSTALL) -d $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/web $(D)$(confdir) $(D)$(docdir) \
+	$(INSTALL) -d $(D)$(bindir) $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/web $(D)$(confdir) $(D)$(docdir) \
 		$(D)$(sysusersdir) $(D)$(tmpfilesdir) $(D)$(unitdir)
 	$(INSTALL) -m 755 $(B)/sbin/fogd $(D)$(sbindir)/
+	$(if $(FOGCTL_SRC),$(INSTALL) -m 755 $(B)/bin/fogctl $(D)$(bindir)/)
 	$(INSTALL) -m 755 $(filter $(LIBEXEC)/%,$(PROGRAMS)) $(D)$(pkglibexecdir)/
 	cd $(WEB) && find . -type f -exec $(INSTALL) -D -m 644 {} $(abspath $(D)$(pkgdatadir)/web)/{} \;
 	for m in $(MAN); do $(INSTALL) -D -m 644 $$m $(D)$(mandir)/man$${m##*.}/$${m##*/} || exit 1; done
@@ -344,7 +361,7 @@ install: all
 
 # Configuration files stay: they are the administrator's.
 uninstall: $(CONFIG)
-	rm -f $(D)$(sbindir)/fogd $(MAN:man/%=$(D)$(mandir)/man?/%) $(UNITS:etc/systemd/%=$(D)$(unitdir)/%) \
+	rm -f $(D)$(sbindir)/fogd $(D)$(bindir)/fogctl $(MAN:man/%=$(D)$(mandir)/man?/%) $(UNITS:etc/systemd/%=$(D)$(unitdir)/%) \
 		$(D)$(sysusersdir)/cloudshell-fog.conf $(D)$(tmpfilesdir)/cloudshell-fog.conf
 	rm -rf $(D)$(pkglibexecdir) $(D)$(pkgdatadir) $(D)$(docdir)
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/b64url.h"
+#include "common/compact.h"
 #include "common/json.h"
 
 /* {"alg":"HS256","typ":"fog-attach+jwt"} in base64url: the only header that there is. */
@@ -19,7 +20,6 @@
 #define HEADER_LEN (sizeof(HEADER_TEXT) - 1)
 
 #define SIGNATURE_BYTES 32
-#define PARTS 3
 #define DECODED_MAX_BYTES B64URL_BYTES_MAX(ATTACHTOKEN_MAX_BYTES)
 #define TOKEN_ID_TEXT_LEN B64URL_TEXT_LEN(ID_BYTES)
 #define ROLE_NAME_MAX_BYTES 16
@@ -31,16 +31,10 @@ static const char *const error_texts[] = { [ATTACHTOKEN_OK] = "ok",
 #undef ATTACHTOKEN_TEXT
 };
 
-/* One of the three parts: text that lies in the token. */
-struct part {
-	const char *text;
-	size_t len;
-};
-
 /* The claims as JSON has them. */
 struct claims_text {
-	struct json_str iss, jti, sid, sub, sub_iss, role, boot;
-	uint64_t iat, exp, exp_boot;
+	struct json_str iss, jti, sid, sub, sub_iss, role, boot, id_sid;
+	uint64_t iat, exp, exp_boot, id_until, id_iat;
 };
 
 /* clang-format off */
@@ -61,6 +55,9 @@ static const struct json_member claim_members[] = {
 	CLAIM_NUMBER(iat),
 	CLAIM_NUMBER(exp),
 	CLAIM_NUMBER(exp_boot),
+	CLAIM_NUMBER(id_until),
+	CLAIM_NUMBER(id_iat),
+	CLAIM_STR(id_sid, 0, ATTACHTOKEN_SID_MAX_BYTES),
 };
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
@@ -87,11 +84,17 @@ role_parse(const char *name, enum attach_role *out)
 }
 
 static bool
-is_text(const char *s, size_t size)
+is_text_or_empty(const char *s, size_t size)
 {
 	size_t len = strnlen(s, size);
 
-	return len > 0 && len < size && json_text_is_printable(s, len);
+	return len < size && json_text_is_printable(s, len);
+}
+
+static bool
+is_text(const char *s, size_t size)
+{
+	return s[0] != '\0' && is_text_or_empty(s, size);
 }
 
 /* What holds for every token's claims, whoever made them. */
@@ -102,12 +105,15 @@ claims_check(const struct attachtoken *claims)
 		return -ATTACHTOKEN_E_ROLE;
 	if (!is_text(claims->subject, sizeof(claims->subject)) ||
 	    !is_text(claims->subject_issuer, sizeof(claims->subject_issuer)) ||
+	    !is_text_or_empty(claims->identity_sid, sizeof(claims->identity_sid)) ||
 	    !is_text(claims->boot_id, sizeof(claims->boot_id)) ||
 	    strlen(claims->boot_id) != BOOT_ID_SIZE - 1)
 		return -ATTACHTOKEN_E_CLAIMS;
 	if (claims->issued_wall_s < 0 || claims->expires_wall_s > CLAIM_NUMBER_MAX ||
 	    claims->expires_wall_s <= claims->issued_wall_s ||
-	    claims->expires_boot_ms > CLAIM_NUMBER_MAX)
+	    claims->expires_boot_ms > CLAIM_NUMBER_MAX ||
+	    claims->identity_until_boot_ms > CLAIM_NUMBER_MAX ||
+	    claims->identity_issued_s > CLAIM_NUMBER_MAX)
 		return -ATTACHTOKEN_E_CLAIMS;
 	return 0;
 }
@@ -130,7 +136,7 @@ claims_to_json(const struct attachtoken *claims)
 		return NULL;
 	id_format(&claims->session_id, sid);
 	/* clang-format off */
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}",
 	    "iss", ATTACHTOKEN_ISSUER,
 	    "jti", jti,
 	    "sid", sid,
@@ -140,7 +146,10 @@ claims_to_json(const struct attachtoken *claims)
 	    "boot", claims->boot_id,
 	    "iat", (json_int_t)claims->issued_wall_s,
 	    "exp", (json_int_t)claims->expires_wall_s,
-	    "exp_boot", (json_int_t)claims->expires_boot_ms);
+	    "exp_boot", (json_int_t)claims->expires_boot_ms,
+	    "id_until", (json_int_t)claims->identity_until_boot_ms,
+	    "id_iat", (json_int_t)claims->identity_issued_s,
+	    "id_sid", claims->identity_sid);
 	/* clang-format on */
 }
 
@@ -224,48 +233,52 @@ attachtoken_mint(const struct secret *key, const struct attachtoken *claims, cha
 }
 
 static int
-split(const char *token, size_t len, struct part parts[static PARTS])
+check_header(struct view part)
 {
-	const char *at = token, *end = token + len, *dot;
+	return view_is(part, HEADER_TEXT) ? 0 : -ATTACHTOKEN_E_HEADER;
+}
 
-	for (size_t i = 0; i < PARTS; i++) {
-		dot = memchr(at, '.', (size_t)(end - at));
-		if ((dot == NULL) != (i == PARTS - 1))
-			return -ATTACHTOKEN_E_PARTS;
-		parts[i] = (struct part){ at, (size_t)((dot != NULL ? dot : end) - at) };
-		if (parts[i].len == 0)
-			return -ATTACHTOKEN_E_PARTS;
-		at = dot != NULL ? dot + 1 : end;
+static bool
+is_absent(const struct secret *key)
+{
+	return key == NULL || key->len == 0;
+}
+
+/* Every key is tried, whatever the one before it said: time tells nothing of which one fits. */
+static int
+compare_signature(const struct secret *const keys[static ATTACHTOKEN_KEYS], struct view input,
+    const unsigned char got[static SIGNATURE_BYTES])
+{
+	unsigned char made[SIGNATURE_BYTES];
+	bool is_equal = false;
+	int error = 0;
+
+	for (size_t i = 0; i < ATTACHTOKEN_KEYS && error == 0; i++) {
+		if (is_absent(keys[i]))
+			continue;
+		error = compute_signature(keys[i], input.p, input.len, made);
+		if (error == 0)
+			is_equal |= secret_equal(got, made, SIGNATURE_BYTES);
 	}
-	return 0;
-}
-
-static int
-check_header(const struct part *part)
-{
-	if (part->len != HEADER_LEN || memcmp(part->text, HEADER_TEXT, HEADER_LEN) != 0)
-		return -ATTACHTOKEN_E_HEADER;
-	return 0;
-}
-
-static int
-check_signature(const struct secret *key, const struct part parts[static PARTS])
-{
-	unsigned char got[SIGNATURE_BYTES], made[SIGNATURE_BYTES];
-	size_t got_len, input_len = (size_t)(parts[2].text - 1 - parts[0].text);
-	bool is_equal;
-	int error;
-
-	if (parts[2].len != B64URL_TEXT_LEN(SIGNATURE_BYTES))
-		return -ATTACHTOKEN_E_SIGNATURE;
-	if (b64url_decode(parts[2].text, parts[2].len, got, sizeof(got), &got_len) != 0)
-		return -ATTACHTOKEN_E_ENCODING;
-	error = compute_signature(key, parts[0].text, input_len, made);
+	explicit_bzero(made, sizeof(made)); /* what a forger asks for */
 	if (error != 0)
 		return error;
-	is_equal = got_len == SIGNATURE_BYTES && secret_equal(got, made, SIGNATURE_BYTES);
-	explicit_bzero(made, sizeof(made)); /* what a forger asks for */
 	return is_equal ? 0 : -ATTACHTOKEN_E_SIGNATURE;
+}
+
+static int
+check_signature(const struct secret *const keys[static ATTACHTOKEN_KEYS],
+    const struct view parts[static COMPACT_PARTS])
+{
+	struct view text = parts[COMPACT_SIGNATURE];
+	unsigned char got[SIGNATURE_BYTES];
+	size_t got_len;
+
+	if (text.len != B64URL_TEXT_LEN(SIGNATURE_BYTES))
+		return -ATTACHTOKEN_E_SIGNATURE;
+	if (b64url_decode(text.p, text.len, got, sizeof(got), &got_len) != 0)
+		return -ATTACHTOKEN_E_ENCODING;
+	return compare_signature(keys, compact_input(parts), got);
 }
 
 static int
@@ -286,11 +299,14 @@ claims_from_text(const struct claims_text *text, struct attachtoken *out)
 	out->issued_wall_s = (time_t)text->iat;
 	out->expires_wall_s = (time_t)text->exp;
 	out->expires_boot_ms = text->exp_boot;
+	out->identity_until_boot_ms = text->id_until;
+	out->identity_issued_s = text->id_iat;
+	memcpy(out->identity_sid, text->id_sid.s, text->id_sid.len + 1);
 	return claims_check(out);
 }
 
 static int
-read_claims(const struct part *part, struct attachtoken *out)
+read_claims(struct view part, struct attachtoken *out)
 {
 	unsigned char json[DECODED_MAX_BYTES];
 	struct json_error_text why;
@@ -299,7 +315,7 @@ read_claims(const struct part *part, struct attachtoken *out)
 	size_t len;
 	int error = -ATTACHTOKEN_E_CLAIMS;
 
-	if (b64url_decode(part->text, part->len, json, sizeof(json), &len) != 0)
+	if (b64url_decode(part.p, part.len, json, sizeof(json), &len) != 0)
 		return -ATTACHTOKEN_E_ENCODING;
 	if (json_parse_strict((const char *)json, len, 1, &object, &why) != 0)
 		return -ATTACHTOKEN_E_CLAIMS;
@@ -317,6 +333,8 @@ check_clocks(const struct attachtoken *claims, const struct attach_now *now)
 		return -ATTACHTOKEN_E_BOOT;
 	if (now->boot_ms >= claims->expires_boot_ms)
 		return -ATTACHTOKEN_E_EXPIRED;
+	if (claims->identity_until_boot_ms != 0 && now->boot_ms >= claims->identity_until_boot_ms)
+		return -ATTACHTOKEN_E_IDENTITY;
 	if (now->wall_s >= claims->expires_wall_s + ATTACHTOKEN_SKEW_S)
 		return -ATTACHTOKEN_E_EXPIRED;
 	if (now->wall_s < claims->issued_wall_s - ATTACHTOKEN_SKEW_S)
@@ -324,25 +342,35 @@ check_clocks(const struct attachtoken *claims, const struct attach_now *now)
 	return 0;
 }
 
+static int
+check_keys(const struct secret *const keys[static ATTACHTOKEN_KEYS])
+{
+	const struct secret *previous = keys[ATTACHTOKEN_PREVIOUS];
+
+	if (key_check(keys[ATTACHTOKEN_CURRENT]) != 0)
+		return -ATTACHTOKEN_E_KEY;
+	return is_absent(previous) ? 0 : key_check(previous);
+}
+
 int
-attachtoken_verify(const struct secret *key, const char *token, size_t len,
-    const struct attach_now *now, struct attachtoken *out)
+attachtoken_verify(const struct secret *const keys[static ATTACHTOKEN_KEYS], const char *token,
+    size_t len, const struct attach_now *now, struct attachtoken *out)
 {
 	struct attachtoken claims = { 0 };
-	struct part parts[PARTS];
+	struct view parts[COMPACT_PARTS];
 	int error;
 
-	if (key_check(key) != 0)
+	if (check_keys(keys) != 0)
 		return -ATTACHTOKEN_E_KEY;
 	if (len == 0 || len > ATTACHTOKEN_MAX_BYTES)
 		return -ATTACHTOKEN_E_LENGTH;
-	error = split(token, len, parts);
+	if (compact_split(view_bytes(token, len), parts) != 0)
+		return -ATTACHTOKEN_E_PARTS;
+	error = check_header(parts[COMPACT_HEADER]);
 	if (error == 0)
-		error = check_header(&parts[0]);
+		error = check_signature(keys, parts);
 	if (error == 0)
-		error = check_signature(key, parts);
-	if (error == 0)
-		error = read_claims(&parts[1], &claims);
+		error = read_claims(parts[COMPACT_PAYLOAD], &claims);
 	if (error == 0)
 		error = check_clocks(&claims, now);
 	if (error == 0)
@@ -360,8 +388,9 @@ attachtoken_init(void)
 		.boot_id = "00000000-0000-0000-0000-000000000000",
 		.expires_boot_ms = 1 };
 	const struct attach_now now = { 0, 0, claims.boot_id };
-	struct attachtoken read_back;
 	struct secret key;
+	const struct secret *const keys[ATTACHTOKEN_KEYS] = { &key };
+	struct attachtoken read_back;
 	char token[ATTACHTOKEN_SIZE];
 	int error;
 
@@ -369,7 +398,7 @@ attachtoken_init(void)
 		return -ATTACHTOKEN_E_CRYPTO;
 	error = attachtoken_mint(&key, &claims, token, sizeof(token));
 	if (error == 0)
-		error = attachtoken_verify(&key, token, strlen(token), &now, &read_back);
+		error = attachtoken_verify(keys, token, strlen(token), &now, &read_back);
 	secret_wipe(&key);
 	return error;
 }

@@ -29,6 +29,7 @@
 
 #define ATTACHTOKEN_SUBJECT_MAX_BYTES 256
 #define ATTACHTOKEN_SUBJECT_ISSUER_MAX_BYTES 256
+#define ATTACHTOKEN_SID_MAX_BYTES 255
 
 /* How far the wall clock may have stepped while a token lived (S18). */
 #define ATTACHTOKEN_SKEW_S 60
@@ -43,7 +44,18 @@ struct attachtoken {
 	time_t expires_wall_s;                                         /* exp */
 	char boot_id[BOOT_ID_SIZE]; /* boot: the boot that expires_boot_ms belongs to */
 	uint64_t expires_boot_ms;   /* exp_boot: on CLOCK_BOOTTIME */
+
+	/* Of the access token for which this one was made, so that an attachment ends with it. */
+	uint64_t identity_until_boot_ms; /* id_until: on CLOCK_BOOTTIME; 0: it has no end */
+	uint64_t identity_issued_s;      /* id_iat: wall clock */
+	char identity_sid[ATTACHTOKEN_SID_MAX_BYTES + 1]; /* id_sid; empty: it has none */
 };
+
+/*
+ * The keys that verify: the current one, which also mints, and before it in a rotation the one that
+ * minted until then (NULL or empty: there is none).
+ */
+enum { ATTACHTOKEN_CURRENT, ATTACHTOKEN_PREVIOUS, ATTACHTOKEN_KEYS };
 
 /* The verifier's now: wall_s(), boot_ms() and what boot_id_read gave at start. */
 struct attach_now {
@@ -65,6 +77,7 @@ struct attach_now {
 	E(BOOT, "made in another boot") \
 	E(FUTURE, "issued in the future") \
 	E(EXPIRED, "expired") \
+	E(IDENTITY, "the identity behind it has ended") \
 	E(KEY, "key too short") \
 	E(ARGUMENT, "claims cannot be put into a token") \
 	E(SPACE, "no room for the token") \
@@ -99,12 +112,12 @@ int attachtoken_mint(const struct secret *key, const struct attachtoken *claims,
 /*
  * Fills *out when the token is ours, whole and alive; token needs no NUL. The header is compared as
  * text with the one that mint writes, the signature is always HMAC-SHA256 over the text as it came:
- * nothing of a stranger's token is parsed. On the boot named in it a token lives until
- * expires_boot_ms, and the wall clock may be off by ATTACHTOKEN_SKEW_S; on another boot it is dead.
- * The caller compares session_id with the session asked for. Returns 0 or a negative error; *out is
+ * nothing of a stranger's token is parsed. Each key is tried, all in constant time. On the boot named
+ * in it a token lives until expires_boot_ms, and not past identity_until_boot_ms, and the wall clock
+ * may be off by ATTACHTOKEN_SKEW_S; on another boot it is dead. The caller compares session_id with the session asked for. Returns 0 or a negative error; *out is
  * set only on success.
  */
-int attachtoken_verify(const struct secret *key, const char *token, size_t len,
-    const struct attach_now *now, struct attachtoken *out);
+int attachtoken_verify(const struct secret *const keys[static ATTACHTOKEN_KEYS], const char *token,
+    size_t len, const struct attach_now *now, struct attachtoken *out);
 
 #endif

@@ -24,8 +24,7 @@ clean_text(const json_t *value, size_t *len)
 }
 
 int
-claim_read_text(const json_t *json, const char *name, char out[static CLAIMS_TEXT_SIZE],
-    enum token_error error)
+claim_read_text(const json_t *json, const char *name, char out[static CLAIMS_TEXT_SIZE], int error)
 {
 	const json_t *value = json_object_get(json, name);
 	const char *text;
@@ -36,14 +35,14 @@ claim_read_text(const json_t *json, const char *name, char out[static CLAIMS_TEX
 		return 0;
 	text = clean_text(value, &len);
 	if (text == NULL)
-		return -(int)error;
+		return -error;
 	memcpy(out, text, len + 1);
 	return 0;
 }
 
 int
-claim_read_date(const json_t *json, const char *name, enum claim_round round,
-    enum token_error error, struct claim_date *out)
+claim_read_date(const json_t *json, const char *name, enum claim_round round, int error,
+    struct claim_date *out)
 {
 	const json_t *value = json_object_get(json, name);
 	double number = json_number_value(value);
@@ -53,7 +52,7 @@ claim_read_date(const json_t *json, const char *name, enum claim_round round,
 		return 0;
 	/* Exact: the bound is below 2^53, and jansson has refused what is no finite double. */
 	if (!json_is_number(value) || number < 0 || number > (double)CLAIMS_DATE_MAX)
-		return -(int)error;
+		return -error;
 	out->s = (uint64_t)number;
 	if (round == CLAIM_ROUND_UP && (double)out->s < number)
 		out->s++;
@@ -106,6 +105,8 @@ claim_read_groups(const json_t *json, const char *path, struct writer *out)
 		return put_group(groups, out);
 	if (!json_is_array(groups))
 		return -TOKEN_E_GROUPS_SHAPE;
+	if (json_array_size(groups) > CLAIMS_GROUPS_MAX)
+		return -TOKEN_E_GROUPS_SIZE;
 	json_array_foreach(groups, i, group) {
 		error = put_group(group, out);
 		if (error != 0)

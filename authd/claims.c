@@ -206,7 +206,6 @@ check_client(const struct check *c)
 	return is_there ? 0 : -TOKEN_E_CLIENT_MISSING;
 }
 
-/* RFC 7519 4.1.4: on or after exp is too late; the skew is allowed for on every side. */
 static int
 check_expiry(const struct check *c)
 {
@@ -217,7 +216,7 @@ check_expiry(const struct check *c)
 		return error;
 	if (!exp.is_there)
 		return -TOKEN_E_EXP_MISSING;
-	if (c->now_s >= exp.s + c->skew_s)
+	if (claims_are_past(c->policy, (time_t)c->now_s, exp.s))
 		return -TOKEN_E_EXP_PAST;
 	c->out->expires_s = exp.s;
 	return 0;
@@ -247,6 +246,21 @@ check_issued(const struct check *c)
 		return -TOKEN_E_IAT_FUTURE;
 	c->out->issued_s = iat.s;
 	return 0;
+}
+
+/*
+ * A revocation is for what was issued until its own iat. Rounded up, a token of the same second as
+ * the logout, but before it, would outlive it where only one of the two has a fraction.
+ */
+static int
+round_issued_down(const struct check *c)
+{
+	struct claim_date iat;
+	int error = claim_read_date(c->json, "iat", CLAIM_ROUND_DOWN, TOKEN_E_IAT_NUMBER, &iat);
+
+	if (error == 0)
+		c->out->issued_s = iat.s;
+	return error;
 }
 
 static int
@@ -332,8 +346,8 @@ check_who(const struct check *c)
 
 static const rule access_rules[] = { check_access_typ, check_no_events, check_claim_typ,
 	check_not_id_token, check_issuer, check_subject, check_audience, check_client, check_expiry,
-	check_not_before, check_issued, check_life, read_auth_time, read_jti, read_sid, read_groups,
-	read_confirmation };
+	check_not_before, check_issued, round_issued_down, check_life, read_auth_time, read_jti,
+	read_sid, read_groups, read_confirmation };
 
 static const rule logout_rules[] = { check_logout_typ, check_logout_event, check_no_nonce,
 	check_issuer, check_audience, check_expiry, check_not_before, check_issued, check_life,
@@ -360,6 +374,18 @@ run_rules(const rule *rules, size_t count, struct check *c, const unsigned char 
 	return error;
 }
 
+static uint64_t
+skew_of(const struct claims_policy *policy)
+{
+	return policy->skew_s < CLAIMS_SKEW_MAX_S ? policy->skew_s : CLAIMS_SKEW_MAX_S;
+}
+
+bool
+claims_are_past(const struct claims_policy *policy, time_t now_s, uint64_t expires_s)
+{
+	return now_s > 0 && (uint64_t)now_s >= expires_s + skew_of(policy);
+}
+
 static struct check
 check_of(const struct claims_policy *policy, time_t now_s, const char *typ)
 {
@@ -367,7 +393,7 @@ check_of(const struct claims_policy *policy, time_t now_s, const char *typ)
 		.policy = policy,
 		.typ = typ,
 		.now_s = now_s > 0 ? (uint64_t)now_s : 0,
-		.skew_s = policy->skew_s < CLAIMS_SKEW_MAX_S ? policy->skew_s : CLAIMS_SKEW_MAX_S,
+		.skew_s = skew_of(policy),
 	};
 }
 

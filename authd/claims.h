@@ -18,6 +18,7 @@
 #define CLAIMS_TEXT_MAX_BYTES 255 /* iss, sub, jti, sid, one group */
 #define CLAIMS_TEXT_SIZE (CLAIMS_TEXT_MAX_BYTES + 1)
 #define CLAIMS_GROUPS_BYTES 4096
+#define CLAIMS_GROUPS_MAX 256 /* as many as a list in a message holds (codec.c) */
 #define CLAIMS_GROUPS_PATH_MAX_BYTES 255
 #define CLAIMS_JKT_SIZE 44 /* a SHA-256 in base64url and a NUL */
 
@@ -26,7 +27,8 @@
 
 /*
  * A NumericDate (RFC 7519 2): a number from 0 to the end of the year 9999, whole or with a
- * fraction, which is cut so that the token lives shorter: exp down, nbf and iat up.
+ * fraction, which is cut so that the token lives shorter: exp down, nbf and iat up; but issued_s of an
+ * access token down, since that is held against revocations.
  */
 #define CLAIMS_DATE_MAX UINT64_C(253402300799)
 
@@ -46,14 +48,15 @@ struct claims_policy {
 struct claims {
 	char issuer[CLAIMS_TEXT_SIZE];
 	char subject[CLAIMS_TEXT_SIZE]; /* empty only in a logout token that names a sid */
-	size_t groups_len;
-	unsigned char groups[CLAIMS_GROUPS_BYTES]; /* packed, see list_next */
-	uint64_t expires_s, issued_s;              /* wall clock */
+	uint64_t expires_s, issued_s;   /* wall clock */
 	bool has_auth_time;
 	uint64_t auth_time_s;
 	char jti[CLAIMS_TEXT_SIZE]; /* empty: absent; in a logout token always there */
 	char sid[CLAIMS_TEXT_SIZE]; /* empty: absent */
 	char jkt[CLAIMS_JKT_SIZE];  /* empty: a bearer token; else take it only with a DPoP proof */
+	size_t groups_len;
+	unsigned char
+	    groups[CLAIMS_GROUPS_BYTES]; /* packed, see list_next; the last: known.c cuts it */
 };
 
 /*
@@ -73,6 +76,9 @@ struct claims {
  */
 int claims_check_access(const struct claims_policy *policy, time_t now_s, const char *typ,
     const unsigned char *payload, size_t len, struct claims *out);
+
+/* RFC 7519 4.1.4: on or after exp is too late, but for the skew. */
+bool claims_are_past(const struct claims_policy *policy, time_t now_s, uint64_t expires_s);
 
 /*
  * The same for a logout token (Back-Channel Logout 1.0 2.4, 2.6): typ is logout+jwt, JWT or absent;

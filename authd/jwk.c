@@ -20,6 +20,7 @@ struct key {
 };
 
 struct jwk_set {
+	uint64_t serial;
 	jwa_set allowed;
 	size_t count;
 	struct key keys[JWK_SET_MAX_KEYS];
@@ -84,6 +85,8 @@ key_init(struct key *key, const json_t *json, jwa_set allowed)
 	key->algs &= allowed;
 	if (error == 0)
 		error = jwk_read_pkey(json, &key->pkey);
+	if (error == 0)
+		error = jwk_check_pkey(key->pkey);
 	if (error == 0)
 		error = key_init_verifiers(key);
 	if (error != 0)
@@ -153,6 +156,7 @@ check_shape(const json_t *keys)
 static int
 set_from_json(const json_t *keys, jwa_set allowed, struct jwk_set **out, struct jwk_report *report)
 {
+	static uint64_t last_serial;
 	struct jwk_set *set;
 	int error = check_shape(keys);
 
@@ -161,6 +165,7 @@ set_from_json(const json_t *keys, jwa_set allowed, struct jwk_set **out, struct 
 	set = calloc(1, sizeof(*set));
 	if (set == NULL)
 		return -JWK_E_MEMORY;
+	set->serial = ++last_serial;
 	set->allowed = allowed;
 	error = add_keys(set, keys, report);
 	if (error == 0)
@@ -191,6 +196,12 @@ jwk_set_parse(const char *bytes, size_t len, jwa_set allowed, struct jwk_set **o
 	error = set_from_json(json_object_get(json, "keys"), allowed, out, report);
 	json_release(json);
 	return error;
+}
+
+uint64_t
+jwk_set_serial(const struct jwk_set *set)
+{
+	return set->serial;
 }
 
 /* What the keys of a set have to say about a token before any signature is checked. */

@@ -9,6 +9,7 @@
 #define AUTHD_JWK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "authd/jwa.h"
 #include "authd/jws.h"
@@ -79,6 +80,8 @@ struct jwk_report {
 int jwk_set_parse(const char *bytes, size_t len, jwa_set allowed, struct jwk_set **out,
     struct jwk_report *report);
 void jwk_set_free(struct jwk_set *set); /* NULL is fine */
+/* Of no other set that this process ever has. Not 0. */
+uint64_t jwk_set_serial(const struct jwk_set *set);
 
 /*
  * Whether the signature is right by a key of the set. A token with a kid is tried with each key of

@@ -19,6 +19,7 @@
 #define RSA_EXPONENT_MIN 65537
 #define POINT_MAX_BYTES 48 /* one coordinate on P-384 */
 #define ED25519_KEY_BYTES 32
+#define THUMBPRINT_INPUT_MAX_BYTES (B64URL_TEXT_LEN(RSA_MAX_BYTES) + 128)
 
 static const char *const private_members[] = { "d", "p", "q", "dp", "dq", "qi", "oth", "priv" };
 
@@ -27,16 +28,20 @@ static int read_p256(const json_t *json, EVP_PKEY **out);
 static int read_p384(const json_t *json, EVP_PKEY **out);
 static int read_ed25519(const json_t *json, EVP_PKEY **out);
 
-/* The types of keys: crv NULL means that the type has none. */
+/*
+ * The types of keys: crv NULL means that the type has none. members: those that make the key (RFC
+ * 7638 3.2, RFC 8037 2).
+ */
 static const struct type {
 	const char *kty, *crv;
 	jwa_set algs;
 	int (*read)(const json_t *json, EVP_PKEY **out);
+	const char *members[4];
 } types[] = {
-	{ "RSA", NULL, JWA_SET_RSA, read_rsa },
-	{ "EC", "P-256", JWA_SET_P256, read_p256 },
-	{ "EC", "P-384", JWA_SET_P384, read_p384 },
-	{ "OKP", "Ed25519", JWA_SET_ED25519, read_ed25519 },
+	{ "RSA", NULL, JWA_SET_RSA, read_rsa, { "e", "kty", "n" } },
+	{ "EC", "P-256", JWA_SET_P256, read_p256, { "crv", "kty", "x", "y" } },
+	{ "EC", "P-384", JWA_SET_P384, read_p384, { "crv", "kty", "x", "y" } },
+	{ "OKP", "Ed25519", JWA_SET_ED25519, read_ed25519, { "crv", "kty", "x" } },
 };
 
 static const char *
@@ -141,6 +146,52 @@ jwk_read_algs(const json_t *json, jwa_set *out)
 		return -JWK_E_ALG;
 	/* Two names of one algorithm are one: a key marked EdDSA verifies Ed25519. */
 	*out = type->algs == JWA_SET_ED25519 ? type->algs : JWA_BIT(alg);
+	return 0;
+}
+
+/* The members that make the key, alone. NULL: one is absent or no text, or memory is out. */
+static json_t *
+essence_of(const json_t *json, const struct type *type)
+{
+	json_t *out = json_object(), *value;
+	bool is_whole = out != NULL;
+
+	for (size_t i = 0; is_whole && i < COUNT_OF(type->members); i++) {
+		if (type->members[i] == NULL)
+			break;
+		value = json_object_get(json, type->members[i]);
+		is_whole = json_is_string(value) &&
+		    json_object_set(out, type->members[i], value) == 0;
+	}
+	if (is_whole)
+		return out;
+	json_decref(out);
+	return NULL;
+}
+
+int
+jwk_thumbprint(const json_t *json, char out[static JWK_THUMBPRINT_SIZE])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int digest_len;
+	char text[THUMBPRINT_INPUT_MAX_BYTES];
+	const struct type *type;
+	json_t *essence;
+	size_t len;
+	int error = find_type(json, &type);
+
+	if (error != 0)
+		return error;
+	essence = essence_of(json, type);
+	if (essence == NULL)
+		return -JWK_E_ENCODING;
+	len = json_dumpb(essence, text, sizeof(text), JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(essence);
+	if (len == 0 || len > sizeof(text))
+		return -JWK_E_ENCODING;
+	if (EVP_Digest(text, len, digest, &digest_len, EVP_sha256(), NULL) != 1 ||
+	    b64url_encode(digest, digest_len, out, JWK_THUMBPRINT_SIZE) != 0)
+		return -JWK_E_MEMORY;
 	return 0;
 }
 
@@ -274,14 +325,14 @@ read_ed25519(const json_t *json, EVP_PKEY **out)
 	return *out != NULL ? 0 : -JWK_E_INVALID;
 }
 
-/* On the curve, of prime order; an RSA modulus that is odd and no prime (RFC 8725 3.4). */
-static int
-check_pkey(EVP_PKEY *pkey)
+int
+jwk_check_pkey(EVP_PKEY *pkey)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
 	int ok = ctx != NULL && EVP_PKEY_public_check(ctx) == 1;
 
 	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
 	return ok ? 0 : -JWK_E_INVALID;
 }
 
@@ -294,13 +345,9 @@ jwk_read_pkey(const json_t *json, EVP_PKEY **out)
 
 	if (error == 0)
 		error = type->read(json, &pkey);
-	if (error == 0)
-		error = check_pkey(pkey);
 	ERR_clear_error();
 	if (error == 0)
 		*out = pkey;
-	else
-		EVP_PKEY_free(pkey);
 	return error;
 }
 

@@ -7,9 +7,8 @@
 
 #include "authd/tokenerr.h"
 #include "common/cleanup.h"
+#include "common/compact.h"
 #include "common/json.h"
-
-#define PARTS 3
 
 /* Members that may not be there at all, whatever their value. */
 static const struct {
@@ -34,28 +33,6 @@ static const struct {
 	{ "HS384", TOKEN_E_ALG_SYMMETRIC },
 	{ "HS512", TOKEN_E_ALG_SYMMETRIC },
 };
-
-struct part {
-	const char *text;
-	size_t len;
-};
-
-static int
-split(const char *token, size_t len, struct part parts[static PARTS])
-{
-	const char *at = token, *end = token + len, *dot;
-
-	for (size_t i = 0; i < PARTS; i++) {
-		dot = memchr(at, '.', (size_t)(end - at));
-		if ((dot == NULL) != (i == PARTS - 1))
-			return -TOKEN_E_PARTS;
-		parts[i] = (struct part){ at, (size_t)((dot != NULL ? dot : end) - at) };
-		if (parts[i].len == 0)
-			return -TOKEN_E_PARTS;
-		at = dot != NULL ? dot + 1 : end;
-	}
-	return 0;
-}
 
 static int
 read_alg(const json_t *header, struct jws *out)
@@ -91,68 +68,110 @@ read_text(const json_t *header, const char *name, char *out, size_t out_size, bo
 	return 0;
 }
 
+/* jwk: where an embedded key goes; NULL: it is refused like the other keys that a token brings. */
 static int
-read_header(const json_t *header, struct jws *out)
+check_refused(const json_t *header, json_t **jwk)
 {
-	bool has_typ;
-	int error;
-
 	for (size_t i = 0; i < COUNT_OF(refused); i++) {
+		if (jwk != NULL && refused[i].error == TOKEN_E_JWK)
+			continue;
 		if (json_object_get(header, refused[i].name) != NULL)
 			return -(int)refused[i].error;
 	}
-	error = read_alg(header, out);
+	return 0;
+}
+
+static int
+read_header(const json_t *header, struct jws *out, json_t **jwk)
+{
+	bool has_typ;
+	int error = check_refused(header, jwk);
+
+	if (error == 0)
+		error = read_alg(header, out);
 	if (error == 0)
 		error = read_text(header, "kid", out->kid, sizeof(out->kid), &out->has_kid);
 	if (error == 0)
 		error = read_text(header, "typ", out->typ, sizeof(out->typ), &has_typ);
 	if (error == 0 && has_typ && out->typ[0] == '\0')
 		error = -TOKEN_E_HEADER_MEMBER;
+	if (error == 0 && jwk != NULL)
+		*jwk = json_incref(json_object_get(header, "jwk"));
 	return error;
 }
 
 /* The payload's storage serves the header first: neither is longer than the token. */
 static int
-parse_header(const struct part *part, struct jws *out)
+parse_header(struct view part, struct jws *out, json_t **jwk)
 {
 	struct json_error_text why;
 	json_t *header;
 	size_t len;
 	int error;
 
-	if (b64url_decode(part->text, part->len, out->payload, sizeof(out->payload), &len) != 0)
+	if (b64url_decode(part.p, part.len, out->payload, sizeof(out->payload), &len) != 0)
 		return -TOKEN_E_ENCODING;
 	if (json_parse_strict((const char *)out->payload, len, JWS_HEADER_DEPTH, &header, &why) !=
 	    0)
 		return -TOKEN_E_HEADER_JSON;
-	error = read_header(header, out);
+	error = read_header(header, out, jwk);
 	json_release(header);
 	return error;
+}
+
+static int
+decode_rest(const struct view parts[static COMPACT_PARTS], struct jws *out)
+{
+	struct view payload = parts[COMPACT_PAYLOAD], signature = parts[COMPACT_SIGNATURE];
+
+	if (b64url_decode(payload.p, payload.len, out->payload, sizeof(out->payload),
+		&out->payload_len) != 0)
+		return -TOKEN_E_ENCODING;
+	/* A signature longer than any key makes is no fault of its encoding. */
+	if (B64URL_BYTES_MAX(signature.len) > sizeof(out->signature))
+		return -TOKEN_E_SIGNATURE;
+	if (b64url_decode(signature.p, signature.len, out->signature, sizeof(out->signature),
+		&out->signature_len) != 0)
+		return -TOKEN_E_ENCODING;
+	return 0;
+}
+
+static int
+parse(const char *token, size_t len, struct jws *out, json_t **jwk)
+{
+	struct view parts[COMPACT_PARTS], input;
+	int error;
+
+	if (len == 0 || len > JWS_MAX_BYTES)
+		return -TOKEN_E_LENGTH;
+	if (compact_split(view_bytes(token, len), parts) != 0)
+		return -TOKEN_E_PARTS;
+	error = parse_header(parts[COMPACT_HEADER], out, jwk);
+	if (error == 0)
+		error = decode_rest(parts, out);
+	if (error != 0)
+		return error;
+	input = compact_input(parts);
+	out->input = input.p;
+	out->input_len = input.len;
+	return 0;
 }
 
 int
 jws_parse(const char *token, size_t len, struct jws *out)
 {
-	struct part parts[PARTS];
-	int error;
+	return parse(token, len, out, NULL);
+}
 
-	if (len == 0 || len > JWS_MAX_BYTES)
-		return -TOKEN_E_LENGTH;
-	error = split(token, len, parts);
+int
+jws_parse_with_key(const char *token, size_t len, struct jws *out, json_t **jwk)
+{
+	json_t *found = NULL;
+	int error = parse(token, len, out, &found);
+
 	if (error == 0)
-		error = parse_header(&parts[0], out);
-	if (error != 0)
-		return error;
-	if (b64url_decode(parts[1].text, parts[1].len, out->payload, sizeof(out->payload),
-		&out->payload_len) != 0)
-		return -TOKEN_E_ENCODING;
-	/* A signature longer than any key makes is no fault of its encoding. */
-	if (B64URL_BYTES_MAX(parts[2].len) > sizeof(out->signature))
-		return -TOKEN_E_SIGNATURE;
-	if (b64url_decode(parts[2].text, parts[2].len, out->signature, sizeof(out->signature),
-		&out->signature_len) != 0)
-		return -TOKEN_E_ENCODING;
-	out->input = token;
-	out->input_len = parts[0].len + 1 + parts[1].len;
-	return 0;
+		*jwk = found;
+	else
+		json_release(found);
+	return error;
 }

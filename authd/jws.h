@@ -19,6 +19,8 @@
 #define JWS_KID_MAX_BYTES 128
 #define JWS_TYP_MAX_BYTES 64
 
+struct json_t;
+
 struct jws {
 	enum jwa_alg alg; /* as the header says: to be compared, never to be obeyed */
 	bool has_kid;     /* an empty kid is one */
@@ -43,5 +45,12 @@ struct jws {
  * means something only on success.
  */
 int jws_parse(const char *token, size_t len, struct jws *out);
+
+/*
+ * The same, but an embedded jwk is taken out instead of refused, unread: for DPoP proofs alone (RFC
+ * 9449 4.2), which are believed only when that key is one known before. *jwk is set on success,
+ * NULL: there is none; the caller gives it to json_release.
+ */
+int jws_parse_with_key(const char *token, size_t len, struct jws *out, struct json_t **jwk);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* authd: the role, and the key of attach tokens. */
+/* authd: the role, and the keys of attach tokens. */
 #include "authd/authd.h"
 
 #include <stdlib.h>
@@ -38,11 +38,17 @@ take_key(int fd, struct secret *key)
 
 /* Without a configured key a random one, which dies with this process: clients mint again. */
 static int
-load_key(struct secret *key)
+load_keys(struct token_keys *keys)
 {
 	int fd = proc_take_gift(GIFT_AUTHD_SIGNING_KEY);
+	int previous = proc_take_gift(GIFT_AUTHD_SIGNING_KEY_PREVIOUS);
+	int rc = fd >= 0 ? take_key(fd, &keys->signing_key)
+			 : secret_init_random(&keys->signing_key, KEY_MIN_BYTES);
 
-	return fd >= 0 ? take_key(fd, key) : secret_init_random(key, KEY_MIN_BYTES);
+	if (rc == 0 && previous >= 0)
+		return take_key(previous, &keys->previous);
+	close_fd(&previous);
+	return rc;
 }
 
 static int
@@ -50,13 +56,14 @@ load(void *ctx)
 {
 	struct authd *a = ctx;
 
-	a->dev_shim = proc_config()->use_stub;
 	a->keys.ttl_seconds = proc_config()->attach_token_ttl_seconds;
 	if (verify_init(&a->keys) != 0) {
 		log_warn("event=start_failed step=\"token libraries\"");
 		return -1;
 	}
-	return load_key(&a->keys.signing_key);
+	if (verify_configure(a, proc_config()) != 0)
+		return -1;
+	return load_keys(&a->keys);
 }
 
 static int
@@ -76,6 +83,7 @@ stop(void *ctx, bool end_sessions)
 
 	(void)end_sessions;
 	secret_wipe(&a->keys.signing_key);
+	secret_wipe(&a->keys.previous);
 }
 
 int

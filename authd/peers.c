@@ -12,6 +12,8 @@
 
 #include <event2/event.h>
 
+#include "authd/keyfetch.h"
+#include "authd/waiting.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/proc.h"
@@ -35,6 +37,7 @@ struct asked {
 	struct trace trace;
 	struct identity who;
 	struct id128 session_id; /* where the request names one */
+	uint64_t attachment;     /* likewise */
 	uint8_t role;
 	bool is_sent;
 	TAILQ_ENTRY(asked) next; /* while a listing waits */
@@ -55,7 +58,7 @@ answer(const struct asked *q, enum msg_type type, const void *payload)
 static void
 refuse(const struct asked *q, int error, const char *detail)
 {
-	struct pl_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
+	struct pl_gate_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
 
 	answer(q, MSG_GATE_REFUSED, &why);
 }
@@ -64,13 +67,135 @@ refuse(const struct asked *q, int error, const char *detail)
 static int
 refuse_message(struct peer *from, const struct msg *m, int error, const char *detail)
 {
-	struct pl_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
+	struct pl_gate_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
 
 	peer_send(from, MSG_GATE_REFUSED, m->request_id, &m->trace, &why, -1);
 	return 0;
 }
 
+/* As refuse_message, for what is wrong with a token. */
+static int
+refuse_token(struct peer *from, const struct msg *m, int error, const struct refusal *r)
+{
+	struct pl_gate_refused why = { .error = (uint16_t)-error,
+		.detail = view_of(r->detail),
+		.retry_after_s = r->retry_after_s,
+		.nonce = view_of(r->nonce) };
+
+	log_info("%s req=%llx error=%s reason=\"%s\"",
+	    m->type == MSG_AUTH_LOGOUT ? "event=logout_refused" : "event=bearer_refused",
+	    (unsigned long long)m->request_id, err_code(error), r->reason);
+	peer_send(from, MSG_GATE_REFUSED, m->request_id, &m->trace, &why, -1);
+	return 0;
+}
+
+/* --- requests that wait for a key --- */
+
+/* Sooner than gatewayd gives up, later than placerd does: who knows most says what it was. */
+static uint64_t
+deadline_mono_ms(const struct authd *a)
+{
+	return a->deadline_mono_ms ? a->deadline_mono_ms
+				   : mono_ms() + proc_config()->request_timeout_ms / 10 * 9;
+}
+
+static uint64_t
+left_ms(uint64_t deadline)
+{
+	uint64_t now = mono_ms();
+
+	return deadline > now ? deadline - now : 0;
+}
+
+static int
+refuse_for_now(const struct authd *a, struct peer *from, const struct msg *m)
+{
+	struct refusal why = { .reason = "no_room_to_wait_for_a_key",
+		.detail = "",
+		.retry_after_s = keyfetch_retry_after_s(a->provider) };
+
+	return refuse_token(from, m, -FOG_E_NO_KEYS, &why);
+}
+
+/*
+ * Its id is in use from now on, and no message with it is legal: neither a second one of gatewayd nor
+ * an answer of placerd, which has not heard of it.
+ */
+static int
+wait_for_key(struct authd *a, struct peer *from, const struct msg *m)
+{
+	uint64_t deadline = deadline_mono_ms(a);
+	struct waiter *w = waiting_add(a->waiting_for_key, m, peer_epoch(from), deadline);
+
+	if (w &&
+	    requests_add(a->requests, m->request_id, PH_WAITS, &m->trace, left_ms(deadline), w))
+		return 0;
+	if (w)
+		waiting_remove(a->waiting_for_key, w);
+	return refuse_for_now(a, from, m);
+}
+
+/* As if it came only now; but its deadline stays what it was. */
+static void
+go_on(void *ctx, const struct waiter *w, struct msg *m)
+{
+	struct authd *a = ctx;
+	struct request *r = requests_find(a->requests, w->id);
+	struct peer *gate = proc_peer(EDGE_GATE_AUTH);
+
+	if (r)
+		requests_remove(a->requests, r);
+	if (!gate || peer_epoch(gate) != w->gate_epoch)
+		return;
+	a->deadline_mono_ms = w->deadline_mono_ms;
+	authd_handlers[m->type](a, gate, m);
+	a->deadline_mono_ms = 0;
+}
+
+static void
+on_round_ended(void *ctx)
+{
+	struct authd *a = ctx;
+
+	waiting_wake(a->waiting_for_key);
+}
+
+/* Nobody is left to be answered, and placerd has not heard of them: their ids are free. */
+static void
+forget_waiting(struct authd *a)
+{
+	struct waiter *w;
+
+	while (a->waiting_for_key && (w = waiting_first(a->waiting_for_key))) {
+		requests_remove(a->requests, requests_find(a->requests, w->id));
+		waiting_remove(a->waiting_for_key, w);
+	}
+}
+
+/* The provider did not answer in time, or there is no more point in its answer. */
+static void
+lose_waiting(struct authd *a, const struct request *r, int error)
+{
+	struct pl_gate_refused why = { .error = FOG_E_NO_KEYS,
+		.retry_after_s = keyfetch_retry_after_s(a->provider) };
+	struct waiter *w = r->data;
+	struct asked q = { .id = w->id, .gate_epoch = w->gate_epoch, .trace = r->trace };
+
+	if (error == -FOG_E_TIMEOUT)
+		log_warnx("event=timeout req=%llx waited_for=keys", (unsigned long long)r->id);
+	else
+		why.error = (uint16_t)-error;
+	waiting_remove(a->waiting_for_key, w);
+	answer(&q, MSG_GATE_REFUSED, &why);
+}
+
 /* --- requests to placerd --- */
+
+/* Of an identity, or of what an attach token says about it. */
+#define SUBJECT_OF(who) \
+	.issuer = view_of((who).issuer), .subject = view_of((who).subject), \
+	.sid = view_of((who).sid), .issued_s = (who).issued_s, \
+	.until_boot_ms = (who).until_boot_ms
 
 static struct view
 groups_of(const struct asked *q)
@@ -81,9 +206,7 @@ groups_of(const struct asked *q)
 static int
 send_listing(const struct asked *q)
 {
-	struct pl_identity who = { .issuer = view_of(q->who.issuer),
-		.subject = view_of(q->who.subject),
-		.groups = groups_of(q) };
+	struct pl_identity who = { SUBJECT_OF(q->who), .groups = groups_of(q) };
 
 	return proc_send(EDGE_AUTH_PLACE, q->passed_on, q->id, &q->trace, &who, -1);
 }
@@ -159,6 +282,10 @@ on_lost(void *ctx, struct request *r, int error)
 	struct authd *a = ctx;
 	struct asked *q = r->data;
 
+	if (r->phase == PH_WAITS) {
+		lose_waiting(a, r, error);
+		return;
+	}
 	if (error == -FOG_E_TIMEOUT)
 		log_warnx("event=timeout req=%llx waited_for=placerd", (unsigned long long)r->id);
 	refuse(q, error, "");
@@ -169,8 +296,7 @@ on_lost(void *ctx, struct request *r, int error)
 static struct asked *
 ask(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase)
 {
-	/* Sooner than gatewayd gives up, later than placerd does: who knows most says what it was. */
-	uint64_t timeout_ms = proc_config()->request_timeout_ms / 10 * 9;
+	uint64_t timeout_ms = left_ms(deadline_mono_ms(a));
 	struct asked *q;
 
 	if (!proc_peer(EDGE_AUTH_PLACE)) {
@@ -190,20 +316,27 @@ ask(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phas
 	return q;
 }
 
-/* As ask, for somebody: the bearer is verified first, whatever comes after. */
+_Static_assert(offsetof(union payload, bearer.bearer) == 0 &&
+	offsetof(union payload, bearer_session.bearer) == 0 &&
+	offsetof(union payload, bearer_create.bearer) == 0 &&
+	offsetof(union payload, bearer_session.proof) == offsetof(union payload, bearer.proof) &&
+	offsetof(union payload, bearer_create.proof) == offsetof(union payload, bearer.proof),
+    "the bearer comes first, with its scheme and proof");
+
+/* As ask, for somebody: the bearer of m is verified first, whatever comes after. */
 static struct asked *
-ask_as(struct authd *a, struct peer *from, const struct msg *m, struct view bearer,
-    enum msg_phase phase)
+ask_as(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase)
 {
-	const char *why = "";
+	struct refusal why;
 	struct identity who;
 	struct asked *q;
-	int rc = verify_bearer(a, bearer, &who, &why);
+	int rc = verify_bearer(a, m, &who, &why);
 
 	if (rc != 0) {
-		log_info("event=bearer_refused req=%llx reason=\"%s\"",
-		    (unsigned long long)m->request_id, why);
-		refuse_message(from, m, rc, why);
+		if (rc == VERIFY_WAIT)
+			wait_for_key(a, from, m);
+		else
+			refuse_token(from, m, rc, &why);
 		return NULL;
 	}
 	q = ask(a, from, m, phase);
@@ -218,12 +351,10 @@ static int
 on_create(void *ctx, struct peer *from, struct msg *m)
 {
 	const struct pl_bearer_create *from_gate = &m->u.bearer_create;
-	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_CREATE);
+	struct asked *q = ask_as(ctx, from, m, PH_CREATE);
 
 	if (q) {
-		struct pl_create to = { .issuer = view_of(q->who.issuer),
-			.subject = view_of(q->who.subject),
-			.groups = groups_of(q),
+		struct pl_create to = { SUBJECT_OF(q->who), .groups = groups_of(q),
 			FIELDS_wish(COPY_FIELD, ) };
 
 		sent(ctx, m->request_id,
@@ -238,7 +369,7 @@ static int
 ask_listing(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase,
     enum msg_type passed_on)
 {
-	struct asked *q = ask_as(a, from, m, m->u.bearer.bearer, phase);
+	struct asked *q = ask_as(a, from, m, phase);
 
 	if (q) {
 		q->passed_on = passed_on;
@@ -271,12 +402,10 @@ ask_of_session(struct authd *a, struct peer *from, const struct msg *m, enum msg
     enum msg_type passed_on)
 {
 	const struct pl_bearer_session *from_gate = &m->u.bearer_session;
-	struct asked *q = ask_as(a, from, m, from_gate->bearer, phase);
+	struct asked *q = ask_as(a, from, m, phase);
 
 	if (q) {
-		struct pl_who_session to = { .issuer = view_of(q->who.issuer),
-			.subject = view_of(q->who.subject),
-			.groups = groups_of(q),
+		struct pl_who_session to = { SUBJECT_OF(q->who), .groups = groups_of(q),
 			.session_id = from_gate->session_id };
 
 		q->session_id = from_gate->session_id;
@@ -302,14 +431,11 @@ static int
 on_mint(void *ctx, struct peer *from, struct msg *m)
 {
 	const struct pl_bearer_mint *from_gate = &m->u.bearer_mint;
-	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_MINT);
+	struct asked *q = ask_as(ctx, from, m, PH_MINT);
 
 	if (q) {
-		struct pl_who_mint to = { .issuer = view_of(q->who.issuer),
-			.subject = view_of(q->who.subject),
-			.groups = groups_of(q),
-			.session_id = from_gate->session_id,
-			.role = from_gate->role };
+		struct pl_who_mint to = { SUBJECT_OF(q->who), .groups = groups_of(q),
+			.session_id = from_gate->session_id, .role = from_gate->role };
 
 		q->session_id = from_gate->session_id;
 		q->role = from_gate->role;
@@ -323,12 +449,10 @@ static int
 on_extend(void *ctx, struct peer *from, struct msg *m)
 {
 	const struct pl_bearer_extend *from_gate = &m->u.bearer_extend;
-	struct asked *q = ask_as(ctx, from, m, from_gate->bearer, PH_EXTEND);
+	struct asked *q = ask_as(ctx, from, m, PH_EXTEND);
 
 	if (q) {
-		struct pl_who_extend to = { .issuer = view_of(q->who.issuer),
-			.subject = view_of(q->who.subject),
-			.groups = groups_of(q),
+		struct pl_who_extend to = { SUBJECT_OF(q->who), .groups = groups_of(q),
 			.session_id = from_gate->session_id,
 			.ttl_seconds = from_gate->ttl_seconds };
 
@@ -342,21 +466,25 @@ on_extend(void *ctx, struct peer *from, struct msg *m)
 
 /* One public text for all causes: a forger learns nothing. */
 static int
-check_attach_token(const struct authd *a, const struct msg *m, struct grant *g)
+check_attach_token(const struct authd *a, const struct msg *m, struct view token,
+    const struct id128 *session_id, struct grant *g)
 {
-	const struct pl_use_token *use = &m->u.use_token;
 	const char *why = "";
-	int rc = grant_verify(&a->keys, use->token, g, &why);
+	int rc = grant_verify(&a->keys, token, g, &why);
 
-	if (rc == 0 && !id_equal(&g->session_id, &use->session_id)) {
+	if (rc == 0 && !id_equal(&g->session_id, session_id)) {
 		why = "OTHER_SESSION";
 		rc = -FOG_E_BAD_ATTACH_TOKEN;
 	}
 	if (rc != 0)
-		log_info("event=attach_token_refused sid=%s req=%llx reason=%s",
-		    log_id(&use->session_id), (unsigned long long)m->request_id, why);
+		log_info("event=attach_token_refused sid=%s req=%llx reason=%s", log_id(session_id),
+		    (unsigned long long)m->request_id, why);
 	return rc;
 }
+
+#define GRANT_OF(g) \
+	.session_id = (g).session_id, SUBJECT_OF(g), .token_id = (g).token_id, \
+	.token_expires_boot_ms = (g).expires_boot_ms, .role = (uint8_t)(g).role
 
 static int
 on_attach(void *ctx, struct peer *from, struct msg *m)
@@ -364,25 +492,71 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 	const struct pl_use_token *use = &m->u.use_token;
 	struct grant g;
 	struct asked *q;
-	int rc = check_attach_token(ctx, m, &g);
+	int rc = check_attach_token(ctx, m, use->token, &use->session_id, &g);
 
 	if (rc != 0)
 		return refuse_message(from, m, rc, "");
 	q = ask(ctx, from, m, PH_ATTACH);
 	if (q) {
-		struct pl_attach to = { .session_id = g.session_id,
-			.issuer = view_of(g.issuer),
-			.subject = view_of(g.subject),
-			.token_id = g.token_id,
-			.token_expires_boot_ms = g.expires_boot_ms,
-			.role = (uint8_t)g.role,
-			.has_out = use->has_out,
+		struct pl_attach to = { GRANT_OF(g), .has_out = use->has_out,
 			.out_from = use->out_from };
 
 		q->session_id = g.session_id;
 		q->role = to.role;
 		sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_ATTACH, m->request_id, &m->trace, &to,
+			-1));
+	}
+	return 0;
+}
+
+/* A fresh attach token, for an attachment that is there already. */
+static int
+on_renew(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct pl_use_renewal *use = &m->u.use_renewal;
+	struct grant g;
+	struct asked *q;
+	int rc = check_attach_token(ctx, m, use->token, &use->session_id, &g);
+
+	if (rc != 0)
+		return refuse_message(from, m, rc, "");
+	q = ask(ctx, from, m, PH_RENEW);
+	if (q) {
+		struct pl_renew to = { GRANT_OF(g), .attachment = use->attachment };
+
+		q->session_id = g.session_id;
+		q->attachment = use->attachment;
+		sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_RENEW, m->request_id, &m->trace, &to, -1));
+	}
+	return 0;
+}
+
+/* OIDC Back-Channel Logout 1.0 2.5 and 2.6; whether its jti is new is for placerd to say. */
+static int
+on_logout(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	struct refusal why;
+	struct claims c;
+	int rc = verify_logout(a, m->u.logout.token, &c, &why);
+
+	if (rc == VERIFY_WAIT)
+		return wait_for_key(a, from, m);
+	if (rc != 0)
+		return refuse_token(from, m, rc, &why);
+	if (ask(a, from, m, PH_LOGOUT)) {
+		/* The token is good for the skew past its exp, and so long it may be sent again. */
+		struct pl_revoke to = { .issuer = view_of(c.issuer),
+			.subject = view_of(c.subject),
+			.sid = view_of(c.sid),
+			.at_s = c.issued_s,
+			.jti = view_of(c.jti),
+			.jti_expires_s = c.expires_s + CLAIMS_SKEW_MAX_S };
+
+		sent(a, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_REVOKE, m->request_id, &m->trace, &to,
 			-1));
 	}
 	return 0;
@@ -402,35 +576,40 @@ on_check(void *ctx, struct peer *from, struct msg *m)
 
 /*
  * Those that only change their number. last: phases in which it is the whole answer or its end.
- * about: phases in which it has to name the session, and with_role the role, that was asked for.
+ * about: phases in which it has to name the session, and by `names` the role or the attachment,
+ * that was asked for.
  */
+enum names { NAMES_SESSION, NAMES_ROLE, NAMES_ATTACHMENT };
+
 static const struct relay {
 	enum msg_type from, to;
 	unsigned last, about;
-	bool with_role;
+	enum names names;
 } relays[] = {
-	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, PH_SHOW, PH_SHOW, false },
-	{ MSG_AUTH_ENDED, MSG_GATE_ENDED, PH_END, PH_END, false },
-	{ MSG_AUTH_EXTENDED, MSG_GATE_EXTENDED, PH_EXTEND, PH_EXTEND, false },
-	{ MSG_AUTH_PROFILE, MSG_GATE_PROFILE, 0, 0, false },
-	{ MSG_AUTH_NODE, MSG_GATE_NODE, 0, 0, false },
-	{ MSG_AUTH_DONE, MSG_GATE_DONE, PH_LISTINGS, 0, false },
-	{ MSG_AUTH_REFUSED, MSG_GATE_REFUSED, PH_ASKED, 0, false },
-	{ MSG_AUTH_ATTACHED, MSG_GATE_ATTACHED, PH_ATTACH, PH_ATTACH, true },
-	{ MSG_AUTH_READY, MSG_GATE_READY, PH_READY, 0, false },
+	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, PH_SHOW, PH_SHOW, NAMES_SESSION },
+	{ MSG_AUTH_ENDED, MSG_GATE_ENDED, PH_END, PH_END, NAMES_SESSION },
+	{ MSG_AUTH_EXTENDED, MSG_GATE_EXTENDED, PH_EXTEND, PH_EXTEND, NAMES_SESSION },
+	{ MSG_AUTH_PROFILE, MSG_GATE_PROFILE, 0, 0, NAMES_SESSION },
+	{ MSG_AUTH_NODE, MSG_GATE_NODE, 0, 0, NAMES_SESSION },
+	{ MSG_AUTH_DONE, MSG_GATE_DONE, PH_LISTINGS, 0, NAMES_SESSION },
+	{ MSG_AUTH_ATTACHED, MSG_GATE_ATTACHED, PH_ATTACH, PH_ATTACH, NAMES_ROLE },
+	{ MSG_AUTH_RENEWED, MSG_GATE_RENEWED, PH_RENEW, PH_RENEW, NAMES_ATTACHMENT },
+	{ MSG_AUTH_REVOKED, MSG_GATE_LOGGED_OUT, PH_LOGOUT, 0, NAMES_SESSION },
 };
 
 /* Where a payload names a session, the id is its first field. */
 _Static_assert(offsetof(union payload, session.session_id) == 0 &&
 	offsetof(union payload, session_role.session_id) == 0 &&
+	offsetof(union payload, renewed.session_id) == 0 &&
 	offsetof(union payload, session_id.session_id) == 0,
     "the session id comes first");
 
 static bool
-is_about(const struct asked *q, const struct msg *m, bool with_role)
+is_about(const struct asked *q, const struct msg *m, enum names names)
 {
 	return id_equal(&m->u.session_id.session_id, &q->session_id) &&
-	    (!with_role || m->u.session_role.role == q->role);
+	    (names != NAMES_ROLE || m->u.session_role.role == q->role) &&
+	    (names != NAMES_ATTACHMENT || m->u.renewed.attachment == q->attachment);
 }
 
 static const struct relay *
@@ -464,7 +643,7 @@ on_relayed(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (!q->is_sent && (q->phase & PH_LISTINGS))
 		return -FOG_E_LIAR;
-	if ((relay->about & q->phase) && !is_about(q, m, relay->with_role))
+	if ((relay->about & q->phase) && !is_about(q, m, relay->names))
 		return -FOG_E_LIAR;
 	if (!(relay->last & q->phase)) {
 		answer(q, relay->to, &m->u);
@@ -477,12 +656,56 @@ on_relayed(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+on_refused(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	struct asked *q = take(a, m->request_id);
+	const struct pl_refused *placer = &m->u.refused;
+	struct pl_gate_refused why = { .error = placer->error,
+		.rule_id = placer->rule_id,
+		.detail = placer->detail,
+		.retry_after_s = placer->retry_after_s };
+
+	(void)from;
+	answer(q, MSG_GATE_REFUSED, &why);
+	release(a, q);
+	return 0;
+}
+
+/* Without a provider and without the shim nobody can sign in, now or later. */
+static enum sign_in
+sign_in_of(const struct authd *a)
+{
+	if (a->provider)
+		return keyfetch_sign_in(a->provider);
+	return a->dev_shim ? SIGN_IN_DEV : SIGN_IN_WAITING;
+}
+
+static int
+on_ready(void *ctx, struct peer *from, struct msg *m)
+{
+	struct authd *a = ctx;
+	struct asked *q = take(a, m->request_id);
+	struct pl_gate_ready ready = { .sessions_known = m->u.ready.sessions_known,
+		.audit_writable = m->u.ready.audit_writable,
+		.sign_in = (uint8_t)sign_in_of(a) };
+
+	(void)from;
+	answer(q, MSG_GATE_READY, &ready);
+	release(a, q);
+	return 0;
+}
+
+static int
 mint(const struct authd *a, const struct asked *q, const struct id128 *session_id, uint8_t role,
     struct grant *g, char *token)
 {
 	*g = (struct grant){ .session_id = *session_id, .role = role };
 	memcpy(g->issuer, q->who.issuer, sizeof(g->issuer));
 	memcpy(g->subject, q->who.subject, sizeof(g->subject));
+	memcpy(g->sid, q->who.sid, sizeof(g->sid));
+	g->issued_s = q->who.issued_s;
+	g->until_boot_ms = q->who.until_boot_ms;
 	return grant_mint(&a->keys, g, token, ATTACH_TOKEN_BYTES);
 }
 
@@ -525,7 +748,7 @@ on_mintable(void *ctx, struct peer *from, struct msg *m)
 	int rc;
 
 	(void)from;
-	if (!is_about(q, m, true))
+	if (!is_about(q, m, NAMES_ROLE))
 		return -FOG_E_LIAR;
 	q = take(a, m->request_id);
 	rc = mint(a, q, &q->session_id, q->role, &g, token);
@@ -547,22 +770,49 @@ on_mintable(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* --- the fetcher --- */
+
+static int
+on_fetched_part(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct authd *a = ctx;
+
+	(void)from;
+	return keyfetch_on_part(a->provider, &m->u.fetched_part);
+}
+
+static int
+on_fetched(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct authd *a = ctx;
+
+	(void)from;
+	return keyfetch_on_end(a->provider, &m->u.fetched);
+}
+
 /* --- the role's hooks --- */
 
+/* The ids of gatewayd's requests and those of our own to the fetcher have nothing in common. */
 unsigned
 peers_phase_of(void *ctx, struct peer *from, const struct msg *m)
 {
 	const struct authd *a = ctx;
 
-	(void)from;
-	return m->request_id == 0 ? PH_NOTE : requests_phase(a->requests, m->request_id);
+	if (m->request_id == 0)
+		return PH_NOTE;
+	if (peer_edge(from) == EDGE_AUTH_FETCH)
+		return a->provider ? keyfetch_phase(a->provider, m->request_id) : PH_NOTE;
+	return requests_phase(a->requests, m->request_id);
 }
 
 void
 peers_edge_up(void *ctx, struct peer *p)
 {
-	(void)ctx;
+	const struct authd *a = ctx;
+
 	log_debug("event=neighbour peer=%s", proc_name(peer_other(p)));
+	if (peer_edge(p) == EDGE_AUTH_FETCH && a->provider)
+		keyfetch_edge_up(a->provider);
 }
 
 /*
@@ -576,6 +826,21 @@ peers_edge_down(void *ctx, enum edge edge)
 
 	if (edge == EDGE_AUTH_PLACE)
 		requests_clear(a->requests, -FOG_E_UNAVAILABLE);
+	else if (edge == EDGE_GATE_AUTH)
+		forget_waiting(a);
+	else if (edge == EDGE_AUTH_FETCH && a->provider)
+		keyfetch_edge_down(a->provider);
+}
+
+static int
+start_provider(struct authd *a)
+{
+	if (!a->key_rules.issuer)
+		return 0;
+	a->waiting_for_key = waiting_new(proc_base(), go_on, a);
+	a->provider = keyfetch_new(proc_base(), &a->key_rules, proc_config()->oidc_fetch_timeout_ms,
+	    on_round_ended, a);
+	return a->waiting_for_key && a->provider ? 0 : -1;
 }
 
 int
@@ -584,7 +849,7 @@ peers_start(struct authd *a)
 	TAILQ_INIT(&a->waiting);
 	a->place_free = evtimer_new(proc_base(), on_place_free, a);
 	a->requests = requests_new(proc_base(), REQUESTS_MAX, on_lost, a);
-	return a->place_free && a->requests ? 0 : -1;
+	return a->place_free && a->requests ? start_provider(a) : -1;
 }
 
 const msg_handler authd_handlers[MSG_COUNT] = {
@@ -595,6 +860,8 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_MINT] = on_mint,
 	[MSG_AUTH_ATTACH] = on_attach,
 	[MSG_AUTH_EXTEND] = on_extend,
+	[MSG_AUTH_RENEW] = on_renew,
+	[MSG_AUTH_LOGOUT] = on_logout,
 	[MSG_AUTH_PROFILES] = on_profiles,
 	[MSG_AUTH_NODES] = on_nodes,
 	[MSG_AUTH_CHECK] = on_check,
@@ -606,7 +873,11 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_PROFILE] = on_relayed,
 	[MSG_AUTH_NODE] = on_relayed,
 	[MSG_AUTH_DONE] = on_relayed,
-	[MSG_AUTH_REFUSED] = on_relayed,
+	[MSG_AUTH_REFUSED] = on_refused,
 	[MSG_AUTH_ATTACHED] = on_relayed,
-	[MSG_AUTH_READY] = on_relayed,
+	[MSG_AUTH_RENEWED] = on_relayed,
+	[MSG_AUTH_REVOKED] = on_relayed,
+	[MSG_AUTH_READY] = on_ready,
+	[MSG_AUTH_FETCHED_PART] = on_fetched_part,
+	[MSG_AUTH_FETCHED] = on_fetched,
 };

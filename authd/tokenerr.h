@@ -77,6 +77,7 @@ enum token_error {
 #define TOKEN_ENUM(name, code, answer) TOKEN_E_##name,
 	TOKEN_ERRORS(TOKEN_ENUM)
 #undef TOKEN_ENUM
+	    TOKEN_E_COUNT
 };
 
 /* Of what a function returned: the code for the log. Static; "unknown" for a number of no reason. */

@@ -10,7 +10,8 @@ make --no-print-directory -s install DESTDIR="$root" prefix=/usr
 
 expected() {
 	echo /usr/sbin/fogd
-	printf '/usr/libexec/cloudshell-fog/%s\n' authd gatewayd holder placerd ptyd session-init spawner
+	echo /usr/bin/fogctl
+	printf '/usr/libexec/cloudshell-fog/%s\n' authd fetcher gatewayd holder placerd ptyd session-init spawner
 	echo /usr/share/cloudshell-fog/web/index.html
 	printf '/etc/cloudshell-fog/%s\n' gateway.env policy.yaml
 	echo /usr/lib/sysusers.d/cloudshell-fog.conf
@@ -38,7 +39,7 @@ while read -r file; do
 	case $file in
 	/usr/share/cloudshell-fog/web/* | /usr/share/doc/cloudshell-fog/* | /usr/lib/systemd/system/*) ;;
 	*)
-		if ! expected | grep -qxF "$file"; then
+		if ! expected | grep -xF "$file" >/dev/null; then
 			echo "check-install: not on the list: $file" >&2
 			failed=1
 		fi

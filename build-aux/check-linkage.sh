@@ -29,7 +29,7 @@ if [ -e "$init" ] && [ -n "$(needed "$init")" ]; then
 	fail "$init links $(needed "$init")"
 fi
 
-for program in "$build/sbin/fogd" "$build"/libexec/cloudshell-fog/*; do
+for program in "$build/sbin/fogd" "$build/bin/fogctl" "$build"/libexec/cloudshell-fog/*; do
 	[ -e "$program" ] || continue
 	headers=$(LC_ALL=C readelf -W -h -l -d "$program")
 	grep -q 'Type: *DYN' <<<"$headers" || fail "$program is not PIE"

@@ -7,9 +7,9 @@ set -euo pipefail
 # "package", or "command=package" where any version of the command will do, wherever it comes from.
 declare -A groups=(
 	[run]="gcc libc6-dev make autoconf pkg-config ca-certificates libevent-dev libwslay-dev libssl-dev
-		libjansson-dev libyaml-dev libseccomp-dev node=nodejs npm=npm"
+		libcurl4-openssl-dev libjansson-dev libyaml-dev libseccomp-dev node=nodejs npm=npm"
 	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core
-		vim-tiny"
+		jq vim-tiny"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
 )
 readonly least_node=18

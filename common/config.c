@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -35,7 +36,8 @@ static const struct {
 static bool
 is_secret(const struct option *o)
 {
-	return strcmp(o->variable, "SESSION_TOKEN_SIGNING_KEY") == 0;
+	return strcmp(o->variable, "SESSION_TOKEN_SIGNING_KEY") == 0 ||
+	    strcmp(o->variable, "SESSION_TOKEN_SIGNING_KEY_PREVIOUS") == 0;
 }
 
 static int
@@ -141,6 +143,110 @@ settle_runtime(struct config *c, char *err, size_t err_size)
 	return c->runtime ? 0 : -1;
 }
 
+/* Set to anything but what it is without being set. */
+static bool
+is_set(const struct config *c, const struct option *o)
+{
+	char number[16];
+
+	if (o->kind == KIND_str)
+		return strcmp(*AT(c, o, char *), o->fallback) != 0;
+	snprintf(number, sizeof(number), "%u",
+	    o->kind == KIND_flag ? *AT(c, o, bool) : *AT(c, o, uint32_t));
+	return strcmp(number, o->fallback) != 0;
+}
+
+/* Without an issuer they would do nothing, which whoever sets them does not expect. */
+static int
+refuse_without_issuer(const struct config *c, char *err, size_t err_size)
+{
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		bool is_oidc = strncmp(options[i].variable, "OIDC_", 5) == 0 ||
+		    strcmp(options[i].variable, "DPOP_NONCE") == 0;
+
+		if (!is_oidc || !is_set(c, &options[i]))
+			continue;
+		snprintf(err, err_size, "%s: is of no use without OIDC_ISSUER_URL; set that too",
+		    options[i].variable);
+		return -1;
+	}
+	return 0;
+}
+
+/* Whether a list holds these bytes. */
+static bool
+list_names(const char *list, const char *name, size_t len)
+{
+	for (size_t n; *list; list += n + (list[n] != '\0')) {
+		n = strcspn(list, ", ");
+		if (n == len && memcmp(list, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As jwa_set_parse has it. The default is all that there are: some of those, each once. */
+static bool
+algorithms_are_known(const char *text)
+{
+	const char *all = "", *rest;
+	size_t len;
+
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		if (strcmp(options[i].variable, "OIDC_ALGORITHMS") == 0)
+			all = options[i].fallback;
+	}
+	for (;; text = rest + 1) {
+		len = strcspn(text, ", ");
+		rest = text + len;
+		if (len == 0 || !list_names(all, text, len) ||
+		    (*rest && list_names(rest + 1, text, len)))
+			return false;
+		if (!*rest)
+			return true;
+	}
+}
+
+/* A server and nothing behind it: what browsers call an origin. */
+static bool
+is_server_url(const char *url)
+{
+	const char *server = strstr(url, "://"), *end;
+
+	if (!server)
+		return false;
+	server += 3;
+	end = server + strcspn(server, "/?#");
+	return end > server && !memchr(server, '@', (size_t)(end - server)) &&
+	    (*end == '\0' || strcmp(end, "/") == 0);
+}
+
+static int
+check_issuer(const struct config *c, char *err, size_t err_size)
+{
+	const char *wrong = NULL;
+
+	if (!*c->oidc_issuer_url)
+		return refuse_without_issuer(c, err, err_size);
+	if (strncmp(c->oidc_issuer_url, "https://", 8) != 0 || strlen(c->oidc_issuer_url) == 8)
+		wrong = "OIDC_ISSUER_URL: must begin with https://";
+	else if (strpbrk(c->oidc_issuer_url, "?# "))
+		wrong = "OIDC_ISSUER_URL: must have neither query nor fragment nor space";
+	else if (!*c->oidc_client_id)
+		wrong = "OIDC_CLIENT_ID: must be set when OIDC_ISSUER_URL is";
+	else if (!algorithms_are_known(c->oidc_algorithms))
+		wrong = "OIDC_ALGORITHMS: must be some of RS256,RS384,RS512,PS256,ES256,ES384,"
+			"EdDSA,Ed25519 with commas between, each once";
+	else if (c->oidc_require_at_jwt && c->oidc_accept_id_tokens)
+		wrong = "OIDC_ACCEPT_ID_TOKENS: contradicts OIDC_REQUIRE_AT_JWT, since ID tokens "
+			"are not of type at+jwt; set one of them";
+	else if (c->oidc_keys_max_age_seconds < c->oidc_keys_refresh_seconds)
+		wrong = "OIDC_KEYS_MAX_AGE_SECONDS: must not be below OIDC_KEYS_REFRESH_SECONDS";
+	if (wrong)
+		snprintf(err, err_size, "%s", wrong);
+	return wrong ? -1 : 0;
+}
+
 static int
 check_together(struct config *c, char *err, size_t err_size)
 {
@@ -163,6 +269,13 @@ check_together(struct config *c, char *err, size_t err_size)
 		snprintf(err, err_size, "GATEWAY_URL: must begin with http:// or https://");
 		return -1;
 	}
+	if (*c->gateway_url && !is_server_url(c->gateway_url)) {
+		snprintf(err, err_size,
+		    "GATEWAY_URL: must be scheme, name and port, with no path behind");
+		return -1;
+	}
+	if (check_issuer(c, err, err_size) != 0)
+		return -1;
 	return settle_runtime(c, err, err_size);
 }
 
@@ -189,13 +302,35 @@ config_from_env(struct config *c, const char *(*get)(const char *name), char *er
 void
 config_fini(struct config *c)
 {
-	if (c->signing_key)
-		explicit_bzero(c->signing_key, strlen(c->signing_key));
 	for (size_t i = 0; i < COUNT_OF(options); i++) {
-		if (options[i].kind == KIND_str)
-			free(*AT(c, &options[i], char *));
+		char **text = AT(c, &options[i], char *);
+
+		if (options[i].kind != KIND_str)
+			continue;
+		if (*text && is_secret(&options[i]))
+			explicit_bzero(*text, strlen(*text));
+		free(*text);
 	}
 	memset(c, 0, sizeof(*c));
+}
+
+const char *
+config_user_env(const char *name)
+{
+	static char run[512], state[512];
+	const char *value = getenv(name), *home = getenv("HOME"), *base;
+	bool is_run = strcmp(name, "RUN_DIR") == 0;
+	char *out = is_run ? run : state;
+
+	if ((value && *value) || geteuid() == 0 || (!is_run && strcmp(name, "STATE_DIR") != 0))
+		return value;
+	base = getenv(is_run ? "XDG_RUNTIME_DIR" : "XDG_STATE_HOME");
+	if (base && *base == '/')
+		snprintf(out, sizeof(run), "%s/cloudshell-fog", base);
+	else if (home && *home == '/')
+		snprintf(out, sizeof(run), "%s/%s/cloudshell-fog", home,
+		    is_run ? ".cache" : ".local/state");
+	return *out ? out : NULL;
 }
 
 void

@@ -17,6 +17,7 @@
 #define TO_PLACERD (1u << PROC_PLACERD)
 #define TO_PTYD (1u << PROC_PTYD)
 #define TO_SPAWNER (1u << PROC_SPAWNER)
+#define TO_FETCHER (1u << PROC_FETCHER)
 #define TO_ALL UINT32_MAX
 
 #include "common/config.def"
@@ -37,7 +38,9 @@ struct config {
  */
 int config_from_env(struct config *c, const char *(*get)(const char *name), char *err,
     size_t err_size);
-void config_fini(struct config *c); /* wipes the signing key */
+/* getenv; started without root RUN_DIR and STATE_DIR follow the user's directories (XDG Base Directory). */
+const char *config_user_env(const char *name);
+void config_fini(struct config *c); /* wipes the signing keys */
 
 /* Every variable of the table out of this process's environment, secrets overwritten (S5). */
 void config_clear_env(void);

@@ -62,10 +62,13 @@ static const struct {
 static const int gatewayd_calls[] = { SC(accept4), SC(setsockopt), SC(getsockname), SC(getpeername),
 	LIST_END };
 static const int authd_calls[] = { LIST_END };
-static const int placerd_calls[] = { LIST_END };
+static const int placerd_calls[] = { SC(accept4), LIST_END };
 static const int ptyd_calls[] = { SC(openat), SC(unlink), SC(unlinkat), SC(rename), SC(renameat),
 	SC(renameat2), SC(getdents64), SC(newfstatat), SC(fsync), SC(fdatasync), SC(ftruncate),
 	SC(memfd_create), SC(pidfd_open), SC(waitid), LIST_END };
+/* sendto with an address is how evdns asks a name server. */
+static const int fetcher_calls[] = { SC(connect), SC(sendto), SC(setsockopt), SC(getsockname),
+	SC(getpeername), LIST_END };
 static const int holder_calls[] = { SC(accept4), SC(listen), SC(waitid), LIST_END };
 
 /* Denied with EPERM to fogd, the spawner and hence to every shell (S26 in part). */
@@ -210,6 +213,27 @@ allow_holder_calls(scmp_filter_ctx f)
 		  SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff, SOCK_STREAM));
 }
 
+/*
+ * Streams of the Internet; those to the name servers were made before. libcurl sets O_NONBLOCK on
+ * each, which it has already: exactly that may be set, and no file is here to lose its O_APPEND.
+ */
+static int
+allow_fetcher_calls(scmp_filter_ctx f)
+{
+	static const scmp_datum_t families[] = { AF_INET, AF_INET6 };
+	scmp_datum_t type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(families); i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(socket), 3,
+		    SCMP_A0(SCMP_CMP_EQ, families[i], 0), SCMP_A1(SCMP_CMP_EQ, type, 0),
+		    SCMP_A2(SCMP_CMP_EQ, 0, 0));
+	return rc
+	    ? rc
+	    : seccomp_rule_add(f, SCMP_ACT_ALLOW, SC(fcntl), 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0),
+		  SCMP_A2(SCMP_CMP_EQ, O_RDWR | O_NONBLOCK, 0));
+}
+
 struct filter_row {
 	enum proc_id role;
 	const int *calls;
@@ -222,6 +246,7 @@ static const struct filter_row filters[] = {
 	{ PROC_PLACERD, placerd_calls, NULL },
 	{ PROC_PTYD, ptyd_calls, allow_ptyd_calls },
 	{ PROC_HOLDER, holder_calls, allow_holder_calls },
+	{ PROC_FETCHER, fetcher_calls, allow_fetcher_calls },
 };
 
 static int

@@ -25,6 +25,7 @@ enum proc_id {
 	PROC_PTYD,
 	PROC_SPAWNER,
 	PROC_HOLDER,
+	PROC_FETCHER,
 	PROC_ROLE, /* as receiver: any of fogd's children */
 	PROC_COUNT
 };
@@ -37,6 +38,7 @@ enum edge {
 	EDGE_PLACE_PTY,
 	EDGE_PTY_SPAWN,
 	EDGE_DELIVERY, /* ptyd -> gatewayd, one way */
+	EDGE_AUTH_FETCH,
 	EDGE_COUNT,
 	EDGE_HOLDER /* ptyd <-> holder: made by ptyd, not by fogd */
 };
@@ -57,10 +59,13 @@ enum msg_phase {
 	PH_NODES = 256,
 	PH_READY = 512,
 	PH_EXTEND = 1024,
-	PH_ASKED = 2046, /* any of the above but PH_NEW */
-	PH_SYNC = 2048,
-	PH_NOTE = 4096,
-	PH_HELLO = 8192
+	PH_RENEW = 2048,
+	PH_LOGOUT = 4096,
+	PH_FETCH = 8192,
+	PH_ASKED = 16382, /* any of the above but PH_NEW */
+	PH_SYNC = 16384,
+	PH_NOTE = 32768,
+	PH_HELLO = 65536
 };
 
 #include "common/messages.def"
@@ -97,7 +102,7 @@ struct msg_row {
 	uint16_t number;
 	uint8_t sender, receiver; /* enum proc_id */
 	uint8_t fds;              /* descriptors in the record: 0 or 1 */
-	uint16_t phases;          /* of enum msg_phase */
+	uint32_t phases;          /* of enum msg_phase */
 	enum payload_kind payload;
 };
 

@@ -39,6 +39,7 @@ const struct edge_row proc_edges[EDGE_COUNT] = {
 	[EDGE_PLACE_PTY] = { PROC_PLACERD, PROC_PTYD, false },
 	[EDGE_PTY_SPAWN] = { PROC_PTYD, PROC_SPAWNER, false },
 	[EDGE_DELIVERY] = { PROC_GATEWAYD, PROC_PTYD, true },
+	[EDGE_AUTH_FETCH] = { PROC_AUTHD, PROC_FETCHER, false },
 };
 
 struct event_base *
@@ -195,8 +196,8 @@ on_stop(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
-static unsigned
-phase_of_control(void *ctx, struct peer *from, const struct msg *m)
+unsigned
+proc_control_phase(void *ctx, struct peer *from, const struct msg *m)
 {
 	(void)ctx;
 	(void)from;
@@ -220,7 +221,8 @@ static const msg_handler control_handlers[MSG_COUNT] = {
 	[MSG_CTL_COMMIT] = on_commit,
 	[MSG_CTL_STOP] = on_stop,
 };
-static const struct peer_ops control_ops = { control_handlers, phase_of_control, on_control_down };
+static const struct peer_ops control_ops = { control_handlers, proc_control_phase,
+	on_control_down };
 
 /* --- edges --- */
 

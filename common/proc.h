@@ -15,6 +15,11 @@
 #include "common/config.h"
 #include "common/peer.h"
 
+#define PENALTY_BYTES 65536 /* size of gatewayd's memfd of penalties: fixed, writable */
+/* Its first four bytes, in host order, are fogd's word of how the last gatewayd ended: a crash is
+ * any end by a signal but SIGKILL, SIGTERM and SIGINT, and any exit status but 0. */
+#define PENALTY_DEATH_CRASH UINT32_C(1)
+#define PENALTY_DEATH_OTHER UINT32_C(2)
 #define PROC_NOFILE 65536 /* descriptors of a role at most; less where the host allows less */
 
 enum gift {
@@ -28,16 +33,22 @@ enum gift {
 	GIFT_GATEWAYD_PAGE,     /* directory of the page */
 	GIFT_GATEWAYD_TLS_CERT, /* both absent without TLS */
 	GIFT_GATEWAYD_TLS_KEY,
+	GIFT_GATEWAYD_PENALTIES, /* memfd of PENALTY_BYTES, the same one after every restart */
 
 	GIFT_AUTHD_SIGNING_KEY = GIFT_OWN, /* sealed memfd, raw bytes; absent: make one */
+	GIFT_AUTHD_SIGNING_KEY_PREVIOUS,   /* likewise; absent: there is none */
 
 	GIFT_PLACERD_POLICY = GIFT_OWN,
-	GIFT_PLACERD_AUDIT, /* O_APPEND */
+	GIFT_PLACERD_AUDIT,     /* O_APPEND */
+	GIFT_PLACERD_AUDIT_END, /* the same file, to read: how it ends */
+	GIFT_PLACERD_CONTROL,   /* SOCK_STREAM listener of the control socket */
+
+	GIFT_FETCHER_CA = GIFT_OWN, /* sealed memfd, PEM; absent: the system's authorities */
 
 	GIFT_SPAWNER_HOLDER = GIFT_OWN, /* O_PATH */
 	GIFT_SPAWNER_INIT,              /* sealed memfd of session-init */
 
-	GIFT_END = GIFT_OWN + 5
+	GIFT_END = GIFT_OWN + 6
 };
 
 struct role {
@@ -78,6 +89,8 @@ struct peer *proc_peer(enum edge edge);
 /* Sends on an edge: -FOG_E_UNAVAILABLE when it has no end. fd is taken. */
 int proc_send(enum edge edge, enum msg_type type, uint64_t request_id, const struct trace *trace,
     const void *payload, int fd);
+/* phase_of of a control pair, at both its ends: nothing there is a request. */
+unsigned proc_control_phase(void *ctx, struct peer *from, const struct msg *m);
 /* peer_ops of this role, for peers that the role opens itself (EDGE_HOLDER). */
 const struct peer_ops *proc_peer_ops(void);
 /* A gift's descriptor, now the caller's; -1: absent or taken before. */

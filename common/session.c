@@ -10,6 +10,8 @@ static const char *const statuses[] = { "unknown", STATUSES(NAME_ROW) };
 static const char *const ends[] = { "", END_REASONS(NAME_ROW) };
 static const char *const stages[] = { "unknown", STAGES(NAME_ROW) };
 static const char *const roles[] = { "unknown", "driver", "viewer" };
+static const char *const sign_ins[] = { "unknown", SIGN_INS(NAME_ROW) };
+static const char *const fetch_errors[] = { "ok", FETCH_ERRORS(NAME_ROW) };
 static const char *const tiers[] = { "unknown", "fog", "cloud" };
 
 const char *
@@ -40,6 +42,18 @@ const char *
 session_tier_name(unsigned tier)
 {
 	return tiers[tier < COUNT_OF(tiers) ? tier : 0];
+}
+
+const char *
+session_sign_in_name(unsigned sign_in)
+{
+	return sign_ins[sign_in < COUNT_OF(sign_ins) ? sign_in : 0];
+}
+
+const char *
+session_fetch_error_name(unsigned error)
+{
+	return error < COUNT_OF(fetch_errors) ? fetch_errors[error] : "unknown";
 }
 
 int

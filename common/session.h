@@ -23,7 +23,9 @@
 	X(SPAWN, "spawn_failed") \
 	X(HOLDER, "holder_lost")  /* its holder died */ \
 	X(ABANDONED, "abandoned") /* made, but the answer was never awaited */ \
-	X(IDLE, "idle")           /* no input and no job for idle_timeout_seconds */
+	X(IDLE, "idle")           /* no input and no job for idle_timeout_seconds */ \
+	X(REVOKED, "revoked")     /* its owner signed out, or was revoked by an admin */ \
+	X(ADMIN, "admin")         /* ended by an admin, by its id */
 
 /* Where the making of a session failed (a person sees the text). */
 #define STAGES(X) \
@@ -49,6 +51,33 @@ enum attach_role { ROLE_NONE, ROLE_DRIVER, ROLE_VIEWER };
 enum exit_kind { EXIT_NONE, EXIT_CODE, EXIT_SIGNAL };
 enum node_tier { TIER_NONE, TIER_FOG, TIER_CLOUD };
 enum connector { CONNECTOR_NONE, CONNECTOR_STUB };
+enum auth_scheme { SCHEME_NONE, SCHEME_BEARER, SCHEME_DPOP }; /* RFC 6750 2.1, RFC 9449 7.1 */
+
+/* How it stands with the identity provider's keys (GET /readyz). X(NAME, text) */
+#define SIGN_INS(X) \
+	X(DEV, "dev")         /* none is configured: any bearer is taken */ \
+	X(WAITING, "waiting") /* no keys yet, or too old to be used */ \
+	X(STALE, "stale")     /* the last fetch failed; the keys at hand still serve */ \
+	X(READY, "ready")
+
+#define ENUM_SIGN_IN(name, text) SIGN_IN_##name,
+enum sign_in { SIGN_IN_NONE, SIGN_INS(ENUM_SIGN_IN) SIGN_IN_COUNT };
+
+/* Why a fetch gave no answer. X(NAME, text for the log) */
+#define FETCH_ERRORS(X) \
+	X(URL, "url_not_https") \
+	X(NAME, "name_not_resolved") \
+	X(ADDRESS, \
+	    "address_not_allowed") /* private, link-local, … of another host than the issuer's */ \
+	X(CONNECT, "connection_failed") \
+	X(TLS, "certificate_or_tls") \
+	X(SIZE, "answer_too_large") \
+	X(TIME, "timeout") \
+	X(BUSY, "too_many_fetches") \
+	X(PROTOCOL, "answer_not_http")
+
+#define ENUM_FETCH_ERROR(name, text) FETCH_E_##name,
+enum fetch_error { FETCH_OK, FETCH_ERRORS(ENUM_FETCH_ERROR) FETCH_E_COUNT };
 
 #define SESSION_SLOTS 4096 /* live sessions of a node; one uid range each */
 #define SESSION_IDS_PER_SLOT 65536
@@ -59,6 +88,8 @@ const char *session_end_name(unsigned reason);
 const char *session_stage_name(unsigned stage);
 const char *session_role_name(unsigned role);
 const char *session_tier_name(unsigned tier);
+const char *session_sign_in_name(unsigned sign_in);
+const char *session_fetch_error_name(unsigned error);
 /* True once the shell is gone: exited, expired, terminated, failed, lost. */
 int session_has_ended(unsigned status);
 

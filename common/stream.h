@@ -24,7 +24,13 @@
 	X(DRIVER_LEFT, "driver_left") \
 	X(IDLE, "idle")           /* ends at at_s unless somebody types or extends it */ \
 	X(EXTENDED, "extended")   /* the end is at_s now */ \
-	X(READ_ONLY, "read_only") /* to a viewer that types or resizes, once: it is ignored */
+	X(READ_ONLY, "read_only") /* to a viewer that types or resizes, once: it is ignored */ \
+	X(IDENTITY_EXPIRING, \
+	    "identity_expiring") /* this client is detached at at_s unless renewed */ \
+	X(RENEWED, "renewed")    /* it may stay attached until at_s */ \
+	X(IDENTITY_EXPIRED, \
+	    "identity_expired") /* detached: its identity was not renewed in time */ \
+	X(REVOKED, "revoked")   /* detached: its identity has been revoked */
 
 #define ENUM_STREAM_STATE(name, text) STREAM_STATE_##name,
 enum stream_state { STREAM_STATE_NONE, STREAM_STATES(ENUM_STREAM_STATE) STREAM_STATE_COUNT };

@@ -13,12 +13,14 @@
 #include "common/log.h"
 #include "common/mono.h"
 #include "gatewayd/api.h"
+#include "gatewayd/challenge.h"
 #include "gatewayd/conn.h"
+#include "gatewayd/csp.h"
+#include "gatewayd/static.h"
 
-#define REALM "cloudshell-fog"
 #define RETRY_AFTER_SECONDS 1
 
-#define HEADER_LINES_SIZE 512
+#define HEADER_LINES_SIZE 1024
 
 struct answer {
 	unsigned status;
@@ -69,26 +71,48 @@ find_status(unsigned status)
 	return find_status(500);
 }
 
-char *
-answer_fixed_headers(const struct origins *o, bool tls)
+/* The lines that every answer has; frameable: those of the page that the provider returns to. */
+static char *
+fixed_headers(const struct gateway *g, const char *issuer, bool frameable)
 {
-	char connect_src[ORIGIN_CSP_SIZE];
+	char connect_src[ORIGIN_CSP_SIZE], policy[CSP_SIZE];
 	char *out = NULL;
+	struct csp csp = { .connect_src = connect_src, .issuer = issuer, .frameable = frameable };
 	int n;
 
-	origins_connect_src(o, connect_src);
+	origins_connect_src(&g->origins, connect_src);
+	if (csp_write(&csp, policy) != 0)
+		return NULL;
 	n = asprintf(&out,
-	    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
-	    "connect-src %s; img-src 'self'; font-src 'self'; manifest-src 'none'; "
-	    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
+	    "Content-Security-Policy: %s\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "Referrer-Policy: no-referrer\r\n"
 	    "Cross-Origin-Opener-Policy: same-origin\r\n"
 	    "Cross-Origin-Resource-Policy: same-origin\r\n"
 	    "Permissions-Policy: camera=(), microphone=(), geolocation=(), payment=(), usb=()\r\n"
 	    "%s",
-	    connect_src, tls ? "Strict-Transport-Security: max-age=31536000\r\n" : "");
+	    policy, g->tls ? "Strict-Transport-Security: max-age=31536000\r\n" : "");
 	return n < 0 ? NULL : out;
+}
+
+int
+answer_init(struct gateway *g)
+{
+	char source[CSP_SOURCE_SIZE];
+	const char *issuer = g->config->oidc_issuer_url[0] ? source : NULL;
+	const char *wrong = NULL;
+
+	if (issuer && csp_source_of(g->config->oidc_issuer_url, source) != 0)
+		wrong = "OIDC_ISSUER_URL is no https URL of a name";
+	else if (issuer && challenge_algs_of(g->config->oidc_algorithms, g->dpop_algs) != 0)
+		wrong = "OIDC_ALGORITHMS is no list of names";
+	if (wrong) {
+		log_error("event=start_failed step=\"%s\"", wrong);
+		return -1;
+	}
+	g->fixed_headers = fixed_headers(g, issuer, false);
+	g->frameable_headers = fixed_headers(g, issuer, true);
+	return g->fixed_headers && g->frameable_headers ? 0 : -1;
 }
 
 /* IMF-fixdate (RFC 9110 5.6.7), made once a second. */
@@ -118,14 +142,15 @@ log_request(const struct conn *c, unsigned status)
 {
 	const struct exchange *x = &c->x;
 	const struct http1_request *r = http1_request(c->parser);
-	char trace[TRACE_ID_TEXT_SIZE];
+	char trace[TRACE_ID_TEXT_SIZE], source[SOURCE_TEXT_SIZE];
 	bool known = x->route || x->file;
 
 	trace_format(x->trace.b, trace);
 	/* Only the pattern and a method of the route's own: nothing that was sent (S19). */
-	log_info("event=request method=%.*s route=%s status=%u dur_ms=%llu trace=%s",
+	log_info("event=request method=%.*s route=%s status=%u dur_ms=%llu source=%s trace=%s",
 	    known ? (int)r->method.len : 1, known ? r->method.ptr : "-", api_route_name(x), status,
-	    (unsigned long long)(mono_ms() - x->started_ms), trace);
+	    (unsigned long long)(mono_ms() - x->started_ms), source_format(&x->source, source),
+	    trace);
 }
 
 static bool
@@ -143,7 +168,9 @@ put_head(struct conn *c, const struct answer *a)
 	struct evbuffer *out = conn_output(c);
 
 	evbuffer_add_printf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s", a->status,
-	    find_status(a->status)->phrase, http_date(), c->g->fixed_headers);
+	    find_status(a->status)->phrase, http_date(),
+	    c->x.file && static_is_frameable(c->x.file) ? c->g->frameable_headers
+							: c->g->fixed_headers);
 	if (a->lines)
 		evbuffer_add_printf(out, "%s", a->lines);
 	if (a->type)
@@ -297,32 +324,38 @@ answer_file(struct conn *c, const struct answer_file *f)
 
 /* --- problems --- */
 
+static void
+challenge_lines(const struct conn *c, const struct problem *p, char out[static CHALLENGE_SIZE])
+{
+	/* An attach token is no access token: no proof goes with it. */
+	bool has_dpop = c->x.route && (c->x.route->flags & ROUTE_TOKEN);
+	struct challenge ch = { .error = p->error < 0 ? -p->error : p->error,
+		.token_given = c->x.token_given,
+		.scheme = c->x.scheme,
+		.dpop_algs = has_dpop ? c->g->dpop_algs : NULL,
+		.nonce = p->nonce };
+
+	challenge_write(&ch, out);
+}
+
 /* The header lines that a status asks for (RFC 6750 3, RFC 9110 10.2.1, 10.2.3, 15.5.22). */
 static void
-problem_lines(const struct conn *c, unsigned status, char *out, size_t size)
+problem_lines(const struct conn *c, unsigned status, const struct problem *p,
+    char out[static HEADER_LINES_SIZE])
 {
-	const char *common = "Cache-Control: no-store\r\n";
+	size_t used = (size_t)snprintf(out, HEADER_LINES_SIZE, "Cache-Control: no-store\r\n");
+	size_t size = HEADER_LINES_SIZE - used;
 
-	switch (status) {
-	case 401:
-		snprintf(out, size, "%sWWW-Authenticate: Bearer realm=\"" REALM "\"%s\r\n", common,
-		    c->x.token_given ? ", error=\"invalid_token\"" : "");
-		break;
-	case 405:
-		snprintf(out, size, "%sAllow: %s\r\n", common, c->x.allow);
-		break;
-	case 426:
-		snprintf(out, size, "%sUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-		    common);
-		break;
-	case 429:
-	case 503:
-		snprintf(out, size, "%sRetry-After: %d\r\n", common, RETRY_AFTER_SECONDS);
-		break;
-	default:
-		snprintf(out, size, "%s", common);
-		break;
-	}
+	out += used;
+	if (status == 401 || (status == 400 && c->x.is_bad_auth))
+		challenge_lines(c, p, out);
+	else if (status == 405)
+		snprintf(out, size, "Allow: %s\r\n", c->x.allow);
+	else if (status == 426)
+		snprintf(out, size, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+	else if (status == 429 || status == 503)
+		snprintf(out, size, "Retry-After: %u\r\n",
+		    p->retry_after_s ? p->retry_after_s : RETRY_AFTER_SECONDS);
 }
 
 static void
@@ -351,13 +384,17 @@ send_problem(struct conn *c, unsigned status, const char *code, const char *titl
 		set_text(obj, "rule_id", p->rule_id);
 		set_text(obj, "member", p->member);
 	}
-	problem_lines(c, status, lines, sizeof(lines));
+	/* What a provider's logout request is answered with (Back-Channel Logout 1.0 2.8). */
+	if (obj && status == 400 && c->x.route && (c->x.route->flags & ROUTE_FORM))
+		set_text(obj, "error", view_of("invalid_request"));
+	problem_lines(c, status, p, lines);
 	send_json(c, status, "application/problem+json", lines, obj);
 }
 
 void
 answer_problem(struct conn *c, const struct problem *p)
 {
+	api_token_refused(c->g, &c->x.source, c->x.token_given, p->error);
 	send_problem(c, (unsigned)err_http_status(p->error), err_code(p->error),
 	    err_title(p->error), p);
 }
@@ -366,6 +403,12 @@ void
 answer_error(struct conn *c, int error, const char *detail)
 {
 	answer_problem(c, &(struct problem){ .error = error, .detail = view_of(detail) });
+}
+
+void
+answer_rate_limited(struct conn *c, uint32_t retry_after_s)
+{
+	answer_problem(c, &(struct problem){ .error = FOG_E_RATE, .retry_after_s = retry_after_s });
 }
 
 void

@@ -33,9 +33,12 @@ struct problem {
 	int error;                   /* FOG_E_… of either sign */
 	struct view detail;          /* empty: the title */
 	struct view rule_id, member; /* empty: none */
+	uint32_t retry_after_s;      /* of a 429 or 503; 0: as usual */
+	struct view nonce;           /* for the next DPoP proof; empty: none */
 };
 void answer_problem(struct conn *c, const struct problem *p);
 void answer_error(struct conn *c, int error, const char *detail); /* detail: may be NULL */
+void answer_rate_limited(struct conn *c, uint32_t retry_after_s);
 void answer_bad_member(struct conn *c, const char *member, const char *detail);
 
 /* What the parser or a deadline refuses: 400, 408, 413, 414, 417, 431, 501 or 505. */
@@ -44,7 +47,7 @@ void answer_http_error(struct conn *c, unsigned status, const char *detail);
 /* 101, and no more: the connection is no HTTP any longer (RFC 6455 4.2.2). */
 void answer_switching(struct conn *c, const char *accept, const char *protocol);
 
-/* The lines that every answer has; free() it. NULL when out of memory. */
-char *answer_fixed_headers(const struct origins *o, bool tls);
+/* Makes the lines that every answer has, once the names of the listener are known. 0 or -1, told. */
+int answer_init(struct gateway *g);
 
 #endif

@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/mono.h"
 #include "gatewayd/answer.h"
+#include "gatewayd/limits.h"
 #include "gatewayd/static.h"
 
 #define BEARER_MAX 8192 /* messages.def */
+#define PROOF_MAX 4096  /* messages.def */
 
 static const struct route public_routes[] = {
 	{ "POST", "/v1/sessions", ROUTE_TOKEN | ROUTE_BODY, api_create_session },
@@ -21,6 +24,7 @@ static const struct route public_routes[] = {
 	{ "GET", "/v1/sessions/{id}/pty", 0, api_attach },
 	{ "GET", "/v1/profiles", ROUTE_TOKEN | ROUTE_HEAD, api_list_profiles },
 	{ "GET", "/v1/nodes", ROUTE_TOKEN | ROUTE_HEAD, api_list_nodes },
+	{ "POST", "/v1/oidc/backchannel-logout", ROUTE_FORM | ROUTE_ISSUER, api_logout },
 	{ "GET", "/v1/config", ROUTE_HEAD, api_config },
 	{ "GET", "/healthz", ROUTE_HEAD, api_health },
 	{ "GET", "/readyz", ROUTE_HEAD, api_ready },
@@ -182,32 +186,111 @@ is_token68(struct view v)
 	return i == v.len;
 }
 
-/* RFC 6750 2.1: in the header alone, once. */
-static int
-check_token(struct conn *c)
+static uint8_t
+scheme_of(const struct conn *c, struct view name)
 {
-	static const char scheme[] = "Bearer ";
-	struct view value = api_header(c, "Authorization");
-	size_t skip = strlen(scheme);
+	static const struct {
+		const char *name;
+		uint8_t scheme;
+	} schemes[] = { { "Bearer", SCHEME_BEARER }, { "DPoP", SCHEME_DPOP } };
 
-	if (!value.p && http1_header_count(c->parser, "Authorization") == 0)
+	for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+		if (name.len == strlen(schemes[i].name) &&
+		    strncasecmp(name.p, schemes[i].name, name.len) == 0 &&
+		    (schemes[i].scheme == SCHEME_BEARER || c->g->config->oidc_issuer_url[0]))
+			return schemes[i].scheme;
+	}
+	return SCHEME_NONE;
+}
+
+/* RFC 6750 3.1: invalid_request. */
+static int
+refuse_twice(struct conn *c, const char *detail)
+{
+	c->x.token_given = c->x.is_bad_auth = true;
+	return refuse(c, FOG_E_BAD_REQUEST, detail);
+}
+
+/* RFC 6750 2.1, RFC 9449 7.1: in the header alone, once. */
+static int
+read_token(struct conn *c)
+{
+	struct view value = api_header(c, "Authorization");
+	size_t count = http1_header_count(c->parser, "Authorization");
+	const char *space = count == 1 ? memchr(value.p, ' ', value.len) : NULL;
+	size_t len = space ? (size_t)(space - value.p) : value.len;
+
+	if (count == 0)
 		return refuse(c, FOG_E_NO_TOKEN, NULL);
-	if (!value.p || value.len < skip - 1 || strncasecmp(value.p, scheme, skip - 1) != 0)
-		return refuse(c, FOG_E_NO_TOKEN, "the scheme of Authorization is not Bearer");
+	if (count > 1)
+		return refuse_twice(c, "Authorization is there more than once");
+	c->x.scheme = scheme_of(c, view_bytes(value.p, len));
+	if (c->x.scheme == SCHEME_NONE)
+		return refuse(c, FOG_E_NO_TOKEN, "the scheme of Authorization is not one of ours");
 	c->x.token_given = true;
-	if (value.len <= skip || value.p[skip - 1] != ' ')
-		return refuse(c, FOG_E_BAD_TOKEN, NULL);
-	c->x.bearer = view_bytes(value.p + skip, value.len - skip);
+	c->x.bearer = view_bytes(value.p + len + (space ? 1 : 0),
+	    value.len - len - (space ? 1 : 0));
 	if (c->x.bearer.len > BEARER_MAX || !is_token68(c->x.bearer))
 		return refuse(c, FOG_E_BAD_TOKEN, NULL);
 	return 0;
 }
 
-/* application/json, with or without a charset, which means nothing (RFC 8259 11). */
-static bool
-is_json_type(struct view v)
+/* RFC 9449 4.3, the first check; all others are authd's. */
+static int
+read_proof(struct conn *c)
 {
-	static const char want[] = "application/json";
+	struct view value = api_header(c, "DPoP");
+	size_t count = http1_header_count(c->parser, "DPoP");
+
+	if (count > 1)
+		return refuse_twice(c, "DPoP is there more than once");
+	if (count == 1 && (value.len > PROOF_MAX || !is_token68(value)))
+		return refuse(c, FOG_E_BAD_PROOF, NULL);
+	c->x.proof = value;
+	return 0;
+}
+
+int
+api_check_guesses(struct conn *c)
+{
+	uint32_t wait = limits_wait(c->g->rates, LIMIT_FAILED_TOKENS, &c->x.source, mono_ms());
+
+	c->x.retry_after_s = wait;
+	return wait ? refuse(c, FOG_E_RATE, NULL) : 0;
+}
+
+/* A source that has guessed too often learns no more of its guesses. */
+static int
+check_token(struct conn *c)
+{
+	int rc = read_token(c);
+
+	if (rc == 0)
+		rc = read_proof(c);
+	if (c->x.token_given && !c->x.is_bad_auth && api_check_guesses(c) != 0)
+		return -1;
+	return rc;
+}
+
+void
+api_token_refused(struct gateway *g, const struct source_key *from, bool token_given, int error)
+{
+	/* Not those that a guesser learns nothing by: a nonce that is wanted, a sign-out. */
+	static const int guesses[] = { FOG_E_BAD_TOKEN, FOG_E_BAD_ATTACH_TOKEN,
+		FOG_E_USED_ATTACH_TOKEN, FOG_E_BAD_PROOF, FOG_E_BAD_LOGOUT_TOKEN };
+
+	error = error < 0 ? -error : error;
+	metrics_count_refusal(&g->metrics, error);
+	for (size_t i = 0; token_given && i < COUNT_OF(guesses); i++) {
+		if (guesses[i] == error)
+			limits_charge(g->rates, LIMIT_FAILED_TOKENS, from, mono_ms());
+	}
+}
+
+/* With or without a charset, which means nothing (RFC 8259 11, WHATWG URL 5). */
+static bool
+is_media_type(struct view v, const char *want)
+{
 	size_t len = strlen(want);
 
 	if (!v.p || v.len < len || strncasecmp(v.p, want, len) != 0)
@@ -218,13 +301,27 @@ is_json_type(struct view v)
 static int
 check_body(struct conn *c, bool has_body)
 {
+	unsigned flags = c->x.route ? c->x.route->flags : 0;
+	bool is_form = flags & ROUTE_FORM;
+
 	if (!has_body)
 		return 0;
-	if (!c->x.route || !(c->x.route->flags & ROUTE_BODY))
+	if (!(flags & (ROUTE_BODY | ROUTE_FORM)))
 		return refuse(c, FOG_E_BAD_REQUEST, "this call takes no body");
-	if (!is_json_type(api_header(c, "Content-Type")))
-		return refuse(c, FOG_E_MEDIA_TYPE, NULL);
+	if (!is_media_type(api_header(c, "Content-Type"),
+		is_form ? "application/x-www-form-urlencoded" : "application/json"))
+		return refuse(c, FOG_E_MEDIA_TYPE,
+		    is_form ? "the body is not application/x-www-form-urlencoded" : NULL);
 	return 0;
+}
+
+/* Like a path that is not there. */
+static int
+check_issuer(struct conn *c)
+{
+	if (!c->x.route || !(c->x.route->flags & ROUTE_ISSUER) || c->g->config->oidc_issuer_url[0])
+		return 0;
+	return refuse(c, FOG_E_NOT_FOUND, "no identity provider is configured");
 }
 
 void
@@ -233,7 +330,7 @@ api_check(struct conn *c, bool has_body)
 	struct view id = { 0 };
 
 	take_trace(c);
-	if (check_host(c) != 0 || find_route(c, &id) != 0)
+	if (check_host(c) != 0 || find_route(c, &id) != 0 || check_issuer(c) != 0)
 		return;
 	if (c->x.route && (c->x.route->flags & ROUTE_TOKEN) && check_token(c) != 0)
 		return;
@@ -246,7 +343,10 @@ api_check(struct conn *c, bool has_body)
 void
 api_answer_check(struct conn *c)
 {
-	answer_error(c, c->x.error, c->x.error_detail);
+	answer_problem(c,
+	    &(struct problem){ .error = c->x.error,
+		.detail = view_of(c->x.error_detail),
+		.retry_after_s = c->x.retry_after_s });
 }
 
 void

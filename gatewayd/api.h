@@ -27,6 +27,21 @@ size_t api_route_count(void);
 /* The value of a field that is there exactly once; p NULL: it is not. */
 struct view api_header(const struct conn *c, const char *name);
 
+/* What a request brings for authd to judge, in every payload that has it. */
+#define API_CREDENTIALS(c) .bearer = (c)->x.bearer, .scheme = (c)->x.scheme, .proof = (c)->x.proof
+
+/*
+ * -1 and c->x.error, when so many tokens of this source have been refused that another one is not
+ * looked at.
+ */
+int api_check_guesses(struct conn *c);
+/*
+ * Counts a refusal (401, or of a logout token), and what of it was a guess against the source. Any
+ * other error is ignored. token_given: one came at all.
+ */
+void api_token_refused(struct gateway *g, const struct source_key *from, bool token_given,
+    int error);
+
 void api_create_session(struct conn *c);
 void api_list_sessions(struct conn *c);
 void api_show_session(struct conn *c);
@@ -36,6 +51,7 @@ void api_mint_attach(struct conn *c);
 void api_attach(struct conn *c);
 void api_list_profiles(struct conn *c);
 void api_list_nodes(struct conn *c);
+void api_logout(struct conn *c);
 void api_config(struct conn *c);
 void api_health(struct conn *c);
 void api_ready(struct conn *c);

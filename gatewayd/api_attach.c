@@ -2,9 +2,11 @@
 /* GET /v1/sessions/{id}/pty: all checks of the upgrade before authd hears of it (S13, S14). */
 #include <string.h>
 
+#include "common/mono.h"
 #include "common/proc.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
+#include "gatewayd/limits.h"
 #include "gatewayd/peers.h"
 #include "gatewayd/ws.h"
 
@@ -110,6 +112,21 @@ choose_token(struct conn *c, const struct ws_handshake *shake, struct attach_que
 	return 0;
 }
 
+static int
+check_limits(struct conn *c)
+{
+	uint32_t wait;
+
+	if (api_check_guesses(c) != 0) {
+		api_answer_check(c);
+		return -1;
+	}
+	wait = limits_take(c->g->rates, LIMIT_ATTACHES, &c->x.source, mono_ms());
+	if (wait)
+		answer_rate_limited(c, wait);
+	return wait ? -1 : 0;
+}
+
 void
 api_attach(struct conn *c)
 {
@@ -124,7 +141,7 @@ api_attach(struct conn *c)
 		    "the query has out=OFFSET and token=, each once");
 		return;
 	}
-	if (choose_token(c, &shake, &q) != 0)
+	if (choose_token(c, &shake, &q) != 0 || check_limits(c) != 0)
 		return;
 	/* Asked now, the token would be used up for a stream that nobody can deliver. */
 	if (!proc_peer(EDGE_DELIVERY)) {

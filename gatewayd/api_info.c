@@ -7,15 +7,14 @@
 #include "common/proc.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
+#include "gatewayd/api_json.h"
 #include "gatewayd/peers.h"
 #include "gatewayd/worker.h"
-
-#define DEV_TOKEN "dev"
 
 void
 api_list_profiles(struct conn *c)
 {
-	struct pl_bearer who = { .bearer = c->x.bearer };
+	struct pl_bearer who = { API_CREDENTIALS(c) };
 
 	peers_ask(c, MSG_AUTH_PROFILES, PH_PROFILES, &who);
 }
@@ -23,20 +22,24 @@ api_list_profiles(struct conn *c)
 void
 api_list_nodes(struct conn *c)
 {
-	struct pl_bearer who = { .bearer = c->x.bearer };
+	struct pl_bearer who = { API_CREDENTIALS(c) };
 
 	peers_ask(c, MSG_AUTH_NODES, PH_NODES, &who);
 }
 
-/* How the page signs in: so far the dev shim alone, which takes any token (S24). */
+/*
+ * How the page signs in: at the identity provider, as a public client (RFC 8252 8.4), or with the
+ * dev shim, which takes any token (S24).
+ */
 void
 api_config(struct conn *c)
 {
-	if (!c->g->config->use_stub)
-		answer_error(c, FOG_E_UNAVAILABLE, "no way to sign in is configured");
+	const struct config *config = c->g->config;
+
+	if (config->oidc_issuer_url[0] || config->use_stub)
+		answer_json(c, 200, api_json_config(config));
 	else
-		answer_json(c, 200,
-		    json_pack("{s:{s:s, s:s}}", "auth", "mode", "dev", "token", DEV_TOKEN));
+		answer_error(c, FOG_E_UNAVAILABLE, "no way to sign in is configured");
 }
 
 /* This process alone: no part behind it is asked. */

@@ -11,6 +11,7 @@
 #include "common/mono.h"
 
 #define MILLI 1000
+#define DEV_TOKEN "dev"
 
 static json_t *
 time_json(uint64_t wall)
@@ -102,14 +103,36 @@ api_json_node(const struct pl_node *n, const char *url)
 }
 
 struct json_t *
-api_json_ready(bool dev_mode, bool authd, bool placerd, const struct pl_ready *r)
+api_json_ready(bool authd, bool placerd, const struct pl_gate_ready *r)
 {
 	bool ptyd = r && r->sessions_known, audit = r && r->audit_writable;
+	unsigned sign_in = r ? r->sign_in : SIGN_IN_WAITING;
 
-	return json_pack("{s:s, s:b, s:{s:b, s:b, s:b, s:b}}", "status",
-	    authd && placerd && ptyd && audit ? "ready" : "not_ready", "dev_mode", (int)dev_mode,
-	    "parts", "authd", (int)authd, "placerd", (int)placerd, "ptyd", (int)ptyd, "audit",
-	    (int)audit);
+	return json_pack("{s:s, s:b, s:s, s:{s:b, s:b, s:b, s:b}}", "status",
+	    authd && placerd && r && api_is_ready(r) ? "ready" : "not_ready", "dev_mode",
+	    sign_in == SIGN_IN_DEV, "sign_in", session_sign_in_name(sign_in), "parts", "authd",
+	    (int)authd, "placerd", (int)placerd, "ptyd", (int)ptyd, "audit", (int)audit);
+}
+
+struct json_t *
+api_json_config(const struct config *config)
+{
+	json_t *obj;
+
+	if (!config->oidc_issuer_url[0])
+		return json_pack("{s:s, s:s}", "sign_in", "dev", "token", DEV_TOKEN);
+	obj = json_pack("{s:s, s:s, s:s, s:s, s:b}", "sign_in", "oidc", "issuer",
+	    config->oidc_issuer_url, "client_id", config->oidc_client_id, "scopes",
+	    config->oidc_scopes, "accept_id_tokens", (int)config->oidc_accept_id_tokens);
+	if (obj && config->oidc_resource[0])
+		json_object_set_new(obj, "resource", json_string(config->oidc_resource));
+	return obj;
+}
+
+bool
+api_is_ready(const struct pl_gate_ready *r)
+{
+	return r->sessions_known && r->audit_writable && r->sign_in != SIGN_IN_WAITING;
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "common/config.h"
 #include "common/msg.h"
 
 struct json_t;
@@ -17,7 +18,10 @@ struct json_t *api_json_profile(const struct pl_profile *p);
 struct json_t *api_json_node(const struct pl_node *n, const char *url);
 struct json_t *api_json_created(const struct pl_created *s, const char *ws_url);
 struct json_t *api_json_grant(const char *ws_url, struct view token, uint64_t expires_s);
-struct json_t *api_json_ready(bool dev_mode, bool authd, bool placerd, const struct pl_ready *r);
+struct json_t *api_json_ready(bool authd, bool placerd, const struct pl_gate_ready *r);
+/* With OIDC_ISSUER_URL that provider, without it the dev shim. */
+struct json_t *api_json_config(const struct config *config);
+bool api_is_ready(const struct pl_gate_ready *r);
 
 /* Kubernetes quantities in their shortest form: 500 -> "500m", 2000 -> "2"; 1<<29 -> "512Mi". */
 void quantity_cpu(uint64_t milli, char out[static QUANTITY_SIZE]);

@@ -6,8 +6,10 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/mono.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
+#include "gatewayd/limits.h"
 #include "gatewayd/peers.h"
 
 #define NAME_MAX_BYTES 64
@@ -125,11 +127,12 @@ ask_create(struct conn *c, const struct create_body *body)
 {
 	unsigned char latencies[LATENCIES_MAX_BYTES];
 	struct writer w;
-	struct pl_bearer_create wish = { .bearer = c->x.bearer,
-		.profile = view_of_str(body->profile),
+	struct pl_bearer_create wish = { API_CREDENTIALS(c), .profile = view_of_str(body->profile),
 		.ttl_seconds = body->ttl_seconds,
 		.placement_hint = view_of_str(body->placement_hint),
 		.image_ref = view_of_str(body->image_ref) };
+
+	uint32_t wait;
 
 	writer_init(&w, latencies, sizeof(latencies));
 	if (read_idem_key(c, &wish.idem_key) != 0) {
@@ -137,6 +140,8 @@ ask_create(struct conn *c, const struct create_body *body)
 		    "Idempotency-Key is 1 to 128 printable ASCII characters, once");
 	} else if (put_latencies(&body->latency_ms, &w) != 0) {
 		answer_bad_member(c, "latency_ms", "the names are too long together");
+	} else if ((wait = limits_take(c->g->rates, LIMIT_CREATES, &c->x.source, mono_ms()))) {
+		answer_rate_limited(c, wait);
 	} else {
 		wish.latencies = view_bytes(latencies, w.len);
 		peers_ask(c, MSG_AUTH_CREATE, PH_CREATE, &wish);
@@ -158,7 +163,7 @@ api_create_session(struct conn *c)
 void
 api_list_sessions(struct conn *c)
 {
-	struct pl_bearer who = { .bearer = c->x.bearer };
+	struct pl_bearer who = { API_CREDENTIALS(c) };
 
 	peers_ask(c, MSG_AUTH_LIST, PH_LIST, &who);
 }
@@ -166,7 +171,7 @@ api_list_sessions(struct conn *c)
 void
 api_show_session(struct conn *c)
 {
-	struct pl_bearer_session which = { .bearer = c->x.bearer, .session_id = c->x.session_id };
+	struct pl_bearer_session which = { API_CREDENTIALS(c), .session_id = c->x.session_id };
 
 	peers_ask(c, MSG_AUTH_SHOW, PH_SHOW, &which);
 }
@@ -174,7 +179,7 @@ api_show_session(struct conn *c)
 void
 api_end_session(struct conn *c)
 {
-	struct pl_bearer_session which = { .bearer = c->x.bearer, .session_id = c->x.session_id };
+	struct pl_bearer_session which = { API_CREDENTIALS(c), .session_id = c->x.session_id };
 
 	peers_ask(c, MSG_AUTH_END, PH_END, &which);
 }
@@ -184,7 +189,7 @@ api_extend_session(struct conn *c)
 {
 	struct extend_body body = { 0 };
 	struct json_t *obj = NULL;
-	struct pl_bearer_extend wish = { .bearer = c->x.bearer, .session_id = c->x.session_id };
+	struct pl_bearer_extend wish = { API_CREDENTIALS(c), .session_id = c->x.session_id };
 
 	if (c->x.body_len > 0) {
 		obj = read_body(c, extend_members, COUNT_OF(extend_members), &body);
@@ -209,9 +214,9 @@ api_mint_attach(struct conn *c)
 {
 	struct mint_body body = { 0 };
 	struct json_t *obj = NULL;
-	struct pl_bearer_mint wish = { .bearer = c->x.bearer,
-		.session_id = c->x.session_id,
+	struct pl_bearer_mint wish = { API_CREDENTIALS(c), .session_id = c->x.session_id,
 		.role = ROLE_DRIVER };
+	uint32_t wait;
 
 	if (c->x.body_len > 0) {
 		obj = read_body(c, mint_members, COUNT_OF(mint_members), &body);
@@ -221,6 +226,8 @@ api_mint_attach(struct conn *c)
 	}
 	if (wish.role == ROLE_NONE)
 		answer_bad_member(c, "role", "the role is driver or viewer");
+	else if ((wait = limits_take(c->g->rates, LIMIT_ATTACHES, &c->x.source, mono_ms())))
+		answer_rate_limited(c, wait);
 	else
 		peers_ask(c, MSG_AUTH_MINT, PH_MINT, &wish);
 	json_release(obj);

@@ -16,6 +16,8 @@
 #include "gatewayd/answer.h"
 #include "gatewayd/client.h"
 #include "gatewayd/conn.h"
+#include "gatewayd/penalty.h"
+#include "gatewayd/renewal.h"
 #include "gatewayd/termproto.h"
 #include "gatewayd/worker.h"
 #include "gatewayd/ws.h"
@@ -39,6 +41,9 @@
 #define SLOT_MS 10      /* in each: one resize, and so many pings and probes */
 #define SLOT_PINGS 250
 #define PINGS_UNANSWERED_MAX 2
+/* A client renews every few minutes; one whose token was refused may try again. */
+#define RENEWALS_MS 10000
+#define RENEWALS_MAX 10 /* in so long */
 
 #define WS_INTERNAL_ERROR 1011
 #define WS_GOING_AWAY 1001
@@ -83,6 +88,12 @@ struct attach {
 	bool ack_waits;
 	struct stream_ack ack; /* the furthest of this turn */
 	enum stream_state last_status;
+
+	struct source_key source; /* of the client */
+	uint64_t attachment;      /* of the hello: what a renewal is for */
+	struct renewal *renewal;  /* the main thread's until it is back; NULL: none */
+	uint64_t renewals_ms;     /* since when they are counted */
+	unsigned renewals;
 
 	const unsigned char *in; /* of the client in this turn, not yet taken */
 	size_t in_len;
@@ -216,6 +227,8 @@ leave(struct attach *a)
 	    (unsigned long long)(mono_ms() - a->started_ms));
 	drop_events(a);
 	TAILQ_REMOVE(&w->attached, a, next);
+	if (a->renewal)
+		a->renewal->a = NULL;
 	a->w = NULL;
 	worker_return(w, a->c);
 }
@@ -259,6 +272,20 @@ settle(struct attach *a)
 	return true;
 }
 
+/* One message of len bytes, for whose header there is room before them; 0: none. */
+static void
+send_text(struct attach *a, char *text, size_t len)
+{
+	unsigned char header[WS_HEADER_MAX];
+	size_t header_len;
+
+	if (len == 0)
+		return;
+	header_len = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, len, header);
+	memcpy(text + WS_HEADER_MAX - header_len, header, header_len);
+	client_write(a->client, text + WS_HEADER_MAX - header_len, header_len + len);
+}
+
 /* --- from the client --- */
 
 static void
@@ -287,18 +314,31 @@ arm_slot(struct attach *a)
 		event_add(a->slot, &slot);
 }
 
+/* The last is a whole slot ago, whatever its two clock readings have cut off. */
+static bool
+may_resize(const struct attach *a)
+{
+	return mono_ms() - a->resized_ms > SLOT_MS;
+}
+
 /* At most one a slot; of more, the newest. */
 static void
-take_resize(struct attach *a, const struct term_event *e)
+pass_resize(struct attach *a)
 {
-	a->resize = (struct stream_resize){ .cols = e->cols, .rows = e->rows };
-	a->resize_waits = mono_ms() - a->resized_ms < SLOT_MS;
+	a->resize_waits = !may_resize(a);
 	if (a->resize_waits) {
 		arm_slot(a);
 		return;
 	}
 	a->resized_ms = mono_ms();
 	put_frame(a, STREAM_RESIZE, &a->resize);
+}
+
+static void
+take_resize(struct attach *a, const struct term_event *e)
+{
+	a->resize = (struct stream_resize){ .cols = e->cols, .rows = e->rows };
+	pass_resize(a);
 }
 
 /* Above the rate the client is not read until the slot is over. */
@@ -327,6 +367,65 @@ take_ack(struct attach *a, uint64_t offset)
 }
 
 static void
+refuse_renewal(struct attach *a, int error)
+{
+	char text[WS_HEADER_MAX + TERM_JSON_SIZE];
+
+	send_text(a, text, term_put_refusal(a->proto, error, text + WS_HEADER_MAX));
+}
+
+static bool
+may_renew(struct attach *a)
+{
+	uint64_t now = mono_ms();
+
+	if (now - a->renewals_ms >= RENEWALS_MS) {
+		a->renewals_ms = now;
+		a->renewals = 0;
+	}
+	return !a->renewal && ++a->renewals <= RENEWALS_MAX;
+}
+
+/* One at a time: the main thread asks, and on_renewal() has the answer. */
+static void
+take_renewal(struct attach *a, struct view token)
+{
+	struct renewal *r;
+
+	count_ping(a);
+	if (!may_renew(a)) {
+		refuse_renewal(a, FOG_E_RATE);
+		return;
+	}
+	r = renewal_new(a, token);
+	if (!r) {
+		refuse_renewal(a, FOG_E_NOMEM);
+		return;
+	}
+	r->session_id = a->session_id;
+	r->attachment = a->attachment;
+	r->source = a->source;
+	a->renewal = r;
+	worker_ask(a->w, r);
+}
+
+/* What was renewed the holder itself tells. */
+static void
+on_renewal(struct renewal *r)
+{
+	struct attach *a = r->a;
+	int error = r->error;
+
+	renewal_free(r);
+	if (!a)
+		return;
+	a->renewal = NULL;
+	if (error != 0)
+		refuse_renewal(a, error);
+	settle(a);
+}
+
+static void
 take_event(struct attach *a, const struct term_event *e)
 {
 	switch (e->kind) {
@@ -342,6 +441,9 @@ take_event(struct attach *a, const struct term_event *e)
 	case TERM_PROBE:
 		count_ping(a);
 		put_frame(a, STREAM_PROBE, &(struct stream_probe){ .value = e->value });
+		break;
+	case TERM_RENEWAL:
+		take_renewal(a, e->bytes);
 		break;
 	case TERM_NOTHING:
 		break;
@@ -431,18 +533,25 @@ on_client_readable(void *ctx)
 {
 	struct attach *a = ctx;
 	unsigned char *turn = a->w->turn->client;
-	ssize_t n = client_read(a->client, turn, CLIENT_READ_BYTES);
+	ssize_t n;
 
+	penalty_working(conn_client(a->c));
+	n = client_read(a->client, turn, CLIENT_READ_BYTES);
 	if (n > 0)
 		take_client_bytes(a, turn, (size_t)n);
 	else if (n < 0)
 		lose_client(a);
+	penalty_working(NULL);
 }
 
 static void
 on_client_writable(void *ctx)
 {
-	resume_client(ctx);
+	struct attach *a = ctx;
+
+	penalty_working(conn_client(a->c));
+	resume_client(a);
+	penalty_working(NULL);
 }
 
 static const struct client_ops client_ops = { on_client_readable, on_client_writable };
@@ -471,14 +580,8 @@ static void
 send_message(struct attach *a, const struct stream_msg *m)
 {
 	char text[WS_HEADER_MAX + TERM_JSON_SIZE];
-	unsigned char header[WS_HEADER_MAX];
-	size_t len = term_put_message(a->proto, m, text + WS_HEADER_MAX), header_len;
 
-	if (len == 0)
-		return;
-	header_len = ws_put_header(a->proto == TERM_V1 ? WS_BINARY : WS_TEXT, len, header);
-	memcpy(text + WS_HEADER_MAX - header_len, header, header_len);
-	client_write(a->client, text + WS_HEADER_MAX - header_len, header_len + len);
+	send_text(a, text, term_put_message(a->proto, m, text + WS_HEADER_MAX));
 }
 
 /* One more after the first tells of output that the ring has lost. */
@@ -487,8 +590,11 @@ take_hello(struct attach *a, const struct stream_hello *h)
 {
 	if (!id_equal(&h->session_id, &a->session_id) || h->role != a->role)
 		return "its hello is for another session or role";
+	if (a->hello_seen && h->attachment != a->attachment)
+		return "its hello is for another attachment";
 	if (!a->hello_seen)
 		a->in_next = h->in_next;
+	a->attachment = h->attachment;
 	a->hello_seen = true;
 	return NULL;
 }
@@ -644,10 +750,12 @@ on_holder_readable(evutil_socket_t fd, short what, void *arg)
 	n = read((int)fd, bytes + a->partial_len, HOLDER_READ_BYTES);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	penalty_working(conn_client(a->c));
 	if (n <= 0)
 		end_without_exit(a);
 	else
 		take_holder_bytes(a, bytes, a->partial_len + (size_t)n);
+	penalty_working(NULL);
 }
 
 static void
@@ -673,11 +781,9 @@ on_slot(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (a->resize_waits) {
-		a->resize_waits = false;
-		a->resized_ms = mono_ms();
-		put_frame(a, STREAM_RESIZE, &a->resize);
-	}
+	/* The timer counts from the beginning of the turn that armed it, which may be long ago. */
+	if (a->resize_waits)
+		pass_resize(a);
 	a->throttled = false;
 	resume_client(a);
 }
@@ -788,6 +894,7 @@ attach_new(struct conn *c)
 	*a = (struct attach){ .c = c,
 		.session_id = c->x.session_id,
 		.role = wait->delivered_role,
+		.source = c->x.source,
 		.fd = steal_fd(&wait->fd),
 		.started_ms = mono_ms(),
 		.proto = wait->protocol && strcmp(wait->protocol, "fog.pty.v1") == 0 ? TERM_V1
@@ -829,7 +936,8 @@ attach_start(struct conn *c)
 int
 attach_init(struct gateway *g)
 {
-	static const struct worker_ops ops = { turn_new, run, stop, ended };
+	static const struct worker_ops ops = { turn_new, run, stop, ended, renewal_ask,
+		on_renewal };
 
 	g->workers = workers_start(g, g->config->gateway_workers, &ops);
 	return g->workers ? 0 : -1;

@@ -20,6 +20,7 @@
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
 #include "gatewayd/listener.h"
+#include "gatewayd/penalty.h"
 #include "gatewayd/tls.h"
 
 /* Bytes read ahead while a request is being answered; reading pauses above it. */
@@ -203,6 +204,7 @@ static void
 begin_exchange(struct conn *c)
 {
 	c->x.started_ms = mono_ms();
+	c->x.source = c->from;
 	c->requests++;
 	c->keep_alive = false;
 	if (trace_random(c->x.trace.b) != 0)
@@ -228,6 +230,8 @@ on_headers(struct conn *c)
 
 	begin_exchange(c);
 	c->keep_alive = r->keep_alive && c->requests < c->g->config->http_max_requests;
+	if (listener_identify(c) != 0)
+		return;
 	api_check(c, has_body);
 	/* A body that nobody will look at is not read: answer and close. */
 	if (c->x.error && has_body) {
@@ -327,6 +331,24 @@ next_request(struct conn *c)
 
 /* --- callbacks --- */
 
+/* What a proxy has sent since its last request is of that client, or of another. */
+const struct source_key *
+conn_client(const struct conn *c)
+{
+	bool is_known = c->source && (c->x.started_ms || c->state == CONN_ATTACHED);
+
+	return !c->by_proxy || is_known ? &c->from : NULL;
+}
+
+static void
+on_tls_read(void *arg)
+{
+	struct conn *c = arg;
+
+	penalty_working(conn_client(c));
+	event_active(c->g->rested, EV_TIMEOUT, 0);
+}
+
 static void
 on_readable(struct bufferevent *bev, void *arg)
 {
@@ -335,10 +357,12 @@ on_readable(struct bufferevent *bev, void *arg)
 	(void)bev;
 	if (c->magic != CONN_MAGIC)
 		return;
+	penalty_working(conn_client(c));
 	if (c->state == CONN_LINGER || c->state == CONN_FLUSH)
 		discard(c);
 	else
 		pump(c);
+	penalty_working(NULL);
 }
 
 static void
@@ -351,10 +375,12 @@ on_writable(struct bufferevent *bev, void *arg)
 		return;
 	if (evbuffer_get_length(conn_output(c)) > 0)
 		return;
-	else if (c->state == CONN_DRAIN)
+	penalty_working(conn_client(c));
+	if (c->state == CONN_DRAIN)
 		next_request(c);
 	else if (c->state == CONN_FLUSH)
 		start_linger(c);
+	penalty_working(NULL);
 }
 
 static void
@@ -412,6 +438,7 @@ open_conn(struct conn *c, int fd)
 	struct gateway *g = c->g;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	c->tls_reader = (struct tls_reader){ on_tls_read, c };
 	c->bev = g->tls && !c->is_metrics
 	    ? tls_accept(g->tls, g->base, fd)
 	    : bufferevent_socket_new(g->base, fd, BEV_OPT_CLOSE_ON_FREE);
@@ -419,6 +446,7 @@ open_conn(struct conn *c, int fd)
 		close(fd);
 		return -FOG_E_NOMEM;
 	}
+	tls_watch(c->bev, &c->tls_reader);
 	bufferevent_set_max_single_read(c->bev, SINGLE_READ_BYTES);
 	bufferevent_set_max_single_write(c->bev, SINGLE_WRITE_BYTES);
 	c->parser = http1_new(&g->limits);
@@ -439,19 +467,22 @@ discard_unborn(struct conn *c)
 }
 
 int
-conn_new(struct gateway *g, int fd, struct source *source, bool is_metrics)
+conn_new(struct gateway *g, int fd, const struct arrival *arrival)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		close(fd);
-		source_release(source);
+		source_release(arrival->source);
 		return -FOG_E_NOMEM;
 	}
 	*c = (struct conn){ .magic = CONN_MAGIC,
 		.g = g,
-		.source = source,
-		.is_metrics = is_metrics,
+		.source = arrival->source,
+		.from = arrival->from,
+		.address = arrival->address,
+		.by_proxy = arrival->by_proxy,
+		.is_metrics = arrival->is_metrics,
 		.x = { .attach = { .fd = -1 } } };
 	if (open_conn(c, fd) != 0) {
 		discard_unborn(c);
@@ -462,7 +493,7 @@ conn_new(struct gateway *g, int fd, struct source *source, bool is_metrics)
 	g->metrics.connections_total++;
 	bufferevent_setcb(c->bev, on_readable, on_writable, on_bev_event, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, READ_AHEAD_BYTES);
-	set_state(c, g->tls && !is_metrics ? CONN_HANDSHAKE : CONN_HEAD);
+	set_state(c, g->tls && !c->is_metrics ? CONN_HANDSHAKE : CONN_HEAD);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	return 0;
 }

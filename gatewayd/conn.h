@@ -8,8 +8,19 @@
 
 #include "gatewayd/gatewayd.h"
 
-/* fd and source are taken, also on failure (-FOG_E_NOMEM). */
-int conn_new(struct gateway *g, int fd, struct source *source, bool is_metrics);
+/* What the listener knows of a new connection. */
+struct arrival {
+	struct source *source; /* NULL: not counted, a trusted proxy's */
+	struct source_key from;
+	struct in6_addr address;
+	bool by_proxy, is_metrics;
+};
+
+/* fd and the source are taken, also on failure (-FOG_E_NOMEM). */
+int conn_new(struct gateway *g, int fd, const struct arrival *a);
+
+/* Whom this thread works for while it looks at bytes of c; NULL: nobody that can be named. */
+const struct source_key *conn_client(const struct conn *c);
 
 /* Ends it at once; the struct lives until the end of the turn. Fine to repeat. */
 void conn_free(struct conn *c);

@@ -9,10 +9,13 @@
 
 #include "common/config.h"
 #include "common/requests.h"
+#include "gatewayd/challenge.h"
 #include "gatewayd/http1.h"
 #include "gatewayd/metrics.h"
 #include "gatewayd/origin.h"
 #include "gatewayd/route.h"
+#include "gatewayd/source.h"
+#include "gatewayd/tls.h"
 
 #define CONN_MAGIC 0x636f6e6eu
 /*
@@ -26,7 +29,10 @@ struct bufferevent;
 struct event;
 struct event_base;
 struct json_t;
+struct limits;
 struct listener;
+struct penalties;
+struct proxies;
 struct source;
 struct static_file;
 struct static_files;
@@ -47,13 +53,19 @@ struct gateway {
 	struct static_files *files;
 	struct tls *tls; /* NULL: plain HTTP */
 	struct listener *listener, *metrics_listener;
+	struct proxies *proxies;     /* TRUSTED_PROXIES; NULL: none */
+	struct limits *rates;        /* limits.h says who asks */
+	struct penalties *penalties; /* NULL: none are kept */
 	struct requests *requests;
 	struct metrics metrics;
-	char *fixed_headers;     /* in every answer, CRLF after each */
-	struct workers *workers; /* NULL once the process ends */
+	char *fixed_headers;                 /* in every answer, CRLF after each */
+	char *frameable_headers;             /* instead, in that of static_is_frameable() */
+	char dpop_algs[CHALLENGE_ALGS_SIZE]; /* empty: no provider, so no DPoP */
+	struct workers *workers;             /* NULL once the process ends */
 	uint32_t incarnation, last_request;
 	struct conn_list conns, graves;
 	struct event *reaper; /* frees the graves at the end of the turn */
+	struct event *rested; /* at the end of one in which TLS was read: nobody is worked for */
 };
 
 enum conn_state {
@@ -82,13 +94,18 @@ struct exchange {
 	const struct route *route; /* NULL: none found */
 	const struct static_file *file;
 	struct trace trace;
-	uint64_t started_ms;     /* monotonic; 0: no request was read yet */
-	struct view bearer;      /* of the parser's store */
-	struct id128 session_id; /* of the path */
+	struct source_key source; /* of the client, also of one behind a trusted proxy */
+	uint64_t started_ms;      /* monotonic; 0: no request was read yet */
+	struct view bearer;       /* of the parser's store */
+	struct id128 session_id;  /* of the path */
 	bool has_session_id;
-	bool token_given; /* for the challenge (RFC 6750 3.1) */
-	int error;        /* found when the headers were checked; FOG_OK: none */
+	uint8_t scheme;    /* of enum auth_scheme; SCHEME_NONE: no Authorization that we know */
+	struct view proof; /* of the DPoP header; empty: none */
+	bool token_given;  /* for the challenge (RFC 6750 3.1) */
+	bool is_bad_auth;  /* a 400 for the way in which credentials came (RFC 6750 3.1) */
+	int error;         /* found when the headers were checked; FOG_OK: none */
 	const char *error_detail;
+	uint32_t retry_after_s; /* of FOG_E_RATE */
 	char allow[ROUTE_ALLOW_SIZE];
 	char *body;
 	size_t body_len;
@@ -101,7 +118,11 @@ struct conn {
 	unsigned magic;
 	TAILQ_ENTRY(conn) next;
 	struct gateway *g;
-	struct source *source;
+	struct source *source;   /* counts it; NULL: a trusted proxy's, whose client is not known */
+	struct source_key from;  /* that source, or the other end of the socket */
+	struct in6_addr address; /* of the other end */
+	bool by_proxy;           /* which is a trusted proxy */
+	struct tls_reader tls_reader;
 	struct bufferevent *bev;
 	struct event *deadline;
 	struct http1 *parser;

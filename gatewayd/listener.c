@@ -14,16 +14,21 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/mono.h"
+#include "common/secret.h"
+#include "gatewayd/answer.h"
 #include "gatewayd/conn.h"
+#include "gatewayd/forwarded.h"
+#include "gatewayd/penalty.h"
 
 #define ACCEPT_BATCH 64 /* in one wake-up */
 #define PAUSE_MS 100    /* when the system has no descriptor left */
 #define BUCKETS 1024    /* power of two */
-#define KEY_BYTES 9     /* family, then IPv4 in full or the first 64 bits of IPv6 */
+#define BUSY_RETRY_SECONDS 5
 
 struct source {
 	struct source *next;
-	unsigned char key[KEY_BYTES];
+	struct source_key key;
 	unsigned count;
 };
 
@@ -36,46 +41,30 @@ struct listener {
 };
 
 /* One table for all listeners: an address is one source whichever it comes to. */
-static struct source *sources[BUCKETS];
-
-static void
-source_key(const struct sockaddr_storage *ss, unsigned char key[static KEY_BYTES])
-{
-	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
-
-	memset(key, 0, KEY_BYTES);
-	if (ss->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-		key[0] = AF_INET;
-		memcpy(key + 1, in6->sin6_addr.s6_addr + 12, 4);
-	} else if (ss->ss_family == AF_INET6) {
-		key[0] = AF_INET6;
-		memcpy(key + 1, in6->sin6_addr.s6_addr, 8);
-	} else {
-		key[0] = AF_INET;
-		memcpy(key + 1, &in->sin_addr, 4);
-	}
-}
+static struct {
+	struct source_hash_key hash_key;
+	struct source *bucket[BUCKETS];
+} sources;
 
 static struct source **
-bucket_of(const unsigned char key[static KEY_BYTES])
+bucket_of(const struct source_key *key)
 {
-	return &sources[fnv1a(FNV1A_SEED, key, KEY_BYTES) & (BUCKETS - 1)];
+	return &sources.bucket[source_hash(&sources.hash_key, key) & (BUCKETS - 1)];
 }
 
 static struct source *
-source_take(const unsigned char key[static KEY_BYTES])
+source_take(const struct source_key *key)
 {
 	struct source **bucket = bucket_of(key);
 	struct source *s = *bucket;
 
-	while (s && memcmp(s->key, key, KEY_BYTES) != 0)
+	while (s && !source_equal(&s->key, key))
 		s = s->next;
 	if (!s) {
 		s = calloc(1, sizeof(*s));
 		if (!s)
 			return NULL;
-		memcpy(s->key, key, KEY_BYTES);
+		s->key = *key;
 		s->next = *bucket;
 		*bucket = s;
 	}
@@ -90,11 +79,40 @@ source_release(struct source *s)
 
 	if (!s || --s->count > 0)
 		return;
-	at = bucket_of(s->key);
+	at = bucket_of(&s->key);
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
 	free(s);
+}
+
+/* One more connection of it. NULL with *why: it may not have one. */
+static struct source *
+admit_source(struct gateway *g, const struct source_key *key, uint32_t *retry_s, const char **why)
+{
+	struct source *s;
+
+	*retry_s = penalties_left(g->penalties, key, boot_ms());
+	*why = "penalty";
+	if (*retry_s > 0)
+		return NULL;
+	*retry_s = BUSY_RETRY_SECONDS;
+	*why = "memory";
+	s = source_take(key);
+	if (!s || s->count <= g->config->max_connections_per_source)
+		return s;
+	source_release(s);
+	*why = "source";
+	return NULL;
+}
+
+static void
+count_refused(struct gateway *g, const struct source_key *key, const char *why)
+{
+	char text[SOURCE_TEXT_SIZE];
+
+	g->metrics.connections_refused++;
+	log_debug("event=connection_refused reason=%s source=%s", why, source_format(key, text));
 }
 
 /* A refused connection gets no answer: nothing is spent on it. */
@@ -102,21 +120,97 @@ static void
 admit(struct listener *l, int fd, const struct sockaddr_storage *ss)
 {
 	struct gateway *g = l->g;
-	unsigned char key[KEY_BYTES];
-	struct source *s;
+	struct arrival a = { .address = source_address((const struct sockaddr *)ss),
+		.is_metrics = l->is_metrics };
+	bool is_full = g->metrics.connections_open >= g->max_connections;
+	const char *why = "total";
+	uint32_t retry_s;
 
-	source_key(ss, key);
-	s = g->metrics.connections_open < g->max_connections ? source_take(key) : NULL;
-	if (!s || s->count > g->config->max_connections_per_source) {
-		g->metrics.connections_refused++;
-		log_debug("event=connection_refused reason=%s", s ? "source" : "total");
-		source_release(s);
+	a.from = source_of_address(&a.address);
+	a.by_proxy = !l->is_metrics && proxies_trust(g->proxies, &a.address);
+	if (!is_full && !a.by_proxy)
+		a.source = admit_source(g, &a.from, &retry_s, &why);
+	if (is_full || (!a.source && !a.by_proxy)) {
+		count_refused(g, &a.from, why);
 		close(fd);
 		return;
 	}
-	if (conn_new(g, fd, s, l->is_metrics) != 0)
+	if (conn_new(g, fd, &a) != 0)
 		log_warnx("event=connection_refused reason=memory");
 }
+
+/* --- requests by a trusted proxy --- */
+
+static void
+collect_lines(const struct conn *c, const char *name, struct forwarded_lines *out)
+{
+	size_t count = http1_header_count(c->parser, name);
+	size_t skip = count > FORWARDED_LINES_MAX ? count - FORWARDED_LINES_MAX : 0;
+	struct http1_view value;
+
+	out->count = 0;
+	while (http1_header_get(c->parser, name, skip + out->count, &value))
+		out->line[out->count++] = view_bytes(value.ptr, value.len);
+}
+
+/* *is_told: of somebody, though it may be of nobody that can be named. */
+static struct source_key
+find_client(const struct conn *c, bool *is_told)
+{
+	struct forwarded_lines x_forwarded_for, forwarded;
+	struct in6_addr client;
+
+	collect_lines(c, "X-Forwarded-For", &x_forwarded_for);
+	collect_lines(c, "Forwarded", &forwarded);
+	*is_told = x_forwarded_for.count + forwarded.count > 0;
+	client = forwarded_client(c->g->proxies, &c->address, &x_forwarded_for, &forwarded);
+	return source_of_address(&client);
+}
+
+/*
+ * The connection counts for the client of its last request, and for nobody while that is unknown.
+ * Clients who cannot be named count together as the proxy: one may have written a field to be none.
+ */
+static int
+change_client(struct conn *c, const struct source_key *client, bool is_told)
+{
+	struct source *s = NULL;
+	const char *why = NULL;
+	uint32_t retry_s = 0;
+
+	c->x.source = c->from = *client;
+	source_release(c->source);
+	c->source = NULL;
+	if (!is_told)
+		return 0;
+	s = admit_source(c->g, client, &retry_s, &why);
+	c->source = s;
+	if (s)
+		return 0;
+	count_refused(c->g, client, why);
+	c->keep_alive = false; /* a body may follow, which nobody reads */
+	answer_rate_limited(c, retry_s);
+	return -1;
+}
+
+int
+listener_identify(struct conn *c)
+{
+	struct source_key client;
+	bool is_told;
+	int rc;
+
+	c->x.source = c->from;
+	if (!c->by_proxy)
+		return 0;
+	client = find_client(c, &is_told);
+	rc = change_client(c, &client, is_told);
+	if (rc == 0)
+		penalty_working(conn_client(c));
+	return rc;
+}
+
+/* --- listeners --- */
 
 /* Out of descriptors or memory: the connection stays in the backlog, and we must not spin on it. */
 static void
@@ -177,6 +271,11 @@ listener_new(struct gateway *g, int fd, bool is_metrics)
 		return NULL;
 	}
 	*l = (struct listener){ .g = g, .fd = fd, .is_metrics = is_metrics };
+	if (sources.hash_key.k0 == 0 &&
+	    secret_random(&sources.hash_key, sizeof(sources.hash_key)) != 0) {
+		listener_free(l);
+		return NULL;
+	}
 	evutil_make_socket_nonblocking(fd);
 	l->readable = event_new(g->base, fd, EV_READ | EV_PERSIST, on_connection, l);
 	l->resume = evtimer_new(g->base, on_resume, l);

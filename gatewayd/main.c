@@ -10,18 +10,23 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/mono.h"
 #include "common/proc.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/attach.h"
 #include "gatewayd/conn.h"
+#include "gatewayd/forwarded.h"
 #include "gatewayd/gatewayd.h"
+#include "gatewayd/limits.h"
 #include "gatewayd/listener.h"
 #include "gatewayd/peers.h"
+#include "gatewayd/penalty.h"
 #include "gatewayd/static.h"
 #include "gatewayd/tls.h"
 #include "gatewayd/worker.h"
 
-#define FDS_RESERVED 32 /* channels, listeners, the loop, files of a reload */
+#define FDS_RESERVED 32  /* channels, listeners, the loop, files of a reload */
+#define FDS_PER_WORKER 4 /* its mailbox; its loop, with the pair for signals that each has */
 
 static struct gateway gateway = {
 	.conns = TAILQ_HEAD_INITIALIZER(gateway.conns),
@@ -73,18 +78,44 @@ load_tls(struct gateway *g)
 	return g->tls ? 0 : -1;
 }
 
+/* Who may say for whom he asks, how often one may, and who may not for a while. */
+static int
+load_sources(struct gateway *g)
+{
+	const struct config *c = g->config;
+	const uint32_t per_minute[LIMIT_KINDS] = {
+		[LIMIT_FAILED_TOKENS] = c->failed_tokens_per_minute,
+		[LIMIT_ATTACHES] = c->attaches_per_minute,
+		[LIMIT_CREATES] = c->creates_per_minute,
+	};
+	char err[PROXIES_ERROR_SIZE], shown[2 * PROXIES_ERROR_SIZE];
+
+	if (proxies_new(c->trusted_proxies, &g->proxies, err) != 0) {
+		log_error("event=start_failed step=TRUSTED_PROXIES detail=%s",
+		    log_escape(view_of(err), shown, sizeof(shown)));
+		return -1;
+	}
+	g->rates = limits_new(per_minute);
+	if (g->rates &&
+	    penalties_open(proc_take_gift(GIFT_GATEWAYD_PENALTIES), c->crash_penalty_seconds,
+		&g->penalties) == 0)
+		return 0;
+	log_warn("event=start_failed step=\"limits and penalties\"");
+	return -1;
+}
+
 /* Each connection may come to have a stream as well, and the other processes pass new ends. */
 static void
 fit_connections(struct gateway *g)
 {
 	struct rlimit limit;
-	rlim_t room;
+	rlim_t reserved = FDS_RESERVED + FDS_PER_WORKER * (rlim_t)g->config->gateway_workers, room;
 
 	g->max_connections = g->config->max_connections;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_max = limit.rlim_max < PROC_NOFILE ? limit.rlim_max : PROC_NOFILE;
-	room = limit.rlim_max > FDS_RESERVED ? (limit.rlim_max - FDS_RESERVED) / 2 : 1;
+	room = limit.rlim_max > reserved + 1 ? (limit.rlim_max - reserved) / 2 : 1;
 	if (g->max_connections <= room)
 		return;
 	log_warnx("event=connections_cut from=%u to=%u reason=RLIMIT_NOFILE", g->max_connections,
@@ -104,7 +135,7 @@ load(void *ctx)
 		.uri_bytes = g->config->http_max_uri_bytes,
 		.body_bytes = g->config->http_max_body_bytes };
 	fit_connections(g);
-	if (init_libraries() != 0 || load_page(g) != 0)
+	if (init_libraries() != 0 || load_page(g) != 0 || load_sources(g) != 0)
 		return -1;
 	return load_tls(g);
 }
@@ -119,7 +150,8 @@ find_names(struct origins *o, const struct gateway *g, int fd, bool is_public,
 	struct origin_config config = { .gateway_url = is_public ? g->config->gateway_url : "",
 		.allowed_origins = is_public ? g->config->allowed_origins : "",
 		.listener = addr,
-		.tls = is_public && g->tls };
+		.tls = is_public && g->tls,
+		.plain_is_meant = !is_public || g->proxies };
 	const char *why = "the address of the listener is not known";
 	bool is_wildcard;
 
@@ -141,11 +173,11 @@ start_public(struct gateway *g)
 
 	if (fd < 0 || find_names(&g->origins, g, fd, true, addr) != 0)
 		return -1;
-	g->fixed_headers = answer_fixed_headers(&g->origins, g->tls != NULL);
-	g->listener = g->fixed_headers ? listener_new(g, fd, false) : NULL;
+	g->listener = answer_init(g) == 0 ? listener_new(g, fd, false) : NULL;
 	if (!g->listener)
 		return -1;
-	log_info("event=listening addr=%s tls=%d", addr, g->tls != NULL);
+	log_info("event=listening addr=%s tls=%d trusted_proxies=%d", addr, g->tls != NULL,
+	    g->proxies != NULL);
 	return 0;
 }
 
@@ -175,6 +207,25 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 	conn_reap(arg);
 }
 
+static void
+on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	penalty_working(NULL);
+}
+
+/* Before there is any thread or connection to be noted. */
+static void
+start_penalties(struct gateway *g)
+{
+	if (!g->penalties)
+		return;
+	penalties_judge(g->penalties, boot_ms());
+	penalty_thread(g->penalties, 0);
+}
+
 static int
 start(void *ctx)
 {
@@ -182,7 +233,9 @@ start(void *ctx)
 
 	g->requests = requests_new(g->base, GATEWAY_PENDING_MAX, peers_request_lost, g);
 	g->reaper = event_new(g->base, -1, EV_PERSIST, on_reap, g);
-	if (!g->requests || !g->reaper || attach_init(g) != 0)
+	g->rested = event_new(g->base, -1, EV_PERSIST, on_rested, NULL);
+	start_penalties(g);
+	if (!g->requests || !g->reaper || !g->rested || attach_init(g) != 0)
 		return -1;
 	return start_public(g) == 0 ? start_metrics(g) : -1;
 }
@@ -235,6 +288,9 @@ main(void)
 		.prepare = prepare,
 		.commit = commit,
 		.stop = stop };
+	int rc = proc_main(&role);
 
-	return proc_main(&role);
+	/* Also when fogd has died: clients are told, and no thread runs while exit() tears down OpenSSL. */
+	workers_stop(gateway.workers);
+	return rc;
 }

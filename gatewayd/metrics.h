@@ -8,6 +8,7 @@
 
 #define METRICS_ROUTES_MAX 24
 #define METRICS_CLASSES 6 /* 1xx..5xx by their first digit */
+#define METRICS_REFUSALS 8
 
 struct metrics {
 	uint64_t connections_open, connections_total, connections_refused;
@@ -15,9 +16,14 @@ struct metrics {
 	uint64_t requests[METRICS_ROUTES_MAX][METRICS_CLASSES];
 	uint64_t attached, attached_total;
 	uint64_t terminal_in_bytes, terminal_out_bytes; /* as of the last scrape */
+	uint64_t refusals[METRICS_REFUSALS];            /* of tokens */
+	uint64_t renewals, renewals_refused;
+	uint64_t logouts, logouts_refused;
 };
 
 void metrics_count_request(struct metrics *m, size_t route, unsigned status);
+/* A token was refused. error: FOG_E_…; one that says nothing of a token is not counted. */
+void metrics_count_refusal(struct metrics *m, int error);
 
 /*
  * The text of one scrape; free() it. NULL when out of memory. route_label writes the labels of

@@ -206,6 +206,10 @@ origins_init(struct origins *o, const struct origin_config *config, const char *
 	char listener[ORIGIN_NAME_SIZE];
 
 	*o = (struct origins){ .listens_on_loopback = config->listener_is_loopback };
+	*why = "LISTEN_ADDR is off loopback without TLS; set TLS_CERT_FILE and TLS_KEY_FILE, or in "
+	       "TRUSTED_PROXIES the TLS proxy that is in front";
+	if (!config->listener_is_loopback && !config->tls && !config->plain_is_meant)
+		return -1;
 	*why = "GATEWAY_URL is no URL of a server: scheme, name and port, nothing behind";
 	if (set_base(o, config) != 0 || add_host_and_kin(o, o->base) != 0)
 		return -1;

@@ -23,6 +23,8 @@ struct origin_config {
 	const char *listener;        /* "127.0.0.1:8080", "[::1]:8080": where it really listens */
 	bool listener_is_loopback;
 	bool tls;
+	bool
+	    plain_is_meant; /* without TLS off loopback: a TLS proxy is in front, or no tokens come */
 };
 
 struct origins {
@@ -36,7 +38,10 @@ struct origins {
 	size_t allowed_count;
 };
 
-/* 0, or -1 with *why (static text) for a GATEWAY_URL or ALLOWED_ORIGINS that is none. */
+/*
+ * 0, or -1 with *why (static text) for a GATEWAY_URL or ALLOWED_ORIGINS that is none, and for a
+ * listener off loopback without TLS that nobody has asked for (S24).
+ */
 int origins_init(struct origins *o, const struct origin_config *config, const char **why);
 
 /* The value of a Host field (RFC 9110 7.2) and of an Origin field (RFC 6454 7). */

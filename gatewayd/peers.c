@@ -14,6 +14,8 @@
 #include "gatewayd/api.h"
 #include "gatewayd/api_json.h"
 #include "gatewayd/attach.h"
+#include "gatewayd/challenge.h"
+#include "gatewayd/renewal.h"
 
 #define LIST_MAX 4096 /* items of one answer */
 #define URL_SIZE 512
@@ -38,33 +40,78 @@ answer_lost(struct conn *c, enum msg_phase phase, int error)
 	bool authd = proc_peer(EDGE_GATE_AUTH) != NULL;
 
 	if (phase == PH_READY)
-		answer_json_unready(c, api_json_ready(c->g->config->use_stub, authd, false, NULL));
+		answer_json_unready(c, api_json_ready(authd, false, NULL));
 	else
 		answer_error(c, error, NULL);
+}
+
+struct question {
+	enum msg_type type;
+	enum msg_phase phase;
+	const struct trace *trace;
+	const void *payload;
+	void *data; /* of the request: a connection, or a renewal in PH_RENEW */
+};
+
+/* 0, or an error that nobody has been told yet. *id is set before authd can answer. */
+static int
+ask(struct gateway *g, const struct question *q, uint64_t *id)
+{
+	struct peer *auth = proc_peer(EDGE_GATE_AUTH);
+	uint64_t this_id = next_id(g);
+	struct request *r;
+	int rc;
+
+	if (!auth)
+		return -FOG_E_UNAVAILABLE;
+	/* The table alone is no bound: a client that has left is out of it, its question is not. */
+	if (peer_queued(auth) >= GATEWAY_PENDING_MAX)
+		return -FOG_E_FULL;
+	r = requests_add(g->requests, this_id, q->phase, q->trace, g->config->request_timeout_ms,
+	    q->data);
+	if (!r)
+		return -FOG_E_FULL;
+	*id = this_id;
+	rc = proc_send(EDGE_GATE_AUTH, q->type, this_id, q->trace, q->payload, -1);
+	/* When sending took the pair down, every request has been answered already. */
+	r = rc != 0 ? requests_find(g->requests, this_id) : NULL;
+	if (!r)
+		return 0;
+	requests_remove(g->requests, r);
+	*id = 0;
+	return rc;
 }
 
 void
 peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload)
 {
-	struct gateway *g = c->g;
-	struct peer *auth = proc_peer(EDGE_GATE_AUTH);
-	uint64_t id = next_id(g);
-	struct request *r = NULL;
-	int rc = auth ? -FOG_E_FULL : -FOG_E_UNAVAILABLE;
+	struct question q = { .type = type,
+		.phase = phase,
+		.trace = &c->x.trace,
+		.payload = payload,
+		.data = c };
+	int rc = ask(c->g, &q, &c->x.request_id);
 
-	/* The table alone is no bound: a client that has left is out of it, its question is not. */
-	if (auth && peer_queued(auth) < GATEWAY_PENDING_MAX) {
-		r = requests_add(g->requests, id, phase, &c->x.trace, g->config->request_timeout_ms,
-		    c);
-		rc = r ? 0 : -FOG_E_FULL;
-	}
-	if (rc == 0) {
-		c->x.request_id = id;
-		rc = proc_send(EDGE_GATE_AUTH, type, id, &c->x.trace, payload, -1);
-	}
-	/* When sending took the pair down, every request has been answered already. */
-	if (rc != 0 && (!r || requests_find(g->requests, id)))
+	if (rc != 0)
 		answer_lost(c, phase, rc);
+}
+
+void
+peers_ask_renewal(struct gateway *g, struct renewal *r)
+{
+	struct pl_use_renewal use = { .token = view_bytes(r->token, r->token_len),
+		.session_id = r->session_id,
+		.attachment = r->attachment };
+	struct question q = { .type = MSG_AUTH_RENEW,
+		.phase = PH_RENEW,
+		.trace = &r->trace,
+		.payload = &use,
+		.data = r };
+	uint64_t id;
+	int rc = ask(g, &q, &id);
+
+	if (rc != 0)
+		renewal_answer(g, r, rc);
 }
 
 /* The request is answered now: it is out of the table, so that nothing else can answer it. */
@@ -81,9 +128,13 @@ finish(struct gateway *g, struct request *r)
 void
 peers_request_lost(void *ctx, struct request *r, int error)
 {
-	struct conn *c = r->data;
+	struct conn *c;
 
-	(void)ctx;
+	if (r->phase == PH_RENEW) {
+		renewal_answer(ctx, r->data, error);
+		return;
+	}
+	c = r->data;
 	c->x.request_id = 0;
 	answer_lost(c, r->phase, error);
 }
@@ -220,22 +271,76 @@ on_done(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+static void
+finish_renewal(struct gateway *g, struct request *r, int error)
+{
+	struct renewal *renewal = r->data;
+
+	requests_remove(g->requests, r);
+	renewal_answer(g, renewal, error);
+}
+
+static void
+answer_refused(struct conn *c, enum msg_phase phase, const struct pl_gate_refused *why)
+{
+	struct problem p = { .error = why->error,
+		.detail = why->detail,
+		.rule_id = why->rule_id,
+		.retry_after_s = why->retry_after_s,
+		.nonce = why->nonce };
+
+	/* Which check failed is in authd's log alone. */
+	if (err_http_status(p.error) == 401)
+		p.detail = view_bytes(NULL, 0);
+	if (phase == PH_LOGOUT)
+		c->g->metrics.logouts_refused++;
+	if (phase == PH_READY)
+		answer_lost(c, phase, p.error);
+	else
+		answer_problem(c, &p);
+}
+
 static int
 on_refused(void *ctx, struct peer *from, struct msg *m)
 {
 	struct gateway *g = ctx;
 	struct request *r = requests_find(g->requests, m->request_id);
 	enum msg_phase phase = r->phase;
-	struct conn *c = finish(g, r);
-	struct problem p = { .error = m->u.refused.error,
-		.detail = m->u.refused.detail,
-		.rule_id = m->u.refused.rule_id };
 
 	(void)from;
-	if (phase == PH_READY)
-		answer_lost(c, phase, p.error);
+	if (!challenge_nonce_is_clean(m->u.gate_refused.nonce))
+		return -FOG_E_LIAR;
+	if (phase == PH_RENEW)
+		finish_renewal(g, r, m->u.gate_refused.error);
 	else
-		answer_problem(c, &p);
+		answer_refused(finish(g, r), phase, &m->u.gate_refused);
+	return 0;
+}
+
+static int
+on_renewed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	const struct renewal *renewal = r->data;
+
+	(void)from;
+	if (!id_equal(&m->u.renewed.session_id, &renewal->session_id) ||
+	    m->u.renewed.attachment != renewal->attachment)
+		return -FOG_E_LIAR;
+	finish_renewal(g, r, FOG_OK);
+	return 0;
+}
+
+static int
+on_logged_out(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
+
+	(void)from;
+	g->metrics.logouts++;
+	answer_json(c, 200, json_pack("{s:b}", "logged_out", 1));
 	return 0;
 }
 
@@ -244,10 +349,10 @@ on_ready(void *ctx, struct peer *from, struct msg *m)
 {
 	struct gateway *g = ctx;
 	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
-	json_t *obj = api_json_ready(m->u.ready.dev_mode, true, true, &m->u.ready);
+	json_t *obj = api_json_ready(true, true, &m->u.gate_ready);
 
 	(void)from;
-	if (m->u.ready.sessions_known && m->u.ready.audit_writable)
+	if (api_is_ready(&m->u.gate_ready))
 		answer_json(c, 200, obj);
 	else
 		answer_json_unready(c, obj);
@@ -313,6 +418,8 @@ const msg_handler peers_handlers[MSG_COUNT] = {
 	[MSG_GATE_REFUSED] = on_refused,
 	[MSG_GATE_ATTACHED] = on_attached,
 	[MSG_GATE_READY] = on_ready,
+	[MSG_GATE_RENEWED] = on_renewed,
+	[MSG_GATE_LOGGED_OUT] = on_logged_out,
 	[MSG_GATE_DELIVER] = on_deliver,
 };
 

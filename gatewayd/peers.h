@@ -6,11 +6,16 @@
 #include "common/peer.h"
 #include "gatewayd/gatewayd.h"
 
+struct renewal;
+
 /*
  * Asks authd for this connection's request; the answer, a refusal or the deadline answers it. When
  * there is nobody to ask it is answered at once.
  */
 void peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload);
+
+/* Asks authd for an attached client; renewal_answer() gets what comes of it. */
+void peers_ask_renewal(struct gateway *g, struct renewal *r);
 
 /* For struct role; ctx is the struct gateway. */
 extern const msg_handler peers_handlers[MSG_COUNT];

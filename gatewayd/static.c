@@ -20,13 +20,14 @@
 #define NAME_MAX_BYTES 128
 #define HASH_CHARS 8 /* of a content hash in a name */
 #define ETAG_BYTES 16
+#define CALLBACK_FILE "signed-in.html"
 
 struct static_file {
 	char *name;
 	char *bytes;
 	size_t len;
 	const char *type;
-	bool immutable;
+	bool immutable, frameable;
 	char etag[2 * ETAG_BYTES + 3];
 };
 
@@ -109,6 +110,7 @@ load_file(struct static_file *f, int dir, const char *name)
 	f->name = strdup(name);
 	f->type = type_of(name);
 	f->immutable = has_content_hash(name);
+	f->frameable = strcmp(name, CALLBACK_FILE) == 0;
 	return f->name && set_etag(f) == 0 ? 0 : -1;
 }
 
@@ -171,6 +173,14 @@ static_count(const struct static_files *files)
 	return files ? files->count : 0;
 }
 
+/* Paths that are no file's name. */
+static const struct {
+	const char *path, *name;
+} paths[] = {
+	{ "", "index.html" },
+	{ "signed-in", CALLBACK_FILE },
+};
+
 const struct static_file *
 static_find(const struct static_files *files, struct view path)
 {
@@ -178,12 +188,33 @@ static_find(const struct static_files *files, struct view path)
 
 	if (!files || path.len == 0 || path.p[0] != '/')
 		return NULL;
-	name = path.len == 1 ? view_of("index.html") : view_bytes(path.p + 1, path.len - 1);
+	name = view_bytes(path.p + 1, path.len - 1);
+	for (size_t i = 0; i < COUNT_OF(paths); i++) {
+		if (view_is(name, paths[i].path)) {
+			name = view_of(paths[i].name);
+			break;
+		}
+	}
 	for (size_t i = 0; i < files->count; i++) {
 		if (view_is(name, files->files[i].name))
 			return &files->files[i];
 	}
 	return NULL;
+}
+
+bool
+static_is_frameable(const struct static_file *f)
+{
+	return f->frameable;
+}
+
+/* A cache would keep the callback under its URL, with the code in it (RFC 6749 10.5). */
+static const char *
+cache_of(const struct static_file *f)
+{
+	if (f->frameable)
+		return "no-store";
+	return f->immutable ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
 struct answer_file
@@ -193,5 +224,5 @@ static_answer(const struct static_file *f)
 		.etag = f->etag,
 		.bytes = f->bytes,
 		.len = f->len,
-		.cache = f->immutable ? "public, max-age=31536000, immutable" : "no-cache" };
+		.cache = cache_of(f) };
 }

@@ -3,6 +3,7 @@
 #ifndef GATEWAYD_STATIC_H
 #define GATEWAYD_STATIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/buf.h"
@@ -15,8 +16,10 @@ struct static_files *static_load(int dir_fd);
 void static_free(struct static_files *files);
 size_t static_count(const struct static_files *files);
 
-/* "/" is index.html; NULL: there is none. */
+/* "/" is index.html, "/signed-in" signed-in.html; NULL: there is none. */
 const struct static_file *static_find(const struct static_files *files, struct view path);
+/* signed-in.html, which the identity provider returns to, also within a frame of our own page. */
+bool static_is_frameable(const struct static_file *file);
 struct answer_file static_answer(const struct static_file *file);
 
 #endif

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "common/cleanup.h"
+#include "common/err.h"
 #include "common/json.h"
 #include "common/mono.h"
 
@@ -193,6 +194,24 @@ read_probe(struct reader *r, struct term_event *out)
 	return true;
 }
 
+/* The characters of a compact JWS (RFC 7515 7.1); what it means is authd's to say. */
+static bool
+read_token(struct reader *r, struct term_event *out)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789-_.";
+	size_t len = r->len - r->at;
+
+	for (size_t i = r->at; i < r->len; i++) {
+		if (r->p[i] == '\0' || !strchr(allowed, r->p[i]))
+			return false;
+	}
+	out->kind = TERM_RENEWAL;
+	out->bytes = view_bytes(r->p + r->at, len);
+	r->at = r->len;
+	return len >= 1 && len <= TERM_TOKEN_MAX;
+}
+
 /* We send no probe, so an answer is like an unasked pong (RFC 6455 5.5.3). */
 static bool
 read_answer(struct reader *r, struct term_event *out)
@@ -212,6 +231,7 @@ static const struct v1_type {
 	{ 'a', read_ack, "an acknowledgement has an offset of 8 bytes" },
 	{ 'p', read_probe, "a probe has 8 bytes" },
 	{ 'q', read_answer, "an answer has 8 bytes" },
+	{ 't', read_token, "a renewal has an attach token, 4096 bytes at most" },
 };
 
 static const char *
@@ -279,14 +299,20 @@ term_put_output(enum term_proto proto, const void *bytes, size_t len, unsigned c
 static json_t *
 hello_json(const struct stream_hello *h)
 {
-	char id[ID_TEXT_SIZE], expires[RFC3339_UTC_SIZE];
+	char id[ID_TEXT_SIZE], at[RFC3339_UTC_SIZE];
+	json_t *obj;
 
 	id_format(&h->session_id, id);
-	rfc3339_utc((time_t)h->expires_s, expires);
-	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "session_id", id, "role",
+	rfc3339_utc((time_t)h->expires_s, at);
+	obj = json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "session_id", id, "role",
 	    session_role_name(h->role), "cols", h->cols, "rows", h->rows, "out_from",
 	    (json_int_t)h->out_from, "out_lost", (json_int_t)h->out_lost, "out_next",
-	    (json_int_t)h->out_next, "in_next", (json_int_t)h->in_next, "expires_at", expires);
+	    (json_int_t)h->out_next, "in_next", (json_int_t)h->in_next, "expires_at", at);
+	if (obj && h->until_s != 0) {
+		rfc3339_utc((time_t)h->until_s, at);
+		json_object_set_new(obj, "identity_until", json_string(at));
+	}
+	return obj;
 }
 
 static int
@@ -330,6 +356,10 @@ status_reason(unsigned state)
 		[STREAM_STATE_IDLE] = "idle",
 		[STREAM_STATE_EXTENDED] = "request",
 		[STREAM_STATE_READ_ONLY] = "role",
+		[STREAM_STATE_IDENTITY_EXPIRING] = "identity",
+		[STREAM_STATE_RENEWED] = "request",
+		[STREAM_STATE_IDENTITY_EXPIRED] = "identity",
+		[STREAM_STATE_REVOKED] = "revocation",
 	};
 
 	return state < STREAM_STATE_COUNT && reasons[state] ? reasons[state] : "";
@@ -392,6 +422,17 @@ term_put_message(enum term_proto proto, const struct stream_msg *m, char out[sta
 	}
 }
 
+size_t
+term_put_refusal(enum term_proto proto, int error, char out[static TERM_JSON_SIZE])
+{
+	if (proto == TERM_JSON)
+		return 0;
+	return put_json(proto, 's',
+	    json_pack("{s:s, s:s, s:s}", "state", "renewal_refused", "reason", err_code(error),
+		"detail", err_title(error)),
+	    out);
+}
+
 unsigned
 term_close_code(const struct stream_exit *exit, enum stream_state last_status)
 {
@@ -404,6 +445,10 @@ term_close_code(const struct stream_exit *exit, enum stream_state last_status)
 		return WS_POLICY_VIOLATION;
 	case STREAM_STATE_SHUTTING_DOWN:
 		return 1001;
+	case STREAM_STATE_IDENTITY_EXPIRED:
+		return TERM_CLOSE_IDENTITY_EXPIRED;
+	case STREAM_STATE_REVOKED:
+		return TERM_CLOSE_REVOKED;
 	default:
 		return TERM_CLOSE_LOST;
 	}
@@ -422,6 +467,8 @@ term_close_reason(unsigned code)
 		{ TERM_CLOSE_LOST, "Detached: the session's holder closed the stream." },
 		{ TERM_CLOSE_TAKEN_OVER, "Another terminal has attached to this session." },
 		{ TERM_CLOSE_ENDED, "The session was ended." },
+		{ TERM_CLOSE_IDENTITY_EXPIRED, "Detached: the sign-in has lapsed." },
+		{ TERM_CLOSE_REVOKED, "Detached: the identity has been revoked." },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(reasons); i++) {

@@ -8,6 +8,8 @@
  *   4000  the holder's stream ended without an exit: the session may live, attach again
  *   4001  another driver attached
  *   4002  the session ended, not by its shell's own exit
+ *   4003  the identity has lapsed and was not renewed: sign in, attach again
+ *   4004  the identity was revoked: sign in
  */
 #ifndef GATEWAYD_TERMPROTO_H
 #define GATEWAYD_TERMPROTO_H
@@ -21,20 +23,27 @@
 #define TERM_CLOSE_LOST 4000
 #define TERM_CLOSE_TAKEN_OVER 4001
 #define TERM_CLOSE_ENDED 4002
+#define TERM_CLOSE_IDENTITY_EXPIRED 4003
+#define TERM_CLOSE_REVOKED 4004
 
 /* An end without an exit status reads as this code. */
 #define TERM_EXIT_UNKNOWN 255
 /* Room for any JSON payload written here. */
 #define TERM_JSON_SIZE 1024
+#define TERM_TOKEN_MAX 4096 /* messages.def */
 
 enum term_proto { TERM_JSON, TERM_V1 };
 
-enum term_kind { TERM_NOTHING, TERM_INPUT, TERM_RESIZE, TERM_ACK, TERM_PROBE };
+enum term_kind { TERM_NOTHING, TERM_INPUT, TERM_RESIZE, TERM_ACK, TERM_PROBE, TERM_RENEWAL };
 
 /* What a client said. */
 struct term_event {
 	enum term_kind kind;
-	struct view bytes;   /* TERM_INPUT: at least one; in the message or in scratch */
+	/*
+	 * TERM_INPUT: at least one; in the message or in scratch. TERM_RENEWAL: an attach token, in
+	 * the message.
+	 */
+	struct view bytes;
 	bool has_offset;     /* TERM_INPUT of fog.pty.v1 */
 	uint64_t offset;     /* TERM_INPUT, TERM_ACK */
 	uint64_t value;      /* TERM_PROBE */
@@ -61,6 +70,9 @@ void term_put_output(enum term_proto proto, const void *bytes, size_t len, unsig
  */
 size_t term_put_message(enum term_proto proto, const struct stream_msg *m,
     char out[static TERM_JSON_SIZE]);
+
+/* The status that a renewal was refused, by an error of err.def. Its length; 0: as above. */
+size_t term_put_refusal(enum term_proto proto, int error, char out[static TERM_JSON_SIZE]);
 
 /* The code to close with after an exit, after a status that ended the stream, or after neither. */
 unsigned term_close_code(const struct stream_exit *exit, enum stream_state last_status);

@@ -236,6 +236,28 @@ tls_accept(struct tls *t, struct event_base *base, int fd)
 	    BEV_OPT_CLOSE_ON_FREE);
 }
 
+static long
+on_bio(BIO *bio, int what, const char *bytes, size_t len, int i, long l, int rc, size_t *done)
+{
+	const struct tls_reader *r = (struct tls_reader *)BIO_get_callback_arg(bio);
+
+	(void)bytes, (void)len, (void)i, (void)l, (void)done;
+	if (what == (BIO_CB_READ | BIO_CB_RETURN))
+		r->reading(r->ctx);
+	return rc;
+}
+
+void
+tls_watch(struct bufferevent *bev, struct tls_reader *r)
+{
+	SSL *ssl = bufferevent_openssl_get_ssl(bev);
+
+	if (!ssl)
+		return;
+	BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)r);
+	BIO_set_callback_ex(SSL_get_rbio(ssl), on_bio);
+}
+
 void
 tls_shutdown_write(struct bufferevent *bev)
 {

@@ -26,6 +26,14 @@ void tls_commit(struct tls *t, bool apply);
  * still the caller's. */
 struct bufferevent *tls_accept(struct tls *t, struct event_base *base, int fd);
 
+/* Who is told, on the thread that reads, that OpenSSL has bytes and is about to look at them. */
+struct tls_reader {
+	void (*reading)(void *ctx);
+	void *ctx;
+};
+/* r outlives the bufferevent, or the next such reader of its BIO. No TLS: does nothing. */
+void tls_watch(struct bufferevent *bev, struct tls_reader *r);
+
 /* close_notify, when this is a TLS connection. */
 void tls_shutdown_write(struct bufferevent *bev);
 

@@ -14,11 +14,14 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "gatewayd/gatewayd.h"
+#include "gatewayd/penalty.h"
+#include "gatewayd/renewal.h"
 
-/* Connections on their way to a thread, and its event. */
+/* Connections and renewals on their way to a thread, and its event. */
 struct mailbox {
 	pthread_mutex_t lock;
 	struct post_list posts;
+	struct renewal_list renewals;
 	int fd;
 	struct event *arrival;
 };
@@ -28,6 +31,7 @@ struct worker {
 	struct workers *all;
 	struct mailbox mailbox;
 	pthread_t thread;
+	unsigned number;
 	unsigned attached; /* the main thread's count */
 	atomic_bool is_stopping;
 };
@@ -47,6 +51,7 @@ mailbox_init(struct mailbox *m, struct event_base *base, event_callback_fn on_ar
 {
 	pthread_mutex_init(&m->lock, NULL);
 	STAILQ_INIT(&m->posts);
+	STAILQ_INIT(&m->renewals);
 	m->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (m->fd < 0)
 		return -1;
@@ -57,6 +62,12 @@ mailbox_init(struct mailbox *m, struct event_base *base, event_callback_fn on_ar
 static void
 mailbox_fini(struct mailbox *m)
 {
+	struct renewal *r;
+
+	while ((r = STAILQ_FIRST(&m->renewals))) {
+		STAILQ_REMOVE_HEAD(&m->renewals, post);
+		renewal_free(r);
+	}
 	if (m->arrival)
 		event_free(m->arrival);
 	close_fd(&m->fd);
@@ -82,15 +93,26 @@ mailbox_put(struct mailbox *m, struct conn *c)
 }
 
 static void
-mailbox_take(struct mailbox *m, struct post_list *out)
+mailbox_put_renewal(struct mailbox *m, struct renewal *r)
+{
+	pthread_mutex_lock(&m->lock);
+	STAILQ_INSERT_TAIL(&m->renewals, r, post);
+	pthread_mutex_unlock(&m->lock);
+	ring(m);
+}
+
+static void
+mailbox_take(struct mailbox *m, struct post_list *out, struct renewal_list *renewals)
 {
 	uint64_t rung;
 	ssize_t n = read(m->fd, &rung, sizeof(rung));
 
 	(void)n;
 	STAILQ_INIT(out);
+	STAILQ_INIT(renewals);
 	pthread_mutex_lock(&m->lock);
 	STAILQ_CONCAT(out, &m->posts);
+	STAILQ_CONCAT(renewals, &m->renewals);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -101,14 +123,20 @@ on_given(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct post_list given;
+	struct renewal_list answers;
+	struct renewal *r;
 	struct conn *c;
 
 	(void)fd;
 	(void)what;
-	mailbox_take(&w->mailbox, &given);
+	mailbox_take(&w->mailbox, &given, &answers);
 	while ((c = STAILQ_FIRST(&given))) {
 		STAILQ_REMOVE_HEAD(&given, post);
 		w->all->ops->run(c->attach, &w->view);
+	}
+	while ((r = STAILQ_FIRST(&answers))) {
+		STAILQ_REMOVE_HEAD(&answers, post);
+		w->all->ops->answered(r);
 	}
 	if (!atomic_load(&w->is_stopping))
 		return;
@@ -121,6 +149,7 @@ work(void *arg)
 {
 	struct worker *w = arg;
 
+	penalty_thread(w->all->g->penalties, 1 + w->number);
 	event_base_loop(w->view.base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }
@@ -133,6 +162,15 @@ worker_return(struct worker_view *view, struct conn *c)
 	mailbox_put(&w->all->mailbox, c);
 }
 
+void
+worker_ask(struct worker_view *view, struct renewal *r)
+{
+	struct worker *w = (struct worker *)view;
+
+	r->worker = w->number;
+	mailbox_put_renewal(&w->all->mailbox, r);
+}
+
 /* --- on the main thread --- */
 
 static void
@@ -140,16 +178,31 @@ on_returned(evutil_socket_t fd, short what, void *arg)
 {
 	struct workers *w = arg;
 	struct post_list returned;
+	struct renewal_list wishes;
+	struct renewal *r;
 	struct conn *c;
 
 	(void)fd;
 	(void)what;
-	mailbox_take(&w->mailbox, &returned);
+	mailbox_take(&w->mailbox, &returned, &wishes);
 	while ((c = STAILQ_FIRST(&returned))) {
 		STAILQ_REMOVE_HEAD(&returned, post);
 		w->of[c->worker].attached--;
 		w->ops->ended(c);
 	}
+	while ((r = STAILQ_FIRST(&wishes))) {
+		STAILQ_REMOVE_HEAD(&wishes, post);
+		w->ops->ask(w->g, r);
+	}
+}
+
+void
+workers_answer(struct workers *w, struct renewal *r)
+{
+	if (w)
+		mailbox_put_renewal(&w->of[r->worker].mailbox, r);
+	else
+		renewal_free(r);
 }
 
 void
@@ -206,6 +259,7 @@ static int
 worker_start(struct workers *all, struct worker *w)
 {
 	w->all = all;
+	w->number = all->count;
 	w->mailbox.fd = -1;
 	TAILQ_INIT(&w->view.attached);
 	w->view.base = event_base_new();

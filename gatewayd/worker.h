@@ -16,6 +16,7 @@ struct attach;
 struct conn;
 struct event_base;
 struct gateway;
+struct renewal;
 struct turn;
 struct worker;
 struct workers;
@@ -33,9 +34,11 @@ struct worker_view {
 struct worker_ops {
 	struct turn *(*turn_new)(const struct gateway *g);
 	void (*run)(struct attach *a,
-	    struct worker_view *w);          /* on the worker: the terminal begins */
-	void (*stop)(struct worker_view *w); /* on the worker: the process ends */
-	void (*ended)(struct conn *c);       /* on the main thread: it is back */
+	    struct worker_view *w);                        /* on the worker: the terminal begins */
+	void (*stop)(struct worker_view *w);               /* on the worker: the process ends */
+	void (*ended)(struct conn *c);                     /* on the main thread: it is back */
+	void (*ask)(struct gateway *g, struct renewal *r); /* on the main thread; r is taken */
+	void (*answered)(struct renewal *r);               /* on the worker; r is taken */
 };
 
 /* Starts so many threads. NULL: errno; none is left then. g and ops outlive them. */
@@ -47,6 +50,11 @@ void workers_stop(struct workers *w);
 void workers_give(struct workers *w, struct conn *c);
 /* Worker: the terminal of c has ended, and nothing of it is on this thread any more. */
 void worker_return(struct worker_view *w, struct conn *c);
+
+/* Worker: the main thread is to ask; r is its until it is back. */
+void worker_ask(struct worker_view *w, struct renewal *r);
+/* Main thread: r goes back to its worker. w NULL: nobody is there any more. */
+void workers_answer(struct workers *w, struct renewal *r);
 
 /* NULL: none. */
 void workers_count(const struct workers *w, uint64_t *in_bytes, uint64_t *out_bytes);

@@ -32,8 +32,20 @@ struct audit {
 static const char *const names[] = { AUDIT_EVENTS(AUDIT_TEXT) };
 static const char *const phases[] = { NULL, "intent", "outcome" };
 
+static bool
+ends_torn(int read_fd)
+{
+	off_t size = lseek(read_fd, 0, SEEK_END);
+	char last;
+
+	if (size <= 0 || pread(read_fd, &last, 1, size - 1) != 1 || last == '\n')
+		return false;
+	log_warnx("event=audit_line_torn at=%lld", (long long)size);
+	return true;
+}
+
 struct audit *
-audit_new(int fd)
+audit_new(int fd, int read_fd)
 {
 	struct audit *a = calloc(1, sizeof(*a));
 	struct id128 run;
@@ -44,6 +56,7 @@ audit_new(int fd)
 		return NULL;
 	}
 	a->fd = fd;
+	a->is_torn = ends_torn(read_fd);
 	id_format(&run, a->run);
 	return a;
 }
@@ -131,6 +144,7 @@ line_new(const struct audit *a, const struct audit_event *e)
 	rc |= set_text(line, "rule_id", e->rule_id);
 	rc |= set_text(line, "node", e->node);
 	rc |= set_text(line, "reason", e->reason);
+	rc |= set_text(line, "actor", e->actor);
 	rc |= set_text(line, "detail", e->detail);
 	if (rc == 0)
 		return line;

@@ -20,10 +20,13 @@
 	A(SESSION_CREATED, "session.created") \
 	A(SESSION_ATTACHED, "session.attached") \
 	A(SESSION_EXTENDED, "session.extended") \
+	A(SESSION_RENEWED, "session.renewed")   /* a client showed a newer identity */ \
+	A(SESSION_DETACHED, "session.detached") /* its clients, for a revoked identity */ \
 	A(SESSION_TERMINATED, "session.terminated") \
 	A(PLACEMENT_DECIDED, "placement.decided") \
 	A(RUNTIME_ALLOCATED, "runtime.allocated") \
 	A(POLICY_DENIED, "policy.denied") \
+	A(IDENTITY_REVOKED, "identity.revoked") \
 	A(AUDIT_RESUMED, "audit.resumed") /* lines before this one are lost: see detail */
 
 #define AUDIT_ENUM(name, text) AUDIT_##name,
@@ -37,14 +40,19 @@ struct audit_event {
 	enum audit_name name;
 	enum audit_phase phase;
 	const struct id128 *session_id;
-	struct view issuer, subject, profile, role, rule_id, node, reason, detail;
+	struct view issuer, subject, profile, role, rule_id, node, reason, actor, detail;
 	const struct trace *trace;
 };
 
 struct audit;
 
-/* fd is taken, also on failure. NULL: no memory or no randomness. Needs json_init before. */
-struct audit *audit_new(int fd);
+/*
+ * fd is taken, also on failure. NULL: no memory or no randomness. Needs json_init before. read_fd is
+ * the same file, borrowed and only looked at here: a placerd that was killed within a write, or a
+ * machine that stopped there, has left a piece of a line, and the next line must not be lost in it
+ * (R7).
+ */
+struct audit *audit_new(int fd, int read_fd);
 void audit_free(struct audit *a);
 
 /* 0, or -FOG_E_NO_AUDIT: the line is not, or not whole, in the log. */

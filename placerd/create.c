@@ -202,16 +202,19 @@ describe(const struct pl_create *want, const struct verdict *v, const struct id1
 		.placement_reason = view_of(v->reasons),
 		.issuer = want->issuer,
 		.subject = want->subject,
+		.sid = want->sid,
 		.idem_key = want->idem_key,
 		.idem_hash = hash_wish(want) };
 }
 
 /* In the registry and counted, or an error and nothing. */
 static int
-reserve(struct placerd *d, const struct msg *m, const struct pl_owned *owned, uint32_t max,
-    struct session **out)
+reserve(struct placerd *d, const struct msg *m, const struct pl_owned *owned,
+    const struct policy_decision *decision, struct session **out)
 {
-	struct session fresh = { .born_mono_ms = mono_ms(), .trace = m->trace };
+	struct session fresh = { .born_mono_ms = mono_ms(),
+		.trace = m->trace,
+		.on_logout = decision->limits.on_logout };
 	struct session *s;
 	int rc = session_fill(&fresh, owned);
 
@@ -220,7 +223,7 @@ reserve(struct placerd *d, const struct msg *m, const struct pl_owned *owned, ui
 	s = registry_add(d->registry, &fresh);
 	if (!s)
 		return -FOG_E_FULL;
-	rc = session_count(s, &d->keepers, max);
+	rc = session_count(s, &d->keepers, decision->max_sessions);
 	if (rc != 0)
 		registry_remove(d->registry, s);
 	else
@@ -285,7 +288,7 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 
 	if (rc == 0) {
 		owned = describe(&m->u.create, v, &id);
-		rc = reserve(d, m, &owned, v->decision.max_sessions, &s);
+		rc = reserve(d, m, &owned, &v->decision, &s);
 	}
 	if (rc != 0)
 		return peers_refuse_message(from, m, rc, "", "");
@@ -354,7 +357,10 @@ create_on_started(void *ctx, struct peer *from, struct msg *m)
 		write_outcome(d, s, &q->trace, NULL);
 		if (s->status == STATUS_STARTING)
 			peers_change(d, s, &detached);
-		answer_created(q, s);
+		if (revoke_ends(d, s))
+			peers_refuse(q, -FOG_E_REVOKED, "", "");
+		else
+			answer_created(q, s);
 	} else {
 		peers_refuse(q, -FOG_E_INTERNAL, "", "");
 	}

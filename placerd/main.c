@@ -10,8 +10,10 @@
 #include "common/filter.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/mono.h"
 #include "common/privdrop.h"
 #include "common/proc.h"
+#include "placerd/admin.h"
 #include "placerd/placerd.h"
 #include "placerd/quota.h"
 #include "placerd/yaml.h"
@@ -80,11 +82,12 @@ print_policy(const struct policy *policy)
 	for (size_t i = 0; (p = policy_profile_at(policy, i)); i++) {
 		dprintf(STDERR_FILENO,
 		    "profile %s: cpu %llum memory %llu storage %llu "
-		    "max_ttl_seconds %u idle_timeout_seconds %u max_sessions %u ",
+		    "max_ttl_seconds %u idle_timeout_seconds %u max_sessions %u on_logout %s ",
 		    p->name, (unsigned long long)p->limits.cpu_milli,
 		    (unsigned long long)p->limits.memory_bytes,
 		    (unsigned long long)p->limits.storage_bytes, p->max_ttl_seconds,
-		    p->limits.idle_timeout_seconds, p->max_sessions);
+		    p->limits.idle_timeout_seconds, p->max_sessions,
+		    policy_on_logout_name(p->limits.on_logout));
 		print_ring(p);
 		dprintf(STDERR_FILENO, "allowed_groups");
 		print_groups(p);
@@ -152,12 +155,57 @@ static int
 load_audit(struct placerd *d)
 {
 	int fd = proc_take_gift(GIFT_PLACERD_AUDIT);
+	cleanup_fd int read_fd = proc_take_gift(GIFT_PLACERD_AUDIT_END);
 
 	if (fd >= 0 && json_init() == 0)
-		d->keepers.audit = audit_new(fd);
+		d->keepers.audit = audit_new(fd, read_fd);
 	if (d->keepers.audit)
 		return 0;
 	log_error("event=start_failed step=\"audit log\"");
+	return -1;
+}
+
+/*
+ * After the life of an access token it may be taken a skew longer, and what was minted with it at
+ * that moment lives ten minutes at most (ptyd/holder_tokens.h).
+ */
+#define REVOKED_SLACK_SECONDS (60 + 600)
+
+static const char *const revoked_errors[] = {
+	[REVOKED_OTHER_VERSION] = "of another version of this program; they are left untouched",
+	[REVOKED_IO] = "they cannot be read and written",
+	[REVOKED_NO_MEMORY] = "out of memory",
+};
+
+static void
+log_revoked(const struct revoked_found *found)
+{
+	if (found->dropped_bytes > 0 || found->is_unfinished)
+		log_warnx("event=revocations_recovered rules=%zu dropped_bytes=%llu "
+			  "unfinished_rewrite=%d",
+		    found->rules, (unsigned long long)found->dropped_bytes, found->is_unfinished);
+	else
+		log_info("event=revocations_read rules=%zu", found->rules);
+}
+
+/* In its own root directory, which is entered later. */
+static int
+load_revoked(struct placerd *d)
+{
+	struct revoked_found found;
+	enum revoked_result result = REVOKED_NO_MEMORY;
+
+	d->revoked = revoked_new(proc_config()->oidc_max_token_seconds + REVOKED_SLACK_SECONDS);
+	if (d->revoked)
+		result = revoked_open(d->revoked, GIFT_ROOT, (uint64_t)wall_s(), &found);
+	if (result == REVOKED_OK) {
+		log_revoked(&found);
+		return 0;
+	}
+	if (result == REVOKED_IO)
+		log_warn("event=start_failed step=\"read the revocations\"");
+	log_error("event=start_failed step=\"read the revocations\" detail=\"%s\"",
+	    revoked_errors[result]);
 	return -1;
 }
 
@@ -166,11 +214,14 @@ load(void *ctx)
 {
 	struct placerd *d = ctx;
 
-	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0)
+	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0 ||
+	    load_revoked(d) != 0)
 		return -1;
+	d->creates = rate_new(proc_config()->creates_per_minute);
+	d->attaches = rate_new(proc_config()->attaches_per_minute);
 	d->keepers.quota = quota_new();
 	d->registry = registry_new();
-	if (d->keepers.quota && d->registry)
+	if (d->keepers.quota && d->registry && d->creates && d->attaches)
 		return 0;
 	log_error("event=start_failed step=memory");
 	return -1;
@@ -179,7 +230,7 @@ load(void *ctx)
 static int
 start(void *ctx)
 {
-	return peers_start(ctx);
+	return peers_start(ctx) == 0 ? admin_start(ctx) : -1;
 }
 
 static int

@@ -316,14 +316,15 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 	return answer_message(from, m, MSG_AUTH_MINTABLE, &mintable);
 }
 
-static int
-check_attach(struct placerd *d, const struct pl_attach *want, struct session **out)
+int
+peers_find_living(struct placerd *d, const struct id128 *id, struct view issuer,
+    struct view subject, struct session **out)
 {
 	struct session *s;
 
 	if (!d->is_synced)
 		return -FOG_E_UNAVAILABLE;
-	s = registry_find_owned(d->registry, &want->session_id, want->issuer, want->subject);
+	s = registry_find_owned(d->registry, id, issuer, subject);
 	if (!s)
 		return -FOG_E_NO_SESSION;
 	if (session_has_ended(s->status))
@@ -352,11 +353,13 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 		.token_id = want->token_id,
 		.token_expires_boot_ms = want->token_expires_boot_ms,
 		.role = want->role,
+		.until_boot_ms = want->until_boot_ms,
+		.sid_hash = identity_sid_hash(want->sid),
 		.has_out = want->has_out,
 		.out_from = want->out_from };
 	struct session *s = NULL;
 	struct asked *q;
-	int rc = check_attach(d, want, &s);
+	int rc = peers_find_living(d, &want->session_id, want->issuer, want->subject, &s);
 
 	if (rc != 0)
 		return refuse_plainly(from, m, rc);
@@ -412,8 +415,7 @@ static int
 on_check(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
-	struct pl_ready ready = { .dev_mode = proc_config()->use_stub,
-		.sessions_known = d->is_synced };
+	struct pl_ready ready = { .sessions_known = d->is_synced };
 
 	/* A front that is told "not ready" sends nothing that would try the log again. */
 	ready.audit_writable = audit_retry(d->keepers.audit) == 0;
@@ -452,7 +454,9 @@ born_mono_ms(uint64_t created_s)
 static struct session *
 add_told(struct placerd *d, const struct pl_owned *told)
 {
-	struct session fresh = { .born_mono_ms = born_mono_ms(told->created_s) };
+	const struct policy_profile *profile = policy_find_profile(d->policy, told->profile);
+	struct session fresh = { .born_mono_ms = born_mono_ms(told->created_s),
+		.on_logout = profile ? profile->limits.on_logout : ON_LOGOUT_END };
 	struct session *s;
 
 	if (session_fill(&fresh, told) != 0)
@@ -545,6 +549,7 @@ on_known_all(void *ctx, struct peer *from, struct msg *m)
 			write_off(d, s);
 	}
 	d->is_synced = d->was_synced = true;
+	revoke_on_synced(d);
 	log_info("event=sessions_known live=%zu ended=%zu", registry_live(d->registry),
 	    registry_ended(d->registry));
 	return 0;
@@ -614,6 +619,8 @@ on_refused(void *ctx, struct peer *from, struct msg *m)
 			write_attached(d, s, q, AUDIT_OUTCOME, err_code(why->error));
 		if (q->phase == PH_EXTEND)
 			extend_on_refused(d, q, why);
+		if (q->phase == PH_RENEW)
+			renew_on_refused(d, q, why);
 		peers_answer(q, MSG_AUTH_REFUSED, why);
 	}
 	free(q);
@@ -703,7 +710,8 @@ peers_start(struct placerd *d)
 	return d->loose_ends && d->requests ? 0 : -1;
 }
 
-const msg_handler placerd_handlers[MSG_COUNT] = {
+/* What somebody asks for, once identity.c has let them. */
+const msg_handler peers_requests[MSG_COUNT] = {
 	[MSG_PLACE_CREATE] = create_on_request,
 	[MSG_PLACE_LIST] = on_list,
 	[MSG_PLACE_SHOW] = on_show,
@@ -711,15 +719,31 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_MINT] = on_mint,
 	[MSG_PLACE_ATTACH] = on_attach,
 	[MSG_PLACE_EXTEND] = extend_on_request,
+	[MSG_PLACE_RENEW] = renew_on_request,
 	[MSG_PLACE_PROFILES] = on_profiles,
 	[MSG_PLACE_NODES] = on_nodes,
+};
+
+const msg_handler placerd_handlers[MSG_COUNT] = {
+	[MSG_PLACE_CREATE] = identity_on_request,
+	[MSG_PLACE_LIST] = identity_on_request,
+	[MSG_PLACE_SHOW] = identity_on_request,
+	[MSG_PLACE_END] = identity_on_request,
+	[MSG_PLACE_MINT] = identity_on_request,
+	[MSG_PLACE_ATTACH] = identity_on_request,
+	[MSG_PLACE_EXTEND] = identity_on_request,
+	[MSG_PLACE_RENEW] = identity_on_request,
+	[MSG_PLACE_PROFILES] = identity_on_request,
+	[MSG_PLACE_NODES] = identity_on_request,
 	[MSG_PLACE_CHECK] = on_check,
+	[MSG_PLACE_REVOKE] = revoke_on_request,
 	[MSG_PLACE_KNOWN] = on_known,
 	[MSG_PLACE_KNOWN_ALL] = on_known_all,
 	[MSG_PLACE_STARTED] = create_on_started,
 	[MSG_PLACE_ATTACHED] = on_attached,
 	[MSG_PLACE_ENDED] = on_ended,
 	[MSG_PLACE_EXTENDED] = extend_on_extended,
+	[MSG_PLACE_RENEWED] = renew_on_renewed,
 	[MSG_PLACE_REFUSED] = on_refused,
 	[MSG_PLACE_STATE] = on_state,
 };

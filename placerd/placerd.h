@@ -13,7 +13,9 @@
 #include "common/requests.h"
 #include "placerd/audit.h"
 #include "placerd/policy.h"
+#include "placerd/rate.h"
 #include "placerd/registry.h"
+#include "placerd/revoked.h"
 #include "placerd/session.h"
 
 struct asked;
@@ -24,9 +26,11 @@ struct placerd {
 	struct policy *next_policy; /* prepared by a reload */
 	struct registry *registry;
 	struct session_keepers keepers;
-	struct requests *requests;   /* what ptyd was asked; data: struct asked */
-	TAILQ_HEAD(, asked) repeats; /* creates that wait for the session of an earlier one */
-	struct event *loose_ends;    /* repeats to be answered, abandoned sessions to be ended */
+	struct revoked *revoked;         /* identities that are taken no more */
+	struct rate *creates, *attaches; /* of each subject */
+	struct requests *requests;       /* what ptyd was asked; data: struct asked */
+	TAILQ_HEAD(, asked) repeats;     /* creates that wait for the session of an earlier one */
+	struct event *loose_ends; /* repeats to be answered, abandoned sessions to be ended */
 	char node_name[65];
 	bool is_synced;  /* ptyd has told all its sessions on the present pair */
 	bool was_synced; /* on some pair: the registry means something */
@@ -39,15 +43,17 @@ struct asked {
 	enum msg_phase phase;
 	struct trace trace;
 	struct id128 session_id;
-	uint8_t role;         /* PH_ATTACH */
+	uint8_t role;         /* PH_ATTACH, PH_RENEW */
 	uint32_t ttl_seconds; /* PH_EXTEND */
+	uint64_t attachment;  /* PH_RENEW */
 	bool is_repeat;
 	TAILQ_ENTRY(asked) next; /* repeats */
 };
 
 /* peers.c */
 extern const msg_handler placerd_handlers[MSG_COUNT];
-int peers_start(struct placerd *d); /* 0 or -1 */
+extern const msg_handler peers_requests[MSG_COUNT]; /* of authd, in somebody's name */
+int peers_start(struct placerd *d);                 /* 0 or -1 */
 unsigned peers_phase_of(void *ctx, struct peer *from, const struct msg *m);
 void peers_edge_up(void *ctx, struct peer *p);
 void peers_edge_down(void *ctx, enum edge edge);
@@ -59,6 +65,9 @@ int peers_refuse_message(struct peer *from, const struct msg *m, int error, cons
     const char *detail);
 /* What is not in the registry: unknown, or not told by ptyd yet. */
 int peers_refuse_unknown(struct placerd *d, struct peer *from, const struct msg *m);
+/* 0 and *out; -FOG_E_UNAVAILABLE, -FOG_E_NO_SESSION or -FOG_E_SESSION_ENDED. */
+int peers_find_living(struct placerd *d, const struct id128 *id, struct view issuer,
+    struct view subject, struct session **out);
 /* Enters a request in the table. NULL: it has been refused. */
 struct asked *peers_ask(struct placerd *d, struct peer *from, const struct msg *m,
     enum msg_phase phase, const struct id128 *session_id);
@@ -76,6 +85,42 @@ void peers_abandon(struct placerd *d, struct session *s);
 /* The parts of an audit line that say which session, whose and where. */
 struct audit_event peers_audit_of(const struct session *s, enum audit_name name,
     enum audit_phase phase, const struct trace *trace);
+
+/* identity.c: who asks is not revoked, and does not ask too often; then the request is looked at. */
+int identity_on_request(void *ctx, struct peer *from, struct msg *m);
+/* FNV-1a of a sid; 0 when it is empty, and only then. */
+uint64_t identity_sid_hash(struct view sid);
+
+/* renew.c: a client that is attached shows a newer identity (PLACE_RENEW). */
+int renew_on_request(void *ctx, struct peer *from, struct msg *m);
+int renew_on_renewed(void *ctx, struct peer *from, struct msg *m);
+void renew_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
+
+/* revoke.c: the end of an identity (OIDC Back-Channel Logout 1.0), or of one session by an admin. */
+struct revoke_count {
+	unsigned ended, detached; /* sessions for which that was ordered */
+};
+int revoke_on_request(void *ctx, struct peer *from, struct msg *m);
+/*
+ * Remembers it durably, writes it to the audit log, ends or detaches the living sessions that match
+ * by their on_logout. `by`: who wants it, for the log and the audit log ("provider", "uid 0 pid 7").
+ * One of subject and sid must be there; at_s is the time of the provider's clock, or wall_s().
+ * 0; -FOG_E_BAD_LOGOUT_TOKEN: its jti was seen before, and nothing is done; -FOG_E_FULL or
+ * -FOG_E_UNAVAILABLE: the sessions are dealt with, but it could not be remembered: to be repeated.
+ * *count (may be NULL) is always set.
+ */
+int revoke_now(struct placerd *d, const struct pl_revoke *what, struct view by,
+    const struct trace *trace, struct revoke_count *count);
+/*
+ * Ends one session, whoever's, as END_ADMIN. 0: ordered; -FOG_E_NO_SESSION, -FOG_E_SESSION_ENDED,
+ * or -FOG_E_UNAVAILABLE: ptyd is not there, or has not told its sessions.
+ */
+int revoke_session_as_admin(struct placerd *d, const struct id128 *session_id, struct view by,
+    const struct trace *trace);
+/* ptyd has told all its sessions: what could not be ordered is ordered now. */
+void revoke_on_synced(struct placerd *d);
+/* A session that was being made when its owner was revoked: ended. False: there is nothing to do. */
+bool revoke_ends(struct placerd *d, struct session *s);
 
 /* extend.c: the lengthening of a session's life. */
 int extend_on_request(void *ctx, struct peer *from, struct msg *m);

@@ -52,6 +52,29 @@ set_profile_name(const struct yaml_type *type, const struct yaml_scalar *scalar,
 	return yaml_set_string(type, scalar, &profile->name, why, why_size);
 }
 
+static const char *const on_logouts[] = { [ON_LOGOUT_END] = "end", [ON_LOGOUT_DETACH] = "detach" };
+
+const char *
+policy_on_logout_name(enum on_logout on_logout)
+{
+	return on_logouts[on_logout < COUNT_OF(on_logouts) ? on_logout : ON_LOGOUT_END];
+}
+
+static int
+set_on_logout(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field,
+    char *why, size_t why_size)
+{
+	(void)type;
+	for (size_t i = 0; i < COUNT_OF(on_logouts); i++) {
+		if (strcmp(scalar->text, on_logouts[i]) == 0) {
+			*(enum on_logout *)field = (enum on_logout)i;
+			return 0;
+		}
+	}
+	(void)snprintf(why, why_size, "must be end or detach");
+	return -1;
+}
+
 static void *
 append_group(void *list)
 {
@@ -113,6 +136,7 @@ static const struct yaml_key profile_keys[] = {
 		 0, POLICY_IDLE_MAX_SECONDS),
 	OPTIONAL("ring_size", yaml_set_bytes, limits.ring_bytes,
 		 POLICY_RING_MIN_BYTES, POLICY_RING_MAX_BYTES),
+	OPTIONAL("on_logout", set_on_logout, limits.on_logout, 0, 0),
 	LATER("pids"),
 	LATER("egress"),
 	LATER("images"),

@@ -27,6 +27,10 @@
 #define POLICY_RING_MAX_BYTES (UINT64_C(64) << 20)
 #define POLICY_DETAIL_BYTES 400
 
+/* What a session does when its owner signs out at the provider, or is revoked by an admin. */
+enum on_logout { ON_LOGOUT_END, ON_LOGOUT_DETACH };
+const char *policy_on_logout_name(enum on_logout on_logout); /* as in the file; static */
+
 /* What one session gets. */
 struct policy_limits {
 	uint64_t cpu_milli; /* thousandths of a CPU */
@@ -34,6 +38,7 @@ struct policy_limits {
 	uint64_t storage_bytes;
 	uint64_t ring_bytes;           /* of output kept; 0: the profile does not say */
 	uint32_t idle_timeout_seconds; /* 0: none */
+	enum on_logout on_logout;
 };
 
 struct policy_profile {

@@ -127,9 +127,9 @@ session_fill(struct session *s, const struct pl_owned *from)
 	s->expires_s = from->expires_s;
 	s->idem_hash = from->idem_hash;
 	if (COPY_TEXT(s, from, issuer) != 0 || COPY_TEXT(s, from, subject) != 0 ||
-	    COPY_TEXT(s, from, profile) != 0 || COPY_TEXT(s, from, node) != 0 ||
-	    COPY_TEXT(s, from, region) != 0 || COPY_TEXT(s, from, placement_reason) != 0 ||
-	    COPY_TEXT(s, from, idem_key) != 0)
+	    COPY_TEXT(s, from, sid) != 0 || COPY_TEXT(s, from, profile) != 0 ||
+	    COPY_TEXT(s, from, node) != 0 || COPY_TEXT(s, from, region) != 0 ||
+	    COPY_TEXT(s, from, placement_reason) != 0 || COPY_TEXT(s, from, idem_key) != 0)
 		return -FOG_E_BOUNDS;
 	return 0;
 }

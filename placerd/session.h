@@ -11,6 +11,7 @@
 #include "common/id.h"
 #include "common/msg.h"
 #include "common/session.h"
+#include "placerd/policy.h"
 
 struct audit;
 struct quota;
@@ -19,6 +20,7 @@ struct quota;
 struct session {
 	struct id128 id;
 	char issuer[256], subject[256];
+	char sid[256]; /* of the token that made it; empty: it had none */
 	char profile[65], node[65], region[65], placement_reason[65];
 	char idem_key[129]; /* empty: none, or no longer to be repeated */
 	uint64_t idem_hash;
@@ -27,6 +29,11 @@ struct session {
 	uint64_t born_mono_ms;
 	struct trace trace; /* of the request that made it */
 	int make_error;     /* why it could not be made; 0 */
+	/*
+	 * As its profile said when it was made. That is kept here alone: what another placerd has made
+	 * follows the present policy, and a profile that is gone ends its sessions.
+	 */
+	enum on_logout on_logout;
 
 	/* Changed by session_set_state alone. */
 	enum session_status status;
@@ -39,6 +46,11 @@ struct session {
 	bool is_named;         /* in the list that ptyd is telling, or has told last */
 	bool is_other_version; /* of its holder, by that list: it cannot be attached */
 	bool is_abandoned;     /* made for nobody: to be ended */
+
+	/* What revoke.c has ordered of ptyd, in case that it did not arrive. */
+	enum end_reason end_due; /* END_NONE: no end */
+	bool detach_due;
+	uint64_t detach_sid_hash, detach_mono_ms;
 };
 
 struct session_change {

@@ -82,47 +82,24 @@ bind_once(const union address *a)
 	return -1;
 }
 
-static int
-check(const char *variable, const char *addr, bool need_loopback, union address *a,
-    char err[static ERR_SIZE])
-{
-	if (!parse(addr, a)) {
-		snprintf(err, ERR_SIZE, "%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080",
-		    variable, addr);
-		return -1;
-	}
-	if (need_loopback && !is_loopback(a)) {
-		snprintf(err, ERR_SIZE,
-		    "%s=%s: USE_STUB_CONNECTOR=1 takes any token, so the "
-		    "listener must be on loopback; write 127.0.0.1:PORT or [::1]:PORT",
-		    variable, addr);
-		return -1;
-	}
-	return 0;
-}
-
 int
-bindaddr_check(const char *variable, const char *addr, bool need_loopback,
-    char err[static ERR_SIZE])
-{
-	union address a;
-
-	return check(variable, addr, need_loopback, &a, err);
-}
-
-int
-bindaddr_listen(const char *variable, const char *addr, bool need_loopback,
+bindaddr_open(const char *variable, const char *addr, bool need_loopback, bool check_only, int *out,
     char err[static ERR_SIZE])
 {
 	uint64_t until = mono_ms() + BIND_RETRY_MS;
 	union address a;
-	int fd;
 
-	if (check(variable, addr, need_loopback, &a, err) != 0)
-		return -1;
-	while ((fd = bind_once(&a)) < 0 && errno == EADDRINUSE && mono_ms() < until)
+	if (!parse(addr, &a))
+		FAIL("%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080", variable, addr);
+	if (need_loopback && !is_loopback(&a))
+		FAIL("%s=%s: USE_STUB_CONNECTOR=1 has no sandbox, so the listener must be on "
+		     "loopback; write 127.0.0.1:PORT or [::1]:PORT",
+		    variable, addr);
+	if (check_only)
+		return 0;
+	while ((*out = bind_once(&a)) < 0 && errno == EADDRINUSE && mono_ms() < until)
 		usleep(50000);
-	if (fd < 0)
-		snprintf(err, ERR_SIZE, "%s=%s: %s", variable, addr, strerror(errno));
-	return fd;
+	if (*out < 0)
+		FAIL("%s=%s: %s", variable, addr, strerror(errno));
+	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/mono.h"
 #include "common/proc.h"
 #include "common/secret.h"
 
@@ -16,6 +17,8 @@
 #define KEPT_ENDED_MAX 512 /* ended sessions known at once */
 #define FIRST_COLS 80
 #define FIRST_ROWS 24
+/* Of an access token (OIDC_MAX_TOKEN_SECONDS), with skew and IDENTITY_GRACE_SECONDS. */
+#define IDENTITY_MAX_MS ((86400 + 60 + 86400) * UINT64_C(1000))
 
 #define COPY_FIELD(type, kind, name, min, max) to.name = from->name;
 
@@ -190,11 +193,23 @@ check_living(const struct session *s)
 	return s->stage == SESSION_LIVE && peer_is_up(s->holder) ? 0 : -FOG_E_UNAVAILABLE;
 }
 
+/* Our own limit on how long anybody may stay attached (S21); the holder looks at the rest. */
 static int
-check_attach(const struct session *s)
+check_until(uint64_t until_boot_ms)
+{
+	if (until_boot_ms <= boot_ms() + IDENTITY_MAX_MS)
+		return 0;
+	log_warnx("event=identity_refused detail=\"its end is beyond the hard limit\"");
+	return -FOG_E_BAD_ATTACH_TOKEN;
+}
+
+static int
+check_attach(const struct session *s, const struct pl_grant *grant)
 {
 	int rc = check_living(s);
 
+	if (rc == 0)
+		rc = check_until(grant->until_boot_ms);
 	return rc == 0 && !proc_peer(EDGE_DELIVERY) ? -FOG_E_UNAVAILABLE : rc;
 }
 
@@ -203,7 +218,7 @@ place_on_attach(void *ctx, struct peer *from, struct msg *m)
 {
 	struct session *s = session_find(&m->u.grant.session_id);
 	struct pending *p = NULL;
-	int rc = check_attach(s);
+	int rc = check_attach(s, &m->u.grant);
 
 	(void)ctx;
 	(void)from;
@@ -245,6 +260,44 @@ place_on_extend(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+place_on_renew(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.regrant.session_id);
+	struct pending *p = NULL;
+	int rc = check_living(s);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0)
+		rc = check_until(m->u.regrant.until_boot_ms);
+	if (rc == 0) {
+		p = pending_new(s, m, PH_RENEW, proc_config()->request_timeout_ms);
+		rc = p ? 0 : -FOG_E_FULL;
+	}
+	if (rc != 0) {
+		broker_refuse(m->request_id, &m->trace, rc, "");
+		return 0;
+	}
+	p->attachment = m->u.regrant.attachment;
+	/* Should this fail, the session has ended and the request is answered. */
+	peer_send(s->holder, MSG_HOLD_RENEW, m->request_id, &m->trace, &m->u.regrant, -1);
+	return 0;
+}
+
+/* A note: what is not there, or not any more, has nobody attached. */
+static int
+place_on_detach(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.detach.session_id);
+
+	(void)ctx;
+	(void)from;
+	if (s && !session_is_ended(s))
+		session_detach(s, m->u.detach.sid_hash);
+	return 0;
+}
+
+static int
 check_end(const struct session *s)
 {
 	if (!s || s->is_half_made || (s->stage == SESSION_MAKING && !s->is_found))
@@ -269,6 +322,29 @@ place_on_end(void *ctx, struct peer *from, struct msg *m)
 		session_answer_ended(s);
 	else
 		session_ask_end(s, m->u.end.end_reason);
+	return 0;
+}
+
+/*
+ * An end that nobody waits for. Of a session that is being made placerd has not heard yet that it
+ * is there: it ends as soon as it is.
+ */
+static int
+place_on_end_now(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.end.session_id);
+	unsigned reason = m->u.end.end_reason;
+
+	(void)ctx;
+	(void)from;
+	if (reason != END_REVOKED && reason != END_ADMIN)
+		return -FOG_E_LIAR;
+	if (!s || s->is_half_made || session_is_ended(s))
+		return 0;
+	if (s->stage == SESSION_LIVE || (s->stage == SESSION_FOREIGN && s->pidfd >= 0))
+		session_ask_end(s, reason);
+	else
+		s->end_asked = (uint8_t)reason;
 	return 0;
 }
 
@@ -347,6 +423,9 @@ const msg_handler broker_handlers[MSG_COUNT] = {
 	[MSG_PTY_ATTACH] = place_on_attach,
 	[MSG_PTY_EXTEND] = place_on_extend,
 	[MSG_PTY_END] = place_on_end,
+	[MSG_PTY_RENEW] = place_on_renew,
+	[MSG_PTY_DETACH] = place_on_detach,
+	[MSG_PTY_END_NOW] = place_on_end_now,
 	[MSG_PTY_STATE_KEPT] = place_on_state_kept,
 	[MSG_PTY_SPAWNED] = spawner_on_spawned,
 	[MSG_PTY_SPAWN_FAILED] = spawner_on_failed,

@@ -36,6 +36,8 @@ struct pending {
 	enum msg_phase phase;
 	uint8_t role;         /* PH_ATTACH */
 	uint32_t ttl_seconds; /* PH_EXTEND */
+	bool is_answered;     /* PH_EXTEND: placerd waits no more, the holder may still do it */
+	uint64_t attachment;  /* PH_RENEW */
 };
 
 struct session {
@@ -55,6 +57,8 @@ struct session {
 	bool holds_slot;
 	unsigned tries;    /* to find its holder */
 	uint8_t end_asked; /* enum end_reason of a PTY_END; 0: none */
+	bool detach_due;   /* a PTY_DETACH came before its holder had shown its nonce */
+	uint64_t detach_sid_hash;
 	uint64_t log_second;
 	unsigned log_lines;
 	uint32_t holder_pid, shell_pid; /* for the log */
@@ -89,6 +93,8 @@ void session_set_stage(struct session *s, enum session_stage stage);
 void session_set_timer(struct session *s, uint64_t ms);
 /* Its end by the clock, as its holder has it; the record follows. False: it cannot be that. */
 bool session_set_expiry(struct session *s, uint64_t expires_s);
+/* Passes a PTY_DETACH on, now or as soon as its holder is joined. */
+void session_detach(struct session *s, uint64_t sid_hash);
 /* A status that is none of an end: told to placerd. */
 void session_set_status(struct session *s, unsigned status);
 /* Asks the holder to end it; if it does not within 3 s, it is killed; a foreign one at once. */
@@ -124,6 +130,8 @@ struct pending *pending_new(struct session *s, const struct msg *m, enum msg_pha
 struct pending *pending_find(uint64_t id, const struct session *s, enum msg_phase phase);
 void pending_done(struct pending *p);
 void pending_refuse(struct pending *p, int error, const char *detail);
+/* Its time is over: refuses it, once, and goes on to listen for what the holder has made of it. */
+void pending_outlive(struct pending *p, int error);
 
 /* join.c */
 /* Connects to the holder's socket; 0, -EAGAIN: again later, or another -errno. */

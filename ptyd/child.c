@@ -5,9 +5,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -83,12 +81,6 @@ place_standard(const struct birth *b)
 		close(null);
 }
 
-static uint64_t
-caps_for(const struct child *c)
-{
-	return c->program->id == PROC_SPAWNER ? privdrop_spawner_caps : CAP_BIT(CAP_SYS_CHROOT);
-}
-
 static void
 become(struct birth *b)
 {
@@ -103,7 +95,9 @@ become(struct birth *b)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (c->fogd->rooted)
-		step = privdrop_before_exec(c->uid, c->gid, caps_for(c));
+		step = privdrop_before_exec(c->uid, c->gid,
+		    c->program->id == PROC_SPAWNER ? privdrop_spawner_caps
+						   : CAP_BIT(CAP_SYS_CHROOT));
 	if (step)
 		die(step);
 	syscall(SYS_execveat, exe, "", b->argv, no_environment, AT_EMPTY_PATH);
@@ -210,15 +204,6 @@ on_prepared(void *ctx, struct peer *from, struct msg *m)
 	return reload_answer(ctx, m->u.prepared.ok);
 }
 
-static unsigned
-phase_of(void *ctx, struct peer *from, const struct msg *m)
-{
-	(void)ctx;
-	(void)from;
-	(void)m;
-	return PH_NOTE;
-}
-
 /* EOF comes with the exit, which the pidfd tells; a liar is killed at once. */
 static void
 on_control_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
@@ -238,7 +223,7 @@ static const msg_handler control_handlers[MSG_COUNT] = {
 	[MSG_CTL_PEER_BAD] = on_peer_bad,
 	[MSG_CTL_PREPARED] = on_prepared,
 };
-static const struct peer_ops control_ops = { control_handlers, phase_of, on_control_down };
+static const struct peer_ops ops = { control_handlers, proc_control_phase, on_control_down };
 
 static int
 watch(struct child *c, int control_fd, int log_fd)
@@ -251,7 +236,7 @@ watch(struct child *c, int control_fd, int log_fd)
 		.way = PEER_BOTH,
 		.epoch = 1 };
 
-	c->control = peer_new(base, &end, &control_ops, c);
+	c->control = peer_new(base, &end, &ops, c);
 	c->log = logpipe_new(base, c->program->file, c->pid, log_fd);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (!c->control || !c->log || c->pidfd < 0)
@@ -264,7 +249,7 @@ int
 child_start(struct child *c)
 {
 	struct birth b = { 0 };
-	int control[2] = { -1, -1 }, logs[2] = { -1, -1 };
+	int ends[] = { -1, -1, -1, -1 }, *control = ends, *logs = ends + 2;
 	int rc = -1;
 
 	gifts_of(c->fogd, c, b.gifts);
@@ -287,10 +272,8 @@ child_start(struct child *c)
 		forget(c);
 	}
 	close_fd(&b.gifts[GIFT_CONFIG]);
-	for (int i = 0; i < 2; i++) {
-		close_fd(&control[i]);
-		close_fd(&logs[i]);
-	}
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		close_fd(&ends[i]);
 	c->started_mono_ms = mono_ms();
 	return rc;
 }
@@ -352,15 +335,14 @@ child_run_check(struct fogd *f, enum proc_id id, const char *option, const char 
 	struct child *c = child_of(f, id);
 	struct birth b = { .log = out };
 	siginfo_t info = { 0 };
+	bool waited;
 	pid_t pid;
 
-	for (int i = 0; i < GIFT_END; i++)
-		b.gifts[i] = -1;
+	memset(b.gifts, -1, sizeof(b.gifts));
 	b.gifts[GIFT_OWN] = file;
 	b.argv[1] = (char *)(uintptr_t)option;
 	b.argv[2] = (char *)(uintptr_t)argument;
 	pid = fork_role(c, &b);
-	if (pid < 0 || waitid(P_PID, (id_t)pid, &info, WEXITED) != 0)
-		return -1;
-	return info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -1;
+	waited = pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED) == 0;
+	return waited && info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -1;
 }

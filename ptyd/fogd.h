@@ -7,17 +7,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/config.h"
 #include "common/log.h"
-#include "common/peer.h"
 #include "common/proc.h"
 
-#define FOGD_ROLES 5
+#define FOGD_ROLES 6
 #define USER_PREFIX "cloudshell-fog-"
 #define ERR_SIZE 4608 /* of a message for the operator */
+#define FAIL(...) return snprintf(err, ERR_SIZE, __VA_ARGS__), -1
 
 struct event;
-struct event_base;
 struct fogd;
 
 /* One row of the table of programs. */
@@ -64,7 +62,8 @@ struct fogd {
 	struct child children[FOGD_ROLES];
 	uint64_t edge_epochs[EDGE_COUNT], next_epoch;
 	/* opened while privileged */
-	int listener, metrics, page, signing_key, audit, lock;
+	int listener, metrics, page, signing_key, signing_key_previous, ca, penalties;
+	int control, audit, audit_end, lock;
 	int root_dirs[3]; /* by program.root */
 	int holder_exe, init_memfd;
 	struct files files;
@@ -76,27 +75,21 @@ struct fogd {
 	int status;
 };
 
-/* gifts.c: everything that is opened before capabilities are cut. 0, or -1 with the message. */
-int gifts_open(struct fogd *f, char err[static ERR_SIZE]);
+/*
+ * gifts.c: everything that is opened before capabilities are cut; check_only: what can be opened
+ * without making or binding anything. 0, or -1 with the message.
+ */
+int gifts_open(struct fogd *f, bool check_only, char err[static ERR_SIZE]);
 int gifts_open_files(const struct config *c, struct files *out, char err[static ERR_SIZE]);
 void gifts_close_files(struct files *files);
-/* The signing key of the configuration as a sealed memfd; -1 in *out: none is configured. */
-int gifts_open_key(struct config *c, int *out, char err[static ERR_SIZE]);
 /* Fills by gift number; -1: absent. Borrowed. */
 void gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END]);
 /* A sealed memfd holding these bytes; -1 with errno. */
 int gifts_sealed(const char *name, const void *bytes, size_t len, bool executable);
-/* All programs and the page, which lie beside this program. */
-int gifts_open_programs(struct fogd *f, char err[static ERR_SIZE]);
-int gifts_find_users(struct fogd *f, char err[static ERR_SIZE]);
-/* Directories to be the roots, and the lock that keeps a second fogd out. */
-int gifts_open_dirs(struct fogd *f, char err[static ERR_SIZE]);
 
-/* bindaddr.c: numeric addresses only, so that root resolves no name. */
-int bindaddr_check(const char *variable, const char *addr, bool need_loopback,
-    char err[static ERR_SIZE]);
-int bindaddr_listen(const char *variable, const char *addr, bool need_loopback,
-    char err[static ERR_SIZE]);
+/* bindaddr.c: numeric addresses only, so that root resolves no name. 0, or -1 with the message. */
+int bindaddr_open(const char *variable, const char *addr, bool need_loopback, bool check_only,
+    int *out, char err[static ERR_SIZE]);
 
 /* child.c: start, wire and end roles. */
 int child_start(struct child *c);

@@ -2,6 +2,7 @@
 /* What fogd opens while it may, and which role gets which descriptor. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -9,20 +10,23 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/mono.h"
 #include "ptyd/fogd.h"
 
-#define FILE_MAX_BYTES (256u << 10)
+#define FILE_MAX_BYTES (1u << 20)
 #define INIT_MAX_BYTES (8u << 20)
 #define KEY_HEX_MIN 64
 #define KEY_HEX_MAX 128
 #define LOCK_RETRY_MS 2000
-
-#define FAIL(...) return snprintf(err, ERR_SIZE, __VA_ARGS__), -1
+#define CONTROL_BACKLOG 16
+#define AUDIT_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+#define CONTROL_SOCKET "control.sock"
 
 int
 gifts_sealed(const char *name, const void *bytes, size_t len, bool executable)
@@ -42,7 +46,7 @@ gifts_sealed(const char *name, const void *bytes, size_t len, bool executable)
 
 /* S22: owned by root or by whoever starts the service, and written by nobody else. */
 static const char *
-check_owner(int fd)
+check_owner(int fd, bool is_secret)
 {
 	struct stat st;
 
@@ -54,14 +58,17 @@ check_owner(int fd)
 		return "must be owned by root or by the user that starts the service";
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return "must not be writable by group or others (chmod go-w)";
+	if (is_secret && (st.st_mode & S_IROTH))
+		return "must not be readable by others (chmod o-r)";
 	return NULL;
 }
 
 static char *
-read_operator_file(const char *variable, const char *path, size_t *len, char err[static ERR_SIZE])
+read_operator_file(const char *variable, const char *path, bool is_secret, size_t *len,
+    char err[static ERR_SIZE])
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	const char *wrong = fd < 0 ? strerror(errno) : check_owner(fd);
+	const char *wrong = fd < 0 ? strerror(errno) : check_owner(fd, is_secret);
 	char *bytes = wrong ? NULL : proc_read_file(fd, FILE_MAX_BYTES, len);
 
 	if (!bytes)
@@ -74,14 +81,11 @@ static int
 copy_sealed(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
 {
 	size_t len = 0;
-	char *bytes;
+	char *bytes = *path ? read_operator_file(variable, path, false, &len, err) : NULL;
 
 	*out = -1;
-	if (!*path)
-		return 0;
-	bytes = read_operator_file(variable, path, &len, err);
 	if (!bytes)
-		return -1;
+		return *path ? -1 : 0;
 	*out = gifts_sealed(variable, bytes, len, false);
 	explicit_bzero(bytes, len);
 	free(bytes);
@@ -112,7 +116,7 @@ gifts_close_files(struct files *files)
 		close_fd(&files->fds[i]);
 }
 
-/* --- the signing key --- */
+/* --- the signing keys --- */
 
 static int
 key_from_hex(const char *variable, const char *hex, size_t len, int *out, char err[static ERR_SIZE])
@@ -121,11 +125,9 @@ key_from_hex(const char *variable, const char *hex, size_t len, int *out, char e
 	bool good = len >= KEY_HEX_MIN && len <= KEY_HEX_MAX && len % 2 == 0 &&
 	    strspn(hex, "0123456789abcdefABCDEF") >= len;
 
-	for (size_t i = 0; good && i < len / 2; i++) {
-		const char digits[] = { hex[2 * i], hex[2 * i + 1], '\0' };
-
-		key[i] = (unsigned char)strtoul(digits, NULL, 16);
-	}
+	for (size_t i = 0; good && i < len / 2; i++)
+		key[i] = (unsigned char)strtoul((const char[]){ hex[2 * i], hex[2 * i + 1], '\0' },
+		    NULL, 16);
 	if (good)
 		*out = gifts_sealed("signing-key", key, len / 2, false);
 	explicit_bzero(key, sizeof(key));
@@ -140,41 +142,54 @@ key_from_hex(const char *variable, const char *hex, size_t len, int *out, char e
 static int
 key_from_file(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
 {
-	size_t len = 0, used;
-	char *text = read_operator_file(variable, path, &len, err);
+	size_t len = 0;
+	char *text = read_operator_file(variable, path, true, &len, err);
 	int rc;
 
 	if (!text)
 		return -1;
-	used = strcspn(text, "\r\n");
-	rc = key_from_hex(variable, text, used, out, err);
+	rc = key_from_hex(variable, text, strcspn(text, "\r\n"), out, err);
 	explicit_bzero(text, len);
 	free(text);
 	return rc;
 }
 
-/* From the environment, a file, or a systemd credential, in this order; none: authd makes one. */
-int
-gifts_open_key(struct config *c, int *out, char err[static ERR_SIZE])
+/* From the environment, a file, or a systemd credential, in this order; none: *out stays -1. */
+static int
+open_key(const char *variable, char *hex, const char *path, const char *credential, int *out,
+    char err[static ERR_SIZE])
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	const char *variable = "SESSION_TOKEN_SIGNING_KEY_FILE", *path = c->signing_key_file;
-	char credential[PATH_MAX];
+	char name[64], file[PATH_MAX];
 	int rc;
 
-	*out = -1;
-	if (*c->signing_key) {
-		rc = key_from_hex("SESSION_TOKEN_SIGNING_KEY", c->signing_key,
-		    strlen(c->signing_key), out, err);
-		explicit_bzero(c->signing_key, strlen(c->signing_key));
+	if (*hex) {
+		rc = key_from_hex(variable, hex, strlen(hex), out, err);
+		explicit_bzero(hex, strlen(hex));
 		return rc;
 	}
-	if (!*path && credentials) {
-		variable = "session-token-signing-key";
-		snprintf(credential, sizeof(credential), "%s/%s", credentials, variable);
-		path = access(credential, F_OK) == 0 ? credential : "";
-	}
-	return *path ? key_from_file(variable, path, out, err) : 0;
+	snprintf(name, sizeof(name), "%s_FILE", variable);
+	if (*path || !credentials)
+		return *path ? key_from_file(name, path, out, err) : 0;
+	snprintf(file, sizeof(file), "%s/%s", credentials, credential);
+	return access(file, F_OK) == 0 ? key_from_file(credential, file, out, err) : 0;
+}
+
+static int
+open_keys(struct fogd *f, char err[static ERR_SIZE])
+{
+	struct config *c = &f->config;
+
+	if (open_key("SESSION_TOKEN_SIGNING_KEY", c->signing_key, c->signing_key_file,
+		"session-token-signing-key", &f->signing_key, err) != 0 ||
+	    open_key("SESSION_TOKEN_SIGNING_KEY_PREVIOUS", c->signing_key_previous,
+		c->signing_key_previous_file, "session-token-signing-key-previous",
+		&f->signing_key_previous, err) != 0)
+		return -1;
+	if (f->signing_key_previous >= 0 && f->signing_key < 0)
+		FAIL("SESSION_TOKEN_SIGNING_KEY: must be set when the one before it is, "
+		     "SESSION_TOKEN_SIGNING_KEY_PREVIOUS");
+	return 0;
 }
 
 /* --- programs and the page, relative to this program --- */
@@ -227,8 +242,8 @@ open_init(const char *prefix, int *out, char err[static ERR_SIZE])
 	return 0;
 }
 
-int
-gifts_open_programs(struct fogd *f, char err[static ERR_SIZE])
+static int
+open_programs(struct fogd *f, char err[static ERR_SIZE])
 {
 	char prefix[PATH_MAX - 64], page[PATH_MAX];
 
@@ -250,8 +265,8 @@ gifts_open_programs(struct fogd *f, char err[static ERR_SIZE])
 
 /* --- users and directories --- */
 
-int
-gifts_find_users(struct fogd *f, char err[static ERR_SIZE])
+static int
+find_users(struct fogd *f, char err[static ERR_SIZE])
 {
 	FOR_EACH_CHILD(f, c) {
 		char name[64];
@@ -269,6 +284,47 @@ gifts_find_users(struct fogd *f, char err[static ERR_SIZE])
 		c->uid = pw->pw_uid;
 		c->gid = pw->pw_gid;
 	}
+	return 0;
+}
+
+/* By the directory that was checked, and not by its name; born with its mode, so that no path is
+ * followed to change it. */
+static int
+bind_in(int dir, int sock, mode_t mask)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	mode_t before = umask(mask);
+	int rc;
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET, dir);
+	rc = bind(sock, (const struct sockaddr *)&to, sizeof(to));
+	umask(before);
+	return rc;
+}
+
+/*
+ * Whoever may connect to it may end sessions: root, and the admin group where there is one. Nobody
+ * can before listen, when its group is right. run_dir negative: only what can be checked without
+ * making it.
+ */
+static int
+open_control(struct fogd *f, int run_dir, char err[static ERR_SIZE])
+{
+	const char *name = f->config.admin_group;
+	const struct group *group = *name ? getgrnam(name) : NULL;
+
+	if (*name && !group)
+		FAIL("ADMIN_GROUP=%s: there is no such group", name);
+	if (run_dir < 0)
+		return 0;
+	unlinkat(run_dir, CONTROL_SOCKET, 0); /* of a former run: the lock says that it is over */
+	f->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (f->control < 0 || bind_in(run_dir, f->control, group ? 0117 : 0177) != 0 ||
+	    (group &&
+		fchownat(run_dir, CONTROL_SOCKET, (uid_t)-1, group->gr_gid, AT_SYMLINK_NOFOLLOW) !=
+		    0) ||
+	    listen(f->control, CONTROL_BACKLOG) != 0)
+		FAIL("RUN_DIR=%s: " CONTROL_SOCKET ": %s", f->config.run_dir, strerror(errno));
 	return 0;
 }
 
@@ -358,17 +414,17 @@ open_audit(struct fogd *f, int state_dir, char err[static ERR_SIZE])
 {
 	cleanup_fd int dir = make_own_dir(state_dir, "audit", geteuid(), getegid(), 0750);
 
-	f->audit = dir < 0
-	    ? -1
-	    : openat(dir, "audit.jsonl",
-		  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	if (dir >= 0)
+		f->audit_end = openat(dir, "audit.jsonl", O_RDONLY | O_CREAT | AUDIT_FLAGS, 0640);
+	if (f->audit_end >= 0)
+		f->audit = openat(dir, "audit.jsonl", O_WRONLY | O_APPEND | AUDIT_FLAGS);
 	if (f->audit < 0)
 		FAIL("STATE_DIR=%s: audit/audit.jsonl: %s", f->config.state_dir, strerror(errno));
 	return 0;
 }
 
-int
-gifts_open_dirs(struct fogd *f, char err[static ERR_SIZE])
+static int
+open_dirs(struct fogd *f, char err[static ERR_SIZE])
 {
 	cleanup_fd int run_dir = make_dir("RUN_DIR", f->config.run_dir, err);
 	cleanup_fd int state_dir = -1;
@@ -376,33 +432,46 @@ gifts_open_dirs(struct fogd *f, char err[static ERR_SIZE])
 	if (run_dir < 0 || take_lock(f, run_dir, err) != 0)
 		return -1;
 	state_dir = make_dir("STATE_DIR", f->config.state_dir, err);
-	if (state_dir < 0 || open_roots(f, run_dir, state_dir, err) != 0)
+	if (state_dir < 0 || open_roots(f, run_dir, state_dir, err) != 0 ||
+	    open_audit(f, state_dir, err) != 0)
 		return -1;
-	return open_audit(f, state_dir, err);
+	return open_control(f, run_dir, err);
 }
 
 static int
-open_listeners(struct fogd *f, char err[static ERR_SIZE])
+open_listeners(struct fogd *f, bool check_only, char err[static ERR_SIZE])
 {
 	const struct config *c = &f->config;
 
-	f->listener = bindaddr_listen("LISTEN_ADDR", c->listen_addr, c->use_stub, err);
-	if (f->listener < 0)
+	if (bindaddr_open("LISTEN_ADDR", c->listen_addr, c->use_stub, check_only, &f->listener,
+		err) != 0)
 		return -1;
 	if (strcmp(c->metrics_addr, "off") == 0)
 		return 0;
-	f->metrics = bindaddr_listen("METRICS_ADDR", c->metrics_addr, false, err);
-	return f->metrics < 0 ? -1 : 0;
+	return bindaddr_open("METRICS_ADDR", c->metrics_addr, false, check_only, &f->metrics, err);
+}
+
+/* Outlives every gatewayd, so that the next one knows at whose bytes the last one died. */
+static int
+make_penalties(struct fogd *f, char err[static ERR_SIZE])
+{
+	f->penalties = memfd_create("penalties", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (f->penalties < 0 || ftruncate(f->penalties, PENALTY_BYTES) != 0 ||
+	    fcntl(f->penalties, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+		FAIL("memory for penalties: %s", strerror(errno));
+	return 0;
 }
 
 int
-gifts_open(struct fogd *f, char err[static ERR_SIZE])
+gifts_open(struct fogd *f, bool check_only, char err[static ERR_SIZE])
 {
-	if (gifts_find_users(f, err) != 0 || gifts_open_dirs(f, err) != 0 ||
-	    gifts_open_programs(f, err) != 0 || gifts_open_files(&f->config, &f->files, err) != 0 ||
-	    gifts_open_key(&f->config, &f->signing_key, err) != 0)
+	if (find_users(f, err) != 0 ||
+	    (check_only ? open_control(f, -1, err) : open_dirs(f, err)) != 0 ||
+	    open_programs(f, err) != 0 || gifts_open_files(&f->config, &f->files, err) != 0 ||
+	    copy_sealed("OIDC_CA_FILE", f->config.oidc_ca_file, &f->ca, err) != 0 ||
+	    open_keys(f, err) != 0 || make_penalties(f, err) != 0)
 		return -1;
-	return open_listeners(f, err);
+	return open_listeners(f, check_only, err);
 }
 
 /* --- who gets what --- */
@@ -417,9 +486,15 @@ static const struct {
 	{ PROC_GATEWAYD, GIFT_GATEWAYD_PAGE, offsetof(struct fogd, page) },
 	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_CERT, offsetof(struct fogd, files.fds[FILE_TLS_CERT]) },
 	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_KEY, offsetof(struct fogd, files.fds[FILE_TLS_KEY]) },
+	{ PROC_GATEWAYD, GIFT_GATEWAYD_PENALTIES, offsetof(struct fogd, penalties) },
 	{ PROC_AUTHD, GIFT_AUTHD_SIGNING_KEY, offsetof(struct fogd, signing_key) },
+	{ PROC_AUTHD, GIFT_AUTHD_SIGNING_KEY_PREVIOUS,
+	    offsetof(struct fogd, signing_key_previous) },
 	{ PROC_PLACERD, GIFT_PLACERD_POLICY, offsetof(struct fogd, files.fds[FILE_POLICY]) },
 	{ PROC_PLACERD, GIFT_PLACERD_AUDIT, offsetof(struct fogd, audit) },
+	{ PROC_PLACERD, GIFT_PLACERD_AUDIT_END, offsetof(struct fogd, audit_end) },
+	{ PROC_PLACERD, GIFT_PLACERD_CONTROL, offsetof(struct fogd, control) },
+	{ PROC_FETCHER, GIFT_FETCHER_CA, offsetof(struct fogd, ca) },
 	{ PROC_SPAWNER, GIFT_SPAWNER_HOLDER, offsetof(struct fogd, holder_exe) },
 	{ PROC_SPAWNER, GIFT_SPAWNER_INIT, offsetof(struct fogd, init_memfd) },
 };
@@ -427,8 +502,7 @@ static const struct {
 void
 gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END])
 {
-	for (int i = 0; i < GIFT_END; i++)
-		gifts[i] = -1;
+	memset(gifts, -1, GIFT_END * sizeof(*gifts));
 	gifts[GIFT_ROOT] = f->root_dirs[c->program->root];
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		if (rows[i].to == c->program->id)

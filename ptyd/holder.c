@@ -24,7 +24,7 @@
 
 #define PLAN_MAX_BYTES 16384
 #define PLAN_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define HOLDER_NOFILE 96 /* a stream each for the driver, 32 viewers, 4 that part; some 20 more */
+#define HOLDER_NOFILE 128 /* a stream each for the driver, 32 viewers, 36 that part; 20 more */
 #define DRAIN_MS 2000
 #define FLUSH_MS 5000
 #define LINGER_MS 600000
@@ -263,7 +263,7 @@ prepare(struct holder *h)
 	if (!h->phase_timer)
 		return -1;
 	if (clients_start(h) != 0 || broker_start(h) != 0 || time_start(h) != 0 ||
-	    watch_init(h) != 0)
+	    identity_start(h) != 0 || watch_init(h) != 0)
 		return -1;
 	return term_start(h);
 }

@@ -2,8 +2,8 @@
 /*
  * The holder: one per session, unprivileged, the owner of the terminal and of what it has shown.
  * Its files share struct holder: holder.c has the life of the session, holder_term.c the
- * terminal, holder_time.c its end by the clock, holder_attach.c who is attached, holder_client.c the
- * stream of each, holder_broker.c the socket that ptyd finds it by.
+ * terminal, holder_time.c its end by the clock, holder_attach.c who is attached, holder_identity.c for
+ * how long they may be, holder_client.c the stream of each, holder_broker.c the socket that ptyd finds it by.
  */
 #ifndef FOG_HOLDER_H
 #define FOG_HOLDER_H
@@ -55,7 +55,8 @@ struct holder {
 	struct client_list clients;
 	struct client *driver; /* one of them, or NULL */
 	unsigned viewers, partings;
-	struct event *sweep; /* frees the clients that were lost in this turn */
+	uint64_t attachments; /* ever: the number of the last */
+	struct event *sweep;  /* frees the clients that were lost in this turn */
 
 	struct event *on_init, *on_init_exit;
 	bool init_has_told; /* or will not any more */
@@ -65,6 +66,8 @@ struct holder {
 	uint64_t born_mono_ms;
 	struct event *expiring, *expired, *idle_look;
 	struct idle idle;
+	int identity_fd; /* of identity_look: a timer on CLOCK_BOOTTIME */
+	struct event *identity_look;
 
 	struct event *acceptor, *hello_timer;
 	struct peer *broker, *candidate; /* the candidate has not shown the nonce */
@@ -112,9 +115,29 @@ void clients_resume(struct holder *h);         /* the input queue has room again
 void clients_send_status(struct holder *h, enum stream_state state, uint64_t at_s,
     const char *detail);
 void clients_drop(struct holder *h);
+/* Tells the client why and lets it go, when it has what it was promised. Not twice. */
+void clients_part(struct client *c, enum stream_state state, const char *detail);
+/* The living client of this number, or NULL. */
+struct client *clients_find(struct holder *h, uint64_t attachment);
 /* For holder_client.c: the stream is over; or it ends because of what came on it. */
 void clients_lose(struct client *c);
 void clients_refuse(struct client *c, int error);
+/* Nobody is there any more: its place is free. What it has sent is still typed, till another drives. */
+void clients_left(struct client *c);
+
+/* holder_identity.c: how long each client may stay attached (S21), on the boot clock (R10). */
+int identity_start(struct holder *h);
+/* 0, or -FOG_E_BAD_ATTACH_TOKEN: that is over already. until_boot_ms 0: no end. */
+int identity_check(uint64_t until_boot_ms);
+void identity_set(struct client *c, uint64_t until_boot_ms, uint64_t sid_hash);
+/* After identity_set, or when a client has come: the timer follows. */
+void identity_arm(struct holder *h);
+/* The time of day of an end on the boot clock, for display; 0: no end. */
+uint64_t identity_wall_s(uint64_t until_boot_ms);
+/* A client that is attached shows a newer identity: its token is consumed. 0 or -FOG_E_…. */
+int identity_renew(struct holder *h, const struct pl_regrant *g);
+/* An identity was revoked: clients of this sid, and of none, are detached; 0: all. */
+void identity_revoke(struct holder *h, uint64_t sid_hash);
 
 /* holder_broker.c */
 int broker_start(struct holder *h);

@@ -11,7 +11,7 @@
 #include "ptyd/holder_client.h"
 
 #define VIEWERS_MAX 32
-#define PARTINGS_MAX 4
+#define PARTINGS_MAX (VIEWERS_MAX + 4) /* a revocation may detach all of them at once */
 
 static const struct timeval last_words = { .tv_sec = 1 };
 
@@ -88,7 +88,7 @@ clients_have_all(const struct holder *h)
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &h->clients, next)
-		if (!c->is_parting && !client_has_all(c))
+		if (!c->is_parting && !c->has_left && !client_has_all(c))
 			return false;
 	return true;
 }
@@ -133,7 +133,20 @@ clients_lose(struct client *c)
 	c->is_over = true;
 	event_del(c->readable);
 	event_del(c->writable);
+	event_del(c->hangup);
 	event_active(c->h->sweep, EV_TIMEOUT, 0);
+}
+
+void
+clients_left(struct client *c)
+{
+	if (c->has_left || c->is_parting || c->is_over)
+		return;
+	c->has_left = true;
+	c->pending_len = 0;
+	event_del(c->writable);
+	event_del(c->hangup);
+	leave(c);
 }
 
 static void
@@ -144,7 +157,7 @@ forget(struct client *c)
 	TAILQ_REMOVE(&h->clients, c, next);
 	if (c->is_parting)
 		h->partings--;
-	else
+	else if (!c->has_left)
 		leave(c);
 	client_free(c);
 }
@@ -175,15 +188,17 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	clients_lose(arg);
 }
 
-/* Tells the client why and lets it go, when it has what it was promised. */
-static void
-part(struct client *c, enum stream_state state, const char *detail)
+void
+clients_part(struct client *c, enum stream_state state, const char *detail)
 {
 	struct holder *h = c->h;
 
+	if (c->is_parting || c->is_over)
+		return;
 	leave(c);
 	c->is_parting = true;
 	event_del(c->readable);
+	event_del(c->hangup);
 	c->deadline = evtimer_new(h->base, on_deadline, c);
 	if (++h->partings > PARTINGS_MAX || !c->deadline ||
 	    event_add(c->deadline, &last_words) != 0)
@@ -196,8 +211,9 @@ void
 clients_refuse(struct client *c, int error)
 {
 	log_warnx("event=bad_stream reason=%s", err_code(error));
-	if (error == -FOG_E_OFFSET)
-		part(c, STREAM_STATE_BAD_INPUT, "Its offset is beyond what was sent before");
+	if (error == -FOG_E_OFFSET && !c->has_left)
+		clients_part(c, STREAM_STATE_BAD_INPUT,
+		    "Its offset is beyond what was sent before");
 	else
 		clients_lose(c);
 }
@@ -224,7 +240,7 @@ check_grant(const struct holder *h, const struct pl_grant *g)
 		return -FOG_E_VIEWERS;
 	if (g->has_out && g->out_from > ring_end(h->ring))
 		return -FOG_E_OFFSET;
-	return 0;
+	return identity_check(g->until_boot_ms);
 }
 
 static void
@@ -237,16 +253,29 @@ begin(struct client *c, const struct pl_grant *g)
 	client_begin(c, from, from - asked);
 }
 
+/* What those who have left typed before, and nobody has taken, is not typed between. */
+static void
+lose_those_who_left(struct holder *h)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &h->clients, next)
+		if (c->has_left)
+			clients_lose(c);
+}
+
 static void
 seat_driver(struct client *c, const struct pl_grant *g)
 {
 	struct holder *h = c->h;
 	struct client *old = h->driver;
 
+	lose_those_who_left(h);
 	/* The place does not become free: nobody is told so. */
 	h->driver = c;
 	if (old)
-		part(old, STREAM_STATE_TAKEN_OVER, "Another window attached to this session");
+		clients_part(old, STREAM_STATE_TAKEN_OVER,
+		    "Another window attached to this session");
 	begin(c, g);
 	if (old)
 		client_queue_status(c, STREAM_STATE_TOOK_OVER, 0, "Another window was detached");
@@ -277,6 +306,7 @@ clients_attach(struct holder *h, const struct pl_grant *g, int *fd)
 	c = client_new(h, g->role, fd);
 	if (!c)
 		return -FOG_E_NOMEM;
+	identity_set(c, g->until_boot_ms, g->sid_hash);
 	/* In front: output goes to the driver first. */
 	if (g->role == ROLE_DRIVER) {
 		seat_driver(c, g);
@@ -285,9 +315,21 @@ clients_attach(struct holder *h, const struct pl_grant *g, int *fd)
 		seat_viewer(c, g);
 		TAILQ_INSERT_TAIL(&h->clients, c, next);
 	}
+	identity_arm(h);
 	client_flush(c);
 	term_update(h);
 	return 0;
+}
+
+struct client *
+clients_find(struct holder *h, uint64_t attachment)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &h->clients, next)
+		if (c->number == attachment && !c->is_parting && !c->is_over)
+			return c;
+	return NULL;
 }
 
 int

@@ -139,6 +139,33 @@ broker_on_extend(void *ctx, struct peer *from, struct msg *m)
 	return peer_send(from, MSG_PTY_HOLDER_EXTENDED, m->request_id, &m->trace, &done, -1);
 }
 
+static int
+broker_on_renew(void *ctx, struct peer *from, struct msg *m)
+{
+	struct holder *h = ctx;
+	struct pl_renewed done = { .session_id = m->u.regrant.session_id,
+		.attachment = m->u.regrant.attachment };
+	int rc;
+
+	if (from != h->broker || !is_for_us(h, &m->u.regrant.session_id))
+		return -FOG_E_LIAR;
+	rc = identity_renew(h, &m->u.regrant);
+	if (rc != 0)
+		return refuse(from, m, rc);
+	return peer_send(from, MSG_PTY_HOLDER_RENEWED, m->request_id, &m->trace, &done, -1);
+}
+
+static int
+broker_on_detach(void *ctx, struct peer *from, struct msg *m)
+{
+	struct holder *h = ctx;
+
+	if (from != h->broker || !is_for_us(h, &m->u.detach.session_id))
+		return -FOG_E_LIAR;
+	identity_revoke(h, m->u.detach.sid_hash);
+	return 0;
+}
+
 static unsigned
 status_of(unsigned reason)
 {
@@ -179,6 +206,8 @@ static const msg_handler handlers[MSG_COUNT] = {
 	[MSG_HOLD_HELLO] = broker_on_hello,
 	[MSG_HOLD_ATTACH] = broker_on_attach,
 	[MSG_HOLD_EXTEND] = broker_on_extend,
+	[MSG_HOLD_RENEW] = broker_on_renew,
+	[MSG_HOLD_DETACH] = broker_on_detach,
 	[MSG_HOLD_END] = broker_on_end,
 	[MSG_HOLD_STATE_KEPT] = broker_on_state_kept,
 };

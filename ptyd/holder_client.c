@@ -3,6 +3,7 @@
 #include "ptyd/holder_client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,8 @@ frame_max(uint8_t role)
 	return role == ROLE_DRIVER ? STREAM_DATA_MAX : VIEWER_FRAME_BYTES;
 }
 
+static const struct timeval look_after = { .tv_sec = 1 };
+
 /* --- what goes before all else --- */
 
 static size_t
@@ -38,7 +41,7 @@ queue_control(struct client *c, enum stream_type type, const void *payload)
 {
 	struct writer w;
 
-	if (c->exit_is_queued)
+	if (c->exit_is_queued || c->has_left)
 		return; /* nothing follows it */
 	writer_init(&w, c->pending + c->pending_len, pending_room(c));
 	if (stream_put(&w, type, payload) == 0)
@@ -83,7 +86,9 @@ queue_hello(struct client *c, uint64_t out_lost)
 		.expires_s = h->plan.expires_s,
 		.out_from = c->cursor,
 		.out_lost = out_lost,
-		.out_next = ring_end(h->ring) };
+		.out_next = ring_end(h->ring),
+		.attachment = c->number,
+		.until_s = identity_wall_s(c->until_boot_ms) };
 
 	c->cols = h->cols;
 	c->rows = h->rows;
@@ -215,7 +220,7 @@ client_flush(struct client *c)
 	size_t sent = 0;
 	ssize_t n = 0;
 
-	if (c->is_over)
+	if (c->is_over || c->has_left)
 		return;
 	while (sent < SEND_BUDGET_BYTES && (n = send_next(c)) > 0)
 		sent += (size_t)n;
@@ -338,6 +343,10 @@ serve(struct client *c)
 		rc = take_frames(c);
 	while (term_deliver(c->h) > 0 && rc == -FOG_E_FULL);
 	c->is_blocked = rc == -FOG_E_FULL;
+	if (c->is_blocked && !c->has_left)
+		event_add(c->hangup, &look_after);
+	else
+		event_del(c->hangup);
 	if (c->is_blocked)
 		event_del(c->readable);
 	else if (rc == 0)
@@ -383,6 +392,28 @@ on_client_readable(evutil_socket_t fd, short what, void *arg)
 	term_update(h);
 }
 
+/*
+ * While nothing is read the end of the stream is not either. A look now and then: epoll tells of an
+ * end that is an error in a way that libevent has no event for alone.
+ */
+static void
+on_client_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+	struct holder *h = c->h;
+	struct pollfd end = { .fd = c->fd };
+
+	(void)fd;
+	(void)what;
+	if (poll(&end, 1, 0) != 1) {
+		event_add(c->hangup, &look_after);
+		return;
+	}
+	clients_left(c);
+	client_resume(c); /* it may have waited for the client to read */
+	term_update(h);
+}
+
 void
 client_resume(struct client *c)
 {
@@ -414,6 +445,8 @@ client_free(struct client *c)
 		event_free(c->readable);
 	if (c->writable)
 		event_free(c->writable);
+	if (c->hangup)
+		event_free(c->hangup);
 	if (c->deadline)
 		event_free(c->deadline);
 	close_fd(&c->fd);
@@ -448,7 +481,8 @@ start_events(struct client *c)
 
 	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_client_readable, c);
 	c->writable = event_new(base, c->fd, EV_WRITE | EV_PERSIST, on_client_writable, c);
-	return c->readable && c->writable ? event_add(c->readable, NULL) : -1;
+	c->hangup = evtimer_new(base, on_client_look, c);
+	return c->readable && c->writable && c->hangup ? event_add(c->readable, NULL) : -1;
 }
 
 struct client *
@@ -464,6 +498,7 @@ client_new(struct holder *h, uint8_t role, int *fd)
 		return NULL;
 	}
 	c->fd = pair[0];
+	c->number = ++h->attachments;
 	if (start_events(c) == 0) {
 		*fd = pair[1];
 		return c;

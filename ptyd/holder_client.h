@@ -15,8 +15,12 @@ struct client {
 	TAILQ_ENTRY(client) next;
 	struct holder *h;
 	uint8_t role;
+	uint64_t number;                      /* unlike that of any other client of this holder */
+	uint64_t until_boot_ms, warn_boot_ms; /* of its identity; 0: no end, or warned already */
+	uint64_t sid_hash;                    /* of its identity; 0: that has no sid */
 	int fd;
 	struct event *readable, *writable;
+	struct event *hangup;   /* while nothing is read of it: looks whether it has gone */
 	struct event *deadline; /* of one that parts */
 	uint64_t cursor;        /* the output byte that the next frame begins with */
 	uint16_t cols, rows;    /* that it was told */
@@ -24,6 +28,7 @@ struct client {
 	struct window own_window;
 	bool exit_is_queued;
 	bool is_blocked; /* a frame of it waits for room */
+	bool has_left;   /* nobody is there any more; what it sent before waits for room */
 	bool was_told_read_only;
 	bool is_parting; /* it gets what is pending, and nothing more */
 	bool is_over;    /* to be freed at the end of this turn */

@@ -89,8 +89,6 @@ holder_on_hello(void *ctx, struct peer *from, struct msg *m)
 		return -FOG_E_LIAR;
 	session_set_stage(s, SESSION_LIVE);
 	session_joined(s);
-	if (s->is_forgotten) /* its record could not be written */
-		return 0;
 	take_state(s, &state);
 	adopt_settled(s);
 	return 0;
@@ -155,14 +153,31 @@ holder_on_extended(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+holder_on_renewed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_renewed *done = &m->u.renewed;
+	struct pending *p = pending_find(m->request_id, s, PH_RENEW), answered;
+
+	(void)from;
+	if (!p || !is_of(s, &done->session_id) || done->attachment != p->attachment)
+		return -FOG_E_LIAR;
+	answered = *p;
+	pending_done(p);
+	proc_send(EDGE_PLACE_PTY, MSG_PLACE_RENEWED, answered.id, &answered.trace, done, -1);
+	return 0;
+}
+
+static int
 holder_on_refused(void *ctx, struct peer *from, struct msg *m)
 {
-	struct pending *p = pending_find(m->request_id, ctx, PH_ATTACH);
+	static const enum msg_phase phases[] = { PH_ATTACH, PH_EXTEND, PH_RENEW };
+	struct pending *p = NULL;
 	int error;
 
 	(void)from;
-	if (!p)
-		p = pending_find(m->request_id, ctx, PH_EXTEND);
+	for (size_t i = 0; !p && i < COUNT_OF(phases); i++)
+		p = pending_find(m->request_id, ctx, phases[i]);
 	if (!p)
 		return -FOG_E_LIAR;
 	/* Its build may know errors that this one does not. */
@@ -204,6 +219,7 @@ static const msg_handler handlers[MSG_COUNT] = {
 	[MSG_PTY_HOLDER_HELLO] = holder_on_hello,
 	[MSG_PTY_HOLDER_STREAM] = holder_on_stream,
 	[MSG_PTY_HOLDER_EXTENDED] = holder_on_extended,
+	[MSG_PTY_HOLDER_RENEWED] = holder_on_renewed,
 	[MSG_PTY_HOLDER_REFUSED] = holder_on_refused,
 	[MSG_PTY_HOLDER_STATE] = holder_on_state,
 	[MSG_PTY_HOLDER_LOG] = holder_on_log,
@@ -258,6 +274,8 @@ leave_alone(struct session *s, uint64_t hash, const char *detail)
 	session_set_stage(s, SESSION_FOREIGN);
 	if (s->is_half_made)
 		session_ask_end(s, END_ABANDONED);
+	else if (s->end_asked) /* while it was being joined */
+		session_ask_end(s, s->end_asked);
 	adopt_settled(s);
 }
 

@@ -17,12 +17,14 @@ on_request_lost(void *ctx, struct request *r, int error)
 	struct peer *spawner = proc_peer(EDGE_PTY_SPAWN);
 
 	(void)ctx;
-	if (p->phase != PH_CREATE)
+	if (p->phase == PH_EXTEND)
+		pending_outlive(p, error);
+	else if (p->phase != PH_CREATE)
 		pending_refuse(p, error, "");
 	else if (spawner && p->session->stage == SESSION_MAKING)
 		peer_lied(spawner, "it did not answer in time");
-	else
-		session_abort(p->session, error, "plan: the spawner did not answer in time");
+	else /* its holder may be there already, and has to end before its ids are another's */
+		session_give_up(p->session, error, "adopt: the holder did not answer in time");
 }
 
 static int

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* sd_notify(3) by hand: root links no libsystemd for one datagram. */
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

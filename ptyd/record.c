@@ -14,6 +14,18 @@
 #define HEAD_BYTES 12
 #define SUM_BYTES 8
 
+/* Version 1, into the struct of today. */
+#define FIELDS_record_1(F, T) \
+	FIELDS_session(F, T) F(T, str, issuer, 1, 255) F(T, str, subject, 1, 255) \
+	    F(T, str, idem_key, 0, 128) F(T, u64, idem_hash, 0, UINT64_MAX) \
+		F(T, raw32, nonce, 0, 0) F(T, u32, slot, 0, SESSION_SLOTS - 1) \
+		    F(T, raw32, broker_nonce, 0, 0) F(T, u8, acknowledged, 0, 1) \
+			F(T, u64, ended_boot_ms, 0, UINT64_MAX)
+static const struct field record_1_fields[] = { FIELDS_record_1(CODEC_ROW,
+    struct pl_session_record) };
+static const struct layout record_1 = { "record_1", record_1_fields, COUNT_OF(record_1_fields),
+	sizeof(struct pl_session_record) };
+
 static const char *const suffixes[RECORD_FILE_COUNT] = { ".rec", ".tmp", ".sock" };
 
 int
@@ -37,7 +49,8 @@ record_encode(struct writer *w, const struct pl_session_record *from)
 }
 
 static enum record_result
-check_frame(const unsigned char *bytes, size_t len, struct reader *payload)
+check_frame(const unsigned char *bytes, size_t len, const struct layout **layout,
+    struct reader *payload)
 {
 	struct reader r;
 	uint32_t version, length;
@@ -46,8 +59,9 @@ check_frame(const unsigned char *bytes, size_t len, struct reader *payload)
 	if (get_u32(&r) != RECORD_MAGIC)
 		return RECORD_BROKEN;
 	version = get_u32(&r);
-	if (r.err == 0 && version != RECORD_VERSION)
+	if (r.err == 0 && version != RECORD_VERSION && version != 1)
 		return RECORD_OTHER_VERSION;
+	*layout = version == 1 ? &record_1 : &msg_layouts[PAYLOAD_session_record];
 	length = get_u32(&r);
 	if (r.err || len < HEAD_BYTES + SUM_BYTES || length != len - HEAD_BYTES - SUM_BYTES)
 		return RECORD_BROKEN;
@@ -62,16 +76,16 @@ enum record_result
 record_decode(const void *bytes, size_t len, struct record *out)
 {
 	struct record got = { .storage = malloc(len ? len : 1), .storage_len = len };
+	const struct layout *layout;
 	enum record_result result;
 	struct reader payload;
 
 	if (!got.storage)
 		return RECORD_NO_MEMORY;
 	memcpy(got.storage, bytes, len);
-	result = check_frame(got.storage, len, &payload);
+	result = check_frame(got.storage, len, &layout, &payload);
 	/* What a later build has appended stands behind our last field, and is of no use to us. */
-	if (result == RECORD_OK &&
-	    codec_get(&payload, &msg_layouts[PAYLOAD_session_record], &got.pl, NULL) != 0)
+	if (result == RECORD_OK && codec_get(&payload, layout, &got.pl, NULL) != 0)
 		result = RECORD_BROKEN;
 	if (result == RECORD_OK)
 		*out = got;

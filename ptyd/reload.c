@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* SIGHUP: every role prepares its new files; when all could, all change, else none (S22). */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 
 #include <event2/event.h>
 
@@ -10,12 +8,6 @@
 #include "ptyd/fogd.h"
 
 #define ANSWER_S 10
-
-static const enum proc_id file_goes_to[FILE_COUNT] = {
-	[FILE_POLICY] = PROC_PLACERD,
-	[FILE_TLS_CERT] = PROC_GATEWAYD,
-	[FILE_TLS_KEY] = PROC_GATEWAYD,
-};
 
 static void
 commit_all(struct fogd *f, bool apply)
@@ -47,7 +39,7 @@ finish(struct fogd *f)
 static void
 ask(struct fogd *f, enum reload_file file)
 {
-	struct child *c = child_of(f, file_goes_to[file]);
+	struct child *c = child_of(f, file == FILE_POLICY ? PROC_PLACERD : PROC_GATEWAYD);
 	struct pl_prepare prepare = { .file = (uint8_t)file };
 	int fd = fcntl(f->next_files.fds[file], F_DUPFD_CLOEXEC, 0);
 

@@ -17,6 +17,7 @@
 #define JOIN_MS 3000
 #define RETRY_MS 200
 #define END_MS 3000    /* then the spawner kills */
+#define LATE_MS 60000  /* an answer that nobody waits for is still listened to */
 #define KEEP_MS 600000 /* the final state, after placerd has it */
 
 struct broker broker = { .sessions = TAILQ_HEAD_INITIALIZER(broker.sessions),
@@ -103,6 +104,19 @@ pending_refuse(struct pending *p, int error, const char *detail)
 
 	pending_done(p);
 	broker_refuse(answered.id, &answered.trace, error, detail);
+}
+
+void
+pending_outlive(struct pending *p, int error)
+{
+	struct pending refused = *p;
+
+	p->is_answered = true;
+	if (refused.is_answered ||
+	    !requests_add(broker.requests, p->id, p->phase, &p->trace, LATE_MS, p))
+		pending_done(p);
+	if (!refused.is_answered)
+		broker_refuse(refused.id, &refused.trace, error, "");
 }
 
 static struct pending *
@@ -454,6 +468,43 @@ session_ask_end(struct session *s, unsigned reason)
 		session_kill(s);
 }
 
+static void
+send_detach(const struct session *s, uint64_t sid_hash)
+{
+	struct pl_detach detach = { .session_id = s->record.pl.session_id, .sid_hash = sid_hash };
+
+	if (peer_is_up(s->holder))
+		peer_send(s->holder, MSG_HOLD_DETACH, 0, NULL, &detach, -1);
+}
+
+/* To a holder of another version nobody is attached: gatewayd has lost all that was. */
+void
+session_detach(struct session *s, uint64_t sid_hash)
+{
+	if (s->stage == SESSION_LIVE) {
+		send_detach(s, sid_hash);
+		return;
+	}
+	/* Of two that wait at once one is made: everybody. */
+	s->detach_sid_hash = s->detach_due && s->detach_sid_hash != sid_hash ? 0 : sid_hash;
+	s->detach_due = true;
+}
+
+/* Orders that came while it was not joined. */
+static void
+carry_out(struct session *s)
+{
+	if (s->is_half_made)
+		session_ask_end(s, END_ABANDONED);
+	else if (session_is_ended(s) && s->record.pl.acknowledged)
+		session_tell_kept(s);
+	else if (s->end_asked && !session_is_ended(s))
+		session_ask_end(s, s->end_asked);
+	if (s->detach_due)
+		send_detach(s, s->detach_sid_hash);
+	s->detach_due = false;
+}
+
 void
 session_joined(struct session *s)
 {
@@ -465,16 +516,14 @@ session_joined(struct session *s)
 	if (p) {
 		/* From here on it has begun, also to a later broker, who would else end it. */
 		s->record.pl.status = STATUS_DETACHED;
-		if (!session_save(s)) {
-			session_abort(s, -FOG_E_SPAWN, "plan: its record cannot be written");
-			return;
+		if (session_save(s)) {
+			tell_started(s, p);
+		} else { /* its holder lives: the ids are its own until it has ended */
+			s->record.pl.status = STATUS_STARTING;
+			session_give_up(s, -FOG_E_SPAWN, "plan: its record cannot be written");
 		}
-		tell_started(s, p);
 	}
-	if (s->is_half_made)
-		session_ask_end(s, END_ABANDONED);
-	else if (session_is_ended(s) && s->record.pl.acknowledged)
-		session_tell_kept(s);
+	carry_out(s);
 	broker_try_list();
 }
 

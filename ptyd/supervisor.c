@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* fogd: opens, starts, wires, watches, restarts. It parses its environment and nothing else. */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@ const struct program programs[FOGD_ROLES] = {
 	{ PROC_PLACERD, "placerd", "placer", ROOT_STATE },
 	{ PROC_PTYD, "ptyd", "pty", ROOT_SESSIONS },
 	{ PROC_SPAWNER, "spawner", NULL, ROOT_SESSIONS },
+	{ PROC_FETCHER, "fetcher", "fetch", ROOT_EMPTY },
 };
 
 struct options {
@@ -127,12 +127,26 @@ reap_orphans(struct fogd *f)
 	}
 }
 
+/* The next gatewayd punishes the source that this one died for: how it died is fogd's to say. */
+static void
+note_death(const struct child *c, int status, int code)
+{
+	bool told = status == SIGKILL || status == SIGTERM || status == SIGINT;
+	uint32_t word = (code == CLD_EXITED ? status == 0 : told) ? PENALTY_DEATH_OTHER
+								  : PENALTY_DEATH_CRASH;
+
+	if (c->program->id == PROC_GATEWAYD &&
+	    pwrite(c->fogd->penalties, &word, sizeof(word), 0) != sizeof(word))
+		log_warn("event=death_not_noted");
+}
+
 void
 fogd_child_ended(struct child *c, int status, int code)
 {
 	struct fogd *f = c->fogd;
 
 	log_end(c, status, code);
+	note_death(c, status, code);
 	reap_orphans(f);
 	if (f->stopping) {
 		leave_when_all_ended(f);
@@ -212,11 +226,11 @@ parse_options(int argc, char **argv, struct options *o)
 			exit(c == 'h' ? 0 : 2);
 		}
 	}
-	if (optind != argc) {
-		fprintf(stderr, "fogd: %s: takes no arguments\n", argv[optind]);
-		usage(stderr);
-		exit(2);
-	}
+	if (optind == argc)
+		return;
+	fprintf(stderr, "fogd: %s: takes no arguments\n", argv[optind]);
+	usage(stderr);
+	exit(2);
 }
 
 static void
@@ -226,38 +240,16 @@ give_up(const char *err)
 	exit(1);
 }
 
-/* Started without root: our directories follow the user's (XDG Base Directory). */
-static const char *
-environment(const char *name)
-{
-	static char run[512], state[512];
-	const char *value = getenv(name), *home = getenv("HOME"), *base;
-	bool is_run = strcmp(name, "RUN_DIR") == 0;
-	char *out = is_run ? run : state;
-
-	if ((value && *value) || geteuid() == 0 || (!is_run && strcmp(name, "STATE_DIR") != 0))
-		return value;
-	base = getenv(is_run ? "XDG_RUNTIME_DIR" : "XDG_STATE_HOME");
-	if (base && *base == '/')
-		snprintf(out, sizeof(run), "%s/cloudshell-fog", base);
-	else if (home && *home == '/')
-		snprintf(out, sizeof(run), "%s/%s/cloudshell-fog", home,
-		    is_run ? ".cache" : ".local/state");
-	return *out ? out : NULL;
-}
-
 static void
 read_environment(struct fogd *f, bool verbose)
 {
 	char err[ERR_SIZE];
 
-	if (config_from_env(&f->config, environment, err, sizeof(err)) != 0)
+	if (verbose)
+		setenv("LOG_LEVEL", "debug", 1);
+	if (config_from_env(&f->config, config_user_env, err, sizeof(err)) != 0)
 		give_up(err);
 	config_clear_env();
-	if (verbose) {
-		free(f->config.log_level);
-		f->config.log_level = strdup("debug");
-	}
 }
 
 /* -n and -T: what run() would open, but neither bound nor made. The policy's own parser, dropped,
@@ -265,20 +257,14 @@ read_environment(struct fogd *f, bool verbose)
 static int
 check(struct fogd *f, bool print)
 {
-	const struct config *c = &f->config;
 	char err[ERR_SIZE];
 
 	if (print)
-		config_print(c, stdout);
+		config_print(&f->config, stdout);
 	fflush(stdout);
-	if (bindaddr_check("LISTEN_ADDR", c->listen_addr, c->use_stub, err) != 0 ||
-	    (strcmp(c->metrics_addr, "off") != 0 &&
-		bindaddr_check("METRICS_ADDR", c->metrics_addr, false, err) != 0) ||
-	    gifts_find_users(f, err) != 0 || gifts_open_programs(f, err) != 0 ||
-	    gifts_open_files(c, &f->files, err) != 0 ||
-	    gifts_open_key(&f->config, &f->signing_key, err) != 0)
+	if (gifts_open(f, true, err) != 0)
 		give_up(err);
-	return child_run_check(f, PROC_PLACERD, print ? "-T" : "-n", c->policy_config,
+	return child_run_check(f, PROC_PLACERD, print ? "-T" : "-n", f->config.policy_config,
 		   f->files.fds[FILE_POLICY], print ? STDOUT_FILENO : STDERR_FILENO) != 0;
 }
 
@@ -293,8 +279,9 @@ prepare_table(struct fogd *f)
 			.pidfd = -1 };
 	}
 	f->next_files = f->files = NO_FILES;
-	f->listener = f->metrics = f->page = f->signing_key = f->audit = f->lock = -1;
-	f->holder_exe = f->init_memfd = -1;
+	f->listener = f->metrics = f->page = f->signing_key = f->signing_key_previous = -1;
+	f->ca = f->penalties = f->control = f->audit = f->audit_end = f->lock = f->holder_exe =
+	    f->init_memfd = -1;
 }
 
 static void
@@ -307,8 +294,8 @@ say_what_is_missing(const struct fogd *f)
 	if (!filter_is_built())
 		log_warnx("event=no_filters detail=\"this is a sanitizer build\"");
 	if (f->config.use_stub)
-		log_warnx("event=dev_mode detail=\"any bearer token is taken and shells are not "
-			  "sandboxed; loopback only\"");
+		log_warnx("event=dev_mode detail=\"%sshells are not sandboxed; loopback only\"",
+		    *f->config.oidc_issuer_url ? "" : "any bearer token is taken and ");
 }
 
 static void
@@ -342,7 +329,7 @@ run(struct fogd *f)
 	char err[ERR_SIZE];
 
 	notify_init();
-	if (gifts_open(f, err) != 0)
+	if (gifts_open(f, false, err) != 0)
 		give_up(err);
 	f->base = event_base_new();
 	if (!f->base)

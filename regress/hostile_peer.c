@@ -33,7 +33,7 @@
 #define FLOOD_RECORDS 5000
 #define FLOOD_SLICE 100
 #define PATIENCE_MS 2000 /* for room in a full socket */
-#define ANY_PHASE 0x1fff
+#define ANY_PHASE (PH_NEW | PH_ASKED | PH_SYNC | PH_NOTE)
 #define TOKEN_MAX 4096
 #define PLAN_MAX_BYTES 16384
 
@@ -469,6 +469,8 @@ static void
 make_session(const struct misdeed *d)
 {
 	struct pl_bearer_create wish = { .bearer = view_of("mallory"),
+		.scheme = SCHEME_BEARER,
+		.proof = view_of(""),
 		.profile = view_of("default"),
 		.ttl_seconds = 600,
 		.placement_hint = view_of(""),
@@ -514,6 +516,8 @@ static void
 mint_as_somebody_else(const struct misdeed *d)
 {
 	struct pl_bearer_mint mint = { .bearer = view_of("eve"),
+		.scheme = SCHEME_BEARER,
+		.proof = view_of(""),
 		.session_id = self.session_id,
 		.role = ROLE_DRIVER };
 
@@ -623,6 +627,12 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "mute", mute, MSG_PLACE_PROFILES },
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "no_request_id", wrong_request_id, MSG_PLACE_LIST },
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "bounds_right", out_of_bounds, MSG_PLACE_MINT },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "garbage_fetch", garbage, 0 },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_as_gatewayd", send_sample, MSG_AUTH_CREATE },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_no_request_id", wrong_request_id, MSG_FETCH_GET },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_bounds", out_of_bounds, MSG_FETCH_GET },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_descriptor", unannounced_descriptor, MSG_FETCH_GET },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_flood", flood, MSG_FETCH_GET },
 	{ PROC_AUTHD, EDGE_CONTROL, "control_garbage", garbage_flood, 0 },
 	{ PROC_AUTHD, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
 
@@ -689,6 +699,17 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_SPAWNER, EDGE_PTY_SPAWN, "spawned_nothing", answer_with_sample, MSG_PTY_SPAWNED },
 	{ PROC_SPAWNER, EDGE_CONTROL, "control_garbage", garbage, 0 },
 	{ PROC_SPAWNER, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
+
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "garbage", garbage, 0 },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "descriptor_bomb", descriptor_bomb, MSG_AUTH_FETCHED },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "speak_as_placerd", send_sample, MSG_AUTH_CREATED },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "speak_as_gatewayd", send_sample, MSG_AUTH_CREATE },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "no_request_id", wrong_request_id, MSG_AUTH_FETCHED },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "bounds", out_of_bounds, MSG_AUTH_FETCHED },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "oversize", oversize, MSG_AUTH_FETCHED_PART },
+	{ PROC_FETCHER, EDGE_AUTH_FETCH, "unasked", send_sample, MSG_AUTH_FETCHED },
+	{ PROC_FETCHER, EDGE_CONTROL, "control_garbage", garbage, 0 },
+	{ PROC_FETCHER, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
 };
 
 /* --- the role --- */
@@ -750,12 +771,14 @@ remember(const struct peer *from, const struct msg *m)
 static int
 on_message(void *ctx, struct peer *from, struct msg *m)
 {
-	bool refused = msg_rows[m->type].payload == PAYLOAD_refused;
+	enum payload_kind kind = msg_rows[m->type].payload;
+	const char *error = kind == PAYLOAD_refused ? err_code(m->u.refused.error)
+	    : kind == PAYLOAD_gate_refused          ? err_code(m->u.gate_refused.error)
+						    : "none";
 
 	(void)ctx;
 	remember(from, m);
-	log_info("event=heard message=%s error=%s", msg_rows[m->type].name,
-	    refused ? err_code(m->u.refused.error) : "none");
+	log_info("event=heard message=%s error=%s", msg_rows[m->type].name, error);
 	return 0;
 }
 
@@ -1077,12 +1100,12 @@ main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "--list") == 0)
 		return list(argv[2]);
-	for (int p = PROC_GATEWAYD; argc == 1 && p <= PROC_SPAWNER; p++) {
+	if (argc == 1 && strcmp(argv[0], "holder") == 0)
+		return play_holder();
+	for (int p = PROC_GATEWAYD; argc == 1 && p < PROC_ROLE; p++) {
 		if (strcmp(argv[0], proc_name((unsigned)p)) == 0)
 			return play_role((enum proc_id)p);
 	}
-	if (argc == 1 && strcmp(argv[0], "holder") == 0)
-		return play_holder();
 	fputs("usage: hostile_peer --list ROLE\n", stderr);
 	return 2;
 }

@@ -188,6 +188,10 @@ try_x32(void)
 	CALL(socket_unix, socket(AF_UNIX, SOCK_SEQPACKET, 0)) \
 	CALL(socket_inet, socket(AF_INET, SOCK_STREAM, 0)) \
 	CALL(socket_inet6, socket(AF_INET6, SOCK_DGRAM, 0)) \
+	CALL(socket_inet_stream, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) \
+	CALL(socket_inet6_stream, socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) \
+	CALL(socket_raw, socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)) \
+	CALL(socket_packet, socket(AF_PACKET, SOCK_RAW, 0)) \
 	CALL(socket_netlink, socket(AF_NETLINK, SOCK_RAW, 0)) \
 	CALL(socketpair_datagram, socketpair(AF_UNIX, SOCK_DGRAM, 0, (int[2]){ 0, 0 })) \
 	CALL(bind, bind(NO_FD, (struct sockaddr *)&hand.nobody, sizeof(hand.nobody))) \
@@ -202,6 +206,7 @@ try_x32(void)
 	CALL(chmod, chmod("/nonexistent/x", 0700)) \
 	CALL(mknod, mknod("/nonexistent/x", S_IFIFO, 0)) \
 	CALL(fcntl_setfl, fcntl(hand.file, F_SETFL, 0)) \
+	CALL(fcntl_set_nonblocking, fcntl(hand.file, F_SETFL, O_RDWR | O_NONBLOCK)) \
 	CALL(fcntl_getfl, fcntl(hand.file, F_GETFL) < 0 ? -1 : 0) \
 	CALL(fcntl_setown, fcntl(hand.unix_socket, F_SETOWN, getpid())) \
 	CALL(ftruncate, ftruncate(NO_FD, 0)) \

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP API (v1), as far as the page needs it. The bearer token lives in this object and nowhere else. */
+/* The HTTP API (v1), as far as the page needs it. */
+import type { Identity } from './identity.ts';
+import { Problem } from './problem.ts';
 import type { Role } from './protocol.ts';
+
+export { Problem };
 
 const REQUEST_TIMEOUT_MS = 15_000;
 const TEXT_MAX_CHARS = 400;
 /** Of requests that nobody takes back. */
 const NEVER = new AbortController().signal;
-
-export interface Config {
-	auth: { mode: string; token?: string };
-}
 
 export interface Profile {
 	name: string;
@@ -42,34 +42,18 @@ export interface NewSession {
 	placement_reason?: unknown;
 }
 
-/** An answer that is not a success (RFC 9457), or none at all (status 0). */
-export class Problem extends Error {
-	override name = 'Problem';
-
-	constructor(
-		readonly status: number,
-		readonly title: string,
-		readonly detail = '',
-		readonly ruleId = '',
-		readonly retryAfterMs = 0,
-	) {
-		super(title);
-	}
-
-	/** Worth trying again without asking anybody: no answer, too many requests, or a part that restarts. */
-	get isTransient(): boolean {
-		return [0, 429, 502, 503, 504].includes(this.status);
-	}
-}
-
 /** Whether a session of this status can be attached to. */
 export function isLive({ status }: Session): boolean {
 	return ['starting', 'running', 'detached'].includes(status);
 }
 
 export class Api {
-	#token = '';
+	readonly identity: Identity;
 	#ready: Promise<Profile[]> | null = null;
+
+	constructor(identity: Identity) {
+		this.identity = identity;
+	}
 
 	/** Signs in, once for all tabs, and says what this person may ask for. After a failure the next call tries again. */
 	ready(): Promise<Profile[]> {
@@ -80,18 +64,14 @@ export class Api {
 		return this.#ready;
 	}
 
-	async #begin(): Promise<Profile[]> {
-		await this.#signIn();
-		return (await this.#call<{ profiles: Profile[] }>('GET', '/v1/profiles')).profiles;
+	/** Somebody else may be signed in from now on. */
+	forget(): void {
+		this.#ready = null;
 	}
 
-	/* Only the development mode needs nothing from a person. */
-	async #signIn(): Promise<void> {
-		const { auth } = await this.#call<Config>('GET', '/v1/config');
-
-		if (auth?.mode !== 'dev')
-			throw new Problem(501, 'Cannot sign in', 'This page does not know the way this service signs people in.');
-		this.#token = auth.token ?? 'dev';
+	async #begin(): Promise<Profile[]> {
+		await this.identity.begin();
+		return (await this.#call<{ profiles: Profile[] }>('GET', '/v1/profiles')).profiles;
 	}
 
 	/** A repeat with the same key gives the same session. */
@@ -125,31 +105,46 @@ export class Api {
 
 	async #call<T>(method: string, path: string, signal = NEVER, body?: object,
 		headers: Record<string, string> = {}): Promise<T> {
-		const init: RequestInit = {
+		if (!this.identity.isSignedIn)
+			throw new Problem(401, 'Signed out', this.identity.why);
+		const response = await reach(this.identity.send({
 			method,
-			headers: { Accept: 'application/json', ...headers },
-			credentials: 'omit',
-			cache: 'no-store',
-			redirect: 'error',
+			url: new URL(path, location.origin),
+			headers: { Accept: 'application/json', ...(body && { 'Content-Type': 'application/json' }), ...headers },
+			body: body ? JSON.stringify(body) : null,
 			signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
-		};
-		const sent = init.headers as Record<string, string>;
+		}));
 
-		if (this.#token)
-			sent.Authorization = `Bearer ${this.#token}`;
-		if (body) {
-			sent['Content-Type'] = 'application/json';
-			init.body = JSON.stringify(body);
-		}
-		const response = await fetch(path, init).catch(() => {
-			throw new Problem(0, 'Cannot reach the service');
-		});
-		if (!response.ok)
-			throw await problemFrom(response);
-		return await response.json().catch(() => {
-			throw new Problem(0, 'The answer of the service was cut short');
-		}) as T;
+		return jsonOf<T>(response);
 	}
+}
+
+/** What anybody may ask for. date: when the service said it, by its clock. */
+export async function fetchJson<T>(path: string): Promise<{ value: T; date: number }> {
+	const response = await reach(fetch(path, {
+		headers: { Accept: 'application/json' },
+		credentials: 'omit',
+		cache: 'no-store',
+		redirect: 'error',
+		signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+	}));
+	const date = Date.parse(response.headers.get('Date') ?? '');
+
+	return { value: await jsonOf<T>(response), date: Number.isNaN(date) ? Date.now() : date };
+}
+
+function reach(request: Promise<Response>): Promise<Response> {
+	return request.catch((error) => {
+		throw error instanceof Problem ? error : new Problem(0, 'Cannot reach the service');
+	});
+}
+
+async function jsonOf<T>(response: Response): Promise<T> {
+	if (!response.ok)
+		throw await problemFrom(response);
+	return await response.json().catch(() => {
+		throw new Problem(0, 'The answer of the service was cut short');
+	}) as T;
 }
 
 async function problemFrom(response: Response): Promise<Problem> {
@@ -162,6 +157,7 @@ async function problemFrom(response: Response): Promise<Problem> {
 		text(members.detail),
 		text(members.rule_id),
 		Number.isFinite(seconds) ? Math.max(0, seconds * 1000) : 0,
+		text(members.code),
 	);
 }
 

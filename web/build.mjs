@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Builds the page: node build.mjs OUTDIR. Four flat files: index.html, app-HASH.js, app-HASH.css, favicon.svg. The names carry
- * content hashes and the same sources give the same bytes, wherever they lie. */
+/* Builds the page: node build.mjs OUTDIR. Six flat files: index.html, app-HASH.js, app-HASH.css, signed-in.html, signed-in-HASH.js,
+ * favicon.svg. The names carry content hashes and the same sources give the same bytes, wherever they lie. */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -8,7 +8,12 @@ import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const OURS = /^(index\.html|favicon\.svg|app-[0-9A-Z]{8}\.(js|css))$/;
+const OURS = /^((index|signed-in)\.html|favicon\.svg|(app|signed-in)-[0-9A-Z]{8}\.(js|css))$/;
+/* Each page with its references to sources, in the place of which come built files. */
+const PAGES = {
+	'index.html': [['style.css', /^app-.*\.css$/], ['main.ts', /^app-.*\.js$/]],
+	'signed-in.html': [['signed-in.ts', /^signed-in-.*\.js$/]],
+};
 
 /* What in xterm.mjs a policy without 'unsafe-inline' would block, and how often it is there in the pinned version. An upgrade
  * that changes the count stops the build until somebody has looked. */
@@ -43,7 +48,7 @@ const cspPlugin = {
 async function bundle() {
 	const { outputFiles } = await esbuild.build({
 		absWorkingDir: HERE,
-		entryPoints: { app: 'main.ts' },
+		entryPoints: { app: 'main.ts', 'signed-in': 'signed-in.ts' },
 		entryNames: '[name]-[hash]',
 		outdir: 'out',
 		write: false,
@@ -60,12 +65,13 @@ async function bundle() {
 	return outputFiles.map(({ path, contents }) => [basename(path), contents]);
 }
 
-function pageWith(names, html) {
-	const hashed = (ext) => names.find((name) => name.endsWith(ext));
+async function pageWith(names, page) {
+	let html = await readFile(join(HERE, page), 'utf8');
 
-	for (const [from, to] of [['style.css', hashed('.css')], ['main.ts', hashed('.js')]]) {
+	for (const [from, built] of PAGES[page]) {
+		const to = names.find((name) => built.test(name));
 		if (html.split(`"${from}"`).length !== 2 || !to)
-			throw new Error(`index.html: exactly one reference to ${from} is expected`);
+			throw new Error(`${page}: exactly one reference to ${from} is expected`);
 		html = html.replace(`"${from}"`, `"${to}"`);
 	}
 	return html;
@@ -81,8 +87,10 @@ function typecheck() {
 async function main(outdir) {
 	typecheck();
 	const files = new Map(await bundle());
-	const html = pageWith([...files.keys()], await readFile(join(HERE, 'index.html'), 'utf8'));
-	files.set('index.html', html).set('favicon.svg', await readFile(join(HERE, 'favicon.svg')));
+	const names = [...files.keys()];
+	for (const page of Object.keys(PAGES))
+		files.set(page, await pageWith(names, page));
+	files.set('favicon.svg', await readFile(join(HERE, 'favicon.svg')));
 
 	await mkdir(outdir, { recursive: true });
 	for (const name of await readdir(outdir))

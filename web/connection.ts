@@ -2,7 +2,7 @@
 /* One attachment: a WebSocket that speaks fog.pty.v1. What outlives it, the two numbered streams, is in Streams. */
 import { InputQueue } from './input.ts';
 import {
-	decode, encodeAck, encodeAnswer, encodeInput, encodeProbe, encodeResize, INPUT_FRAME_BYTES, probeValue, SUBPROTOCOL,
+	decode, encodeAck, encodeAnswer, encodeInput, encodeProbe, encodeRenewal, encodeResize, INPUT_FRAME_BYTES, probeValue, SUBPROTOCOL,
 	TOKEN_SUBPROTOCOL_PREFIX, type Exit, type Hello, type ServerFrame, type Size, type Status,
 } from './protocol.ts';
 
@@ -25,7 +25,11 @@ const NUDGE_TIMEOUT_MS = 3000;
 const REDRAW_MS = 100;
 /** A connection that lasted so long was good, also if nothing was said on it. */
 const GOOD_MS = 5000;
+/** A renewal that nobody answered for so long is lost. */
+const RENEWAL_TIMEOUT_MS = 15_000;
 export const CLOSE_TAKEN_OVER = 4001;
+export const CLOSE_IDENTITY_EXPIRED = 4003;
+export const CLOSE_IDENTITY_REVOKED = 4004;
 
 /** The streams of one session, across its attachments. */
 export class Streams {
@@ -108,6 +112,7 @@ export class Attachment {
 	#deadTimer = 0;
 	#redrawTimer = 0;
 	#isOver = false;
+	#onRenewed: (refusal: string) => void = () => {};
 	#resolve!: (closed: Closed) => void;
 
 	constructor(url: string, token: string, streams: Streams, screen: Screen, on: Listener) {
@@ -137,6 +142,27 @@ export class Attachment {
 	sendSize(): void {
 		if (this.#helloAt && this.#isDriver && this.#isSettled && this.#screen.isShown)
 			this.#agreeOnSize();
+	}
+
+	get isAttached(): boolean {
+		return this.#helloAt > 0 && !this.#isOver;
+	}
+
+	/**
+	 * Shows the service on this connection, beside whatever flows on it, that the person is still signed in: `token` is a new attach token of the same
+	 * role. Gives '', or why it was refused. One at a time.
+	 */
+	renew(token: string): Promise<string> {
+		return new Promise((resolve) => {
+			const timer = setTimeout(() => this.#onRenewed('no answer'), RENEWAL_TIMEOUT_MS);
+
+			this.#onRenewed = (refusal) => {
+				clearTimeout(timer);
+				this.#onRenewed = () => {};
+				resolve(refusal);
+			};
+			this.#send(encodeRenewal(token));
+		});
 	}
 
 	/** The network may have changed: finds out soon whether this connection has survived it. */
@@ -169,6 +195,7 @@ export class Attachment {
 		clearTimeout(this.#probeTimer);
 		clearTimeout(this.#deadTimer);
 		clearTimeout(this.#redrawTimer);
+		this.#onRenewed('the connection was closed');
 		const lasted = this.#helloAt > 0 && performance.now() - this.#helloAt >= GOOD_MS;
 		this.#resolve({ code, reason, wasGood: lasted || this.#hasAdvanced });
 	}
@@ -197,12 +224,20 @@ export class Attachment {
 		case 'exit':
 			return this.#on.onExit(frame.exit);
 		case 'status':
-			return this.#on.onStatus(frame.status);
+			return this.#onStatus(frame.status);
 		case 'probe':
 			return this.#send(encodeAnswer(frame.payload));
 		case 'answer':
 			return this.#onAnswer(frame.payload);
 		}
+	}
+
+	#onStatus(status: Status): void {
+		if (status.state === 'renewed')
+			this.#onRenewed('');
+		if (status.state === 'renewal_refused')
+			this.#onRenewed(status.reason || 'refused');
+		this.#on.onStatus(status);
 	}
 
 	#onHello(hello: Hello): void {
@@ -396,6 +431,8 @@ const CLOSE_WORDS: Record<number, string> = {
 	4000: 'The way to the session was cut.',
 	4001: 'The session was taken over.',
 	4002: 'The session has ended.',
+	4003: 'Signed out by time.',
+	4004: 'You have been signed out.',
 };
 
 /** What a close frame says, for a person. The reason is at most 123 bytes (RFC 6455 5.5). */

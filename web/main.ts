@@ -2,6 +2,8 @@
 /* The page: tabs, the list of sessions, what buttons do, and the events of the browser that make connections worth another try. */
 import { Api, Problem } from './api.ts';
 import { leaveRoles, takeRoles } from './baton.ts';
+import { BrowserHost } from './browser-host.ts';
+import { Identity } from './identity.ts';
 import type { Role } from './protocol.ts';
 import type { SessionTab, Start } from './session-tab.ts';
 import { SessionsPanel } from './sessions-panel.ts';
@@ -16,7 +18,9 @@ const TICK_MS = 1000;
 let tick = 0;
 let shownTab: SessionTab | null = null;
 
-const api = new Api();
+const host = new BrowserHost(() => location.hash);
+const identity = new Identity(host, { onChange: onIdentity, onRenewed });
+const api = new Api(identity);
 const view = new View(onAction);
 const tabs = new Tabs(api, element('tabs'), element('panels'), {
 	onChange: render,
@@ -53,6 +57,26 @@ function focusWhenReady(tab: SessionTab | null): void {
 	shownTab = isReady ? tab : null;
 	if (isNew && !document.activeElement?.closest('[role=tablist], dialog'))
 		tab!.screen.focus();
+}
+
+/* Somebody has signed in or out. */
+function onIdentity(): void {
+	view.showIdentity(identity);
+	if (identity.isSignedIn)
+		loadProfiles();
+	else
+		api.forget();
+	for (const tab of tabs.all)
+		tab.onIdentity();
+}
+
+function onRenewed(): void {
+	for (const tab of tabs.all)
+		void tab.renew();
+}
+
+function loadProfiles(): void {
+	api.ready().then((profiles) => (view.profiles = profiles.map(({ name }) => name))).catch(() => undefined);
 }
 
 /* Opens a tab on top and gives '', or why not. */
@@ -114,7 +138,7 @@ async function endListed(id: string): Promise<string> {
 	}
 }
 
-const ON_TAB: Record<Exclude<Action, 'sessions' | 'new'>, (tab: SessionTab) => void> = {
+const ON_TAB: Record<Exclude<Action, 'sessions' | 'new' | 'sign-in'>, (tab: SessionTab) => void> = {
 	'retry': (tab) => tab.start(),
 	'reconnect': (tab) => tab.retryNow(),
 	'take-back': (tab) => tab.startAs('driver'),
@@ -130,6 +154,8 @@ function onAction(action: Action): void {
 
 	if (action === 'sessions')
 		panel.show();
+	else if (action === 'sign-in')
+		void identity.signIn();
 	else if (action === 'new')
 		tab?.state.name === 'ended' ? tab.startNew(view.profile) : newSession();
 	else if (tab)
@@ -138,9 +164,11 @@ function onAction(action: Action): void {
 
 /** The network or the person is back: no need to wait, and a connection may be dead without knowing. */
 function retryNow(): void {
-	if (document.visibilityState === 'visible')
-		for (const tab of tabs.all)
-			tab.retryNow();
+	if (document.visibilityState !== 'visible')
+		return;
+	identity.wake();
+	for (const tab of tabs.all)
+		tab.retryNow();
 }
 
 /* The tabs that the address names, with the one on top that it says. */
@@ -160,9 +188,11 @@ function begin(): void {
 	openFromAddress(takeRoles(sessionStorage), parseHash(location.hash).ids.length === 1);
 	if (tabs.all.length === 0)
 		newSession();
-	api.ready().then((profiles) => (view.profiles = profiles.map(({ name }) => name))).catch(() => undefined);
+	loadProfiles();
 }
 
+onClick(element('sign-out'), () => identity.signOut());
+host.listen((message) => void identity.onMessage(message));
 onClick(element('new'), newSession);
 onClick(element('end'), () => void endActive());
 onClick(element('screen-reader'), ({ currentTarget }) => {
@@ -176,10 +206,10 @@ document.addEventListener('visibilitychange', retryNow);
 (navigator as { connection?: EventTarget }).connection?.addEventListener('change', retryNow);
 /* What was typed and not sent would be lost with the page. */
 addEventListener('beforeunload', (event) => {
-	if (tabs.all.some(({ unsentBytes }) => unsentBytes > 0))
+	if (!host.isLeaving && tabs.all.some(({ unsentBytes }) => unsentBytes > 0))
 		event.preventDefault();
 });
-addEventListener('pagehide', () => leaveRoles(sessionStorage, new Map(
+addEventListener('pagehide', () => host.isLeaving || leaveRoles(sessionStorage, new Map(
 	tabs.all.flatMap(({ sessionId, role }) => (sessionId && role ? [[sessionId, role]] : [])))));
 addEventListener('pageshow', ({ persisted }) => {
 	if (persisted) {

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The page's pure parts: frames, input queue, back-off, states, and what passes between terminal and browser. */
+/* The page's pure parts: frames, input queue, back-off, states, what passes between terminal and browser, and signing in against a provider
+ * that is played. */
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 
-const MODULES = ['api', 'backoff', 'baton', 'connection', 'input', 'protocol', 'state', 'tabset', 'text'];
+const MODULES = [
+	'api', 'backoff', 'baton', 'callback', 'connection', 'identity', 'input', 'problem', 'protocol', 'provider', 'renewal', 'state', 'tabset',
+	'text', 'tokens',
+];
+
+/* Node 18 */
+globalThis.crypto ??= crypto.webcrypto;
+globalThis.CryptoKey ??= crypto.webcrypto.CryptoKey;
 
 async function load() {
 	const { outputFiles } = await esbuild.build({
@@ -35,6 +44,7 @@ test('client frames, byte by byte', () => {
 		['probe', page.encodeProbe(7), '700000000000000007'],
 		['answer', page.encodeAnswer(utf8('ABCDEFGH')), '714142434445464748'],
 		['resize', page.encodeResize(220, 50), '7200dc0032'],
+		['renewal', page.encodeRenewal('a.b'), '74612e62'],
 		['resize, clamped', page.encodeResize(0, 4000), '72000103e8'],
 	];
 	for (const [name, bytes, expected] of rows)
@@ -47,7 +57,10 @@ test('server frames', () => {
 	};
 	assert.deepEqual(page.decode(frame(`h${JSON.stringify(hello)}`)).hello, {
 		role: 'driver', size: { cols: 90, rows: 30 }, outFrom: 5, outLost: 2, outNext: 9, inNext: 7, expiresAt: '2026-01-01T00:00:00Z',
+		identityUntil: null,
 	});
+	const until = '2026-01-01T00:15:00Z';
+	assert.equal(page.decode(frame(`h${JSON.stringify({ ...hello, identity_until: until })}`)).hello.identityUntil, until);
 	assert.deepEqual([...page.decode(frame('oab')).bytes], [97, 98]);
 	assert.deepEqual(page.decode(frame('x{"code":3}')).exit, { code: 3, signal: null, reason: '' });
 	assert.deepEqual(page.decode(frame('x{"signal":9}')).exit, { code: 137, signal: 9, reason: '' });
@@ -181,6 +194,9 @@ const status = (state, { detail = '', at = null } = {}) =>
 const TAKEN = status('taken_over');
 const IDLE = status('idle', { at: 60_000 });
 const EXPIRING = status('expiring', { at: 60_000 });
+const IDENTITY = status('identity_expiring', { at: 60_000 });
+const SIGNED_OUT = { type: 'signed-out', reason: 'Your sign-in has ended.', terminal: true, queued: 0 };
+const REVOKED = { type: 'exit', exit: { code: 129, signal: 1, reason: 'revoked' } };
 const said = (events, now = 0) => {
 	const { status: line, countdown } = page.describe(events.reduce(page.next, page.INITIAL), now);
 	return countdown ? `${line} ${countdown}` : line;
@@ -216,6 +232,15 @@ test('states follow events', () => {
 		['a key helps', [HELLO, IDLE, { type: 'typed' }], 'connected', 'Connected'],
 		['and not against the time limit', [HELLO, EXPIRING, { type: 'typed' }], 'connected', 'Connected: this session ends in 1 min'],
 		['is extended', [HELLO, EXPIRING, status('extended')], 'connected', 'Connected: extended'],
+		['a sign-in that ends', [HELLO, IDENTITY], 'connected', 'Connected: your sign-in ends in 1 min'],
+		['is renewed', [HELLO, IDENTITY, status('renewed', { at: 960_000 })], 'connected', 'Connected'],
+		['a renewal says nothing about the time limit', [HELLO, EXPIRING, status('renewed')], 'connected', 'Connected: this session ends in 1 min'],
+		['a refused renewal is tried again', [HELLO, status('renewal_refused')], 'connected', 'Connected'],
+		['is signed out by time', [HELLO, status('identity_expired'), SIGNED_OUT], 'signed-out', 'Signed out'],
+		['signs in again', [HELLO, SIGNED_OUT, WAIT, AGAIN], 'connected', 'Connected: resumed exactly, nothing lost'],
+		['was signed out elsewhere', [HELLO, REVOKED], 'ended', 'Ended: signed out'],
+		['was ended by an administrator', [{ type: 'gone', status: 'terminated', reason: 'admin', exit: null }], 'ended',
+			'Ended: ended by an administrator'],
 	];
 	for (const [name, events, state, line] of rows)
 		assert.deepEqual([events.reduce(page.next, page.INITIAL).name, said(events)], [state, line], name);
@@ -229,6 +254,8 @@ test('a countdown counts, and a warning that came to nothing goes', () => {
 	assert.match(said([HELLO, status('idle')], 66_000), /ends soon$/);
 });
 
+const OTHER_VERSION = { type: 'problem', problem: new page.Problem(409, 'Another version', 'd', '', 0, 'session_other_version') };
+
 test('each state offers what helps', () => {
 	const notice = (...events) => page.describe(events.reduce(page.next, page.INITIAL), 0).notice;
 	const actions = (...events) => notice(...events)?.actions ?? [];
@@ -241,6 +268,10 @@ test('each state offers what helps', () => {
 	assert.deepEqual(actions(HELLO, IDLE), ['stay']);
 	assert.deepEqual(actions(WATCH, EXPIRING), ['extend', 'take-over']);
 	assert.deepEqual(actions(REFUSED), ['retry', 'sessions', 'close']);
+	assert.deepEqual(actions(HELLO, IDENTITY), ['sign-in']);
+	assert.deepEqual(actions(HELLO, SIGNED_OUT), ['sign-in', 'close']);
+	assert.deepEqual(actions(BEGIN, OTHER_VERSION), ['sessions', 'close'], 'the same again would not help');
+	assert.deepEqual(actions(BEGIN, OTHER_VERSION, UNSENT), ['sessions', 'close']);
 	assert.equal(notice(REFUSED).ruleId, 'r');
 	assert.equal(notice(HELLO, EXPIRING, { type: 'not-extended', why: 'Policy.' }).detail, 'Policy.');
 });
@@ -249,6 +280,8 @@ test('what was typed and not sent is told, whatever came in between', () => {
 	const detail = (...events) => page.describe(events.reduce(page.next, page.INITIAL), 0).notice.detail;
 	assert.match(detail(HELLO, { ...WAIT, queued: 3 }), /\b3 bytes typed wait to be sent\./);
 	assert.match(detail(HELLO, WAIT, { type: 'queued', bytes: 12 }), /\b12 bytes typed wait/);
+	assert.match(detail(HELLO, { ...SIGNED_OUT, queued: 3 }), /^Your sign-in has ended\. This tab is kept\. 3 bytes typed wait/);
+	assert.match(detail(HELLO, SIGNED_OUT, { type: 'queued', bytes: 9 }), /9 bytes typed wait/);
 	assert.match(detail(HELLO, EXIT, UNSENT), /^7 bytes typed could not be sent\.$/);
 	for (const last of [TAKEN, { type: 'ask' }, REFUSED])
 		assert.match(detail(HELLO, last, UNSENT), /7 bytes typed could not be sent\.$/);
@@ -525,6 +558,24 @@ test('a tab that is not on top sends no size; on top it does, and a viewer never
 	assert.deepEqual([of('r'), of('i')], [[], []]);
 });
 
+test('a renewal travels beside the data, and its end is told', async (t) => {
+	const { made, socket, streams } = attachment(t);
+	socket.hello({});
+	streams.input.push(utf8('ab'));
+	made.sendInput();
+	const say = (state, reason) => socket.say(utf8(`s${JSON.stringify({ state, reason })}`));
+	const answers = [];
+	for (const how of [() => say('renewed'), () => say('renewal_refused', 'attach_token_used'), () => made.close()]) {
+		const renewal = made.renew('t.o.k');
+		how();
+		answers.push(await renewal);
+	}
+	assert.deepEqual(answers, ['', 'attach_token_used', 'the connection was closed']);
+	assert.deepEqual(of('t').map((frame) => Buffer.from(frame, 'hex').toString()), Array(3).fill('tt.o.k'));
+	assert.deepEqual(of('i'), ['6900000000000000006162']);
+	assert.equal(made.isAttached, false);
+});
+
 test('an exact resume is told from a gap; the back-off starts afresh when something came through', async (t) => {
 	const first = attachment(t);
 	first.socket.hello({});
@@ -542,4 +593,436 @@ test('an exact resume is told from a gap; the back-off starts afresh when someth
 	third.socket.hello({ out_from: 60, out_lost: 50, out_next: 60 });
 	assert.deepEqual(third.told, [{ skipped: 50, inputDropped: 0, isResumed: true }]);
 	assert.deepEqual(first.screen.log, [10, 'skip 50']);
+});
+
+/* --- signing in --- */
+
+function memory() {
+	const kept = new Map();
+	return {
+		kept,
+		getItem: (key) => kept.get(key) ?? null,
+		setItem: (key, value) => kept.set(key, value),
+		removeItem: (key) => kept.delete(key),
+	};
+}
+
+test('a token is renewed a quarter of its life before its end, a minute at most, and not by everybody at once', () => {
+	const delay = (life, random) => page.renewalDelayMs(1000 + life, 1000, () => random);
+	assert.deepEqual([delay(300_000, 0), delay(300_000, 1), delay(3_600_000, 0), delay(3_600_000, 1)], [240_000, 210_000, 3_540_000, 3_510_000]);
+	assert.deepEqual([delay(4000, 0), delay(4000, 1), delay(0, 1), delay(-5, 1)], [3000, 2600, 1000, 1000]);
+	assert.equal(page.renewalDelayMs(null, 0), null);
+});
+
+const PENDING = { state: 'S', nonce: 'N', verifier: 'V' };
+const BACK = `#s=${ID(1)}`;
+
+test('a redirect is remembered once, and by nothing else than state, nonce and verifier', () => {
+	const storage = memory();
+	page.keepPending(storage, { ...PENDING, access_token: 'secret' }, BACK);
+	assert.deepEqual([...storage.kept], [['fog.sign-in', JSON.stringify(PENDING)], ['fog.back', BACK]]);
+	assert.deepEqual(page.takePending(storage), { pending: PENDING, back: BACK });
+	assert.equal(storage.kept.size, 0);
+	assert.deepEqual(page.takePending(storage), { pending: null, back: '' });
+	for (const text of ['{', 'null', '7', '{"state":"S","nonce":"N"}', '{"state":1,"nonce":"N","verifier":"V"}']) {
+		storage.setItem('fog.sign-in', text);
+		assert.equal(page.takePending(storage).pending, null, text);
+	}
+});
+
+test('how a page was come to', () => {
+	const arrive = (hash, kept = true, search = '') => {
+		const storage = memory();
+		if (kept)
+			page.keepPending(storage, PENDING, BACK);
+		const { arrival, back } = page.readArrival({ search, hash }, storage);
+		assert.equal(storage.kept.size, 0, 'used up');
+		return [arrival.kind, arrival.answer?.get('code') ?? null, arrival.pending ?? null, back];
+	};
+	assert.deepEqual(arrive('#signed-in?code=C&state=S'), ['answer', 'C', PENDING, BACK]);
+	assert.deepEqual(arrive('#signed-in?code=C&state=S', false), ['answer', 'C', null, '']);
+	assert.deepEqual(arrive('#signed-out'), ['signed-out', null, null, '']);
+	assert.deepEqual(arrive('', false, '?state=signed-out'), ['signed-out', null, null, '']);
+	assert.deepEqual(arrive(BACK), ['fresh', null, null, BACK]);
+	assert.deepEqual(arrive(`#signed-in?code=${'x'.repeat(9000)}`)[0], 'fresh');
+});
+
+test('the callback hands an answer to whoever waits for it', () => {
+	const relay = (query, { framed = false, pending = null } = {}) => {
+		const storage = memory();
+		if (pending)
+			page.keepPending(storage, pending, '');
+		return page.relayOf(query, framed, storage);
+	};
+	assert.deepEqual(relay('?code=C&state=S', { framed: true }), { to: 'parent', query: '?code=C&state=S' });
+	assert.deepEqual(relay('?code=C&state=S', { pending: PENDING }), { to: 'page', address: '/#signed-in?code=C&state=S' });
+	assert.deepEqual(relay('?error=access_denied&state=S', { pending: PENDING }), { to: 'page', address: '/#signed-in?error=access_denied&state=S' });
+	assert.deepEqual(relay('', { pending: PENDING }), { to: 'page', address: '/#signed-out' });
+	assert.deepEqual(relay('?state=x'), { to: 'page', address: '/#signed-out' });
+	for (const pending of [null, { ...PENDING, state: 'other' }])
+		assert.deepEqual(relay('?code=C&state=S', { pending }), { to: 'channel', message: { type: 'answer', query: '?code=C&state=S' } });
+	assert.deepEqual(relay(`?code=${'x'.repeat(9000)}`), { to: 'page', address: '/#signed-out' });
+	/* Nothing that an answer can hold leads elsewhere. */
+	assert.equal(relay('?code=//evil.example/&state=S', { pending: PENDING }).address, '/#signed-in?code=%2F%2Fevil.example%2F&state=S');
+});
+
+test('who is signed in, as text', () => {
+	assert.equal(page.nameIn({ preferred_username: 'alice', name: 'A', sub: '1' }), 'alice');
+	assert.equal(page.nameIn({ preferred_username: ' ', name: 'A B', sub: '1' }), 'A B');
+	assert.equal(page.nameIn({ preferred_username: 7, sub: 'a\u202eb\u0007\n<b>' }), 'ab<b>');
+	assert.equal([...page.nameIn({ sub: 'x'.repeat(500) })].length, 100);
+	assert.equal(page.nameIn({}), '');
+});
+
+const ISSUER = 'https://idp.example/realm';
+const ORIGIN = 'https://shell.example';
+const REDIRECT = `${ORIGIN}/signed-in`;
+const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const json = (status, body, headers = {}) => new Response(JSON.stringify(body), {
+	status, headers: { 'Content-Type': 'application/json', ...headers },
+});
+const partsOf = (jws) => jws.split('.').slice(0, 2).map((text) => JSON.parse(Buffer.from(text, 'base64url')));
+
+/** A provider and a service behind fetch(): what they were asked, and answers that a test may change. */
+class Played {
+	metadata = {
+		issuer: ISSUER, authorization_endpoint: `${ISSUER}/auth`, token_endpoint: `${ISSUER}/token`, end_session_endpoint: `${ISSUER}/end`,
+		jwks_uri: `${ISSUER}/jwks`, authorization_response_iss_parameter_supported: true, response_types_supported: ['code'],
+	};
+	grants = [];
+	requests = [];
+	count = 0;
+	life = 300;
+	sub = 'alice';
+	nonce = 'none';
+	refreshes = true;
+
+	tokens(more) {
+		const n = ++this.count;
+		const now = Math.floor(Date.now() / 1000);
+		const claims = { iss: ISSUER, aud: 'fog-web', sub: this.sub, iat: now, exp: now + 3600, nonce: this.nonce, preferred_username: this.sub };
+		return {
+			access_token: `at-${n}`, token_type: 'Bearer', expires_in: this.life, ...(this.refreshes && { refresh_token: `rt-${n}` }),
+			id_token: `${part({ alg: 'RS256' })}.${part(claims)}.AAAA`, ...more,
+		};
+	}
+
+	onToken = () => json(200, this.tokens());
+	onApi = () => json(200, {});
+
+	fetch = async (url, { method, headers, body } = {}) => {
+		const sent = { method, url: String(url), headers: Object.fromEntries(new Headers(headers)) };
+		if (sent.url === `${ISSUER}/.well-known/openid-configuration`)
+			return json(200, this.metadata);
+		if (sent.url === `${ISSUER}/token`) {
+			sent.form = Object.fromEntries(body);
+			this.grants.push(sent);
+			return this.onToken(sent);
+		}
+		this.requests.push(sent);
+		return this.onApi(sent);
+	};
+}
+
+const CONFIG = { sign_in: 'oidc', issuer: ISSUER, client_id: 'fog-web', scopes: 'openid offline_access', accept_id_tokens: false };
+
+/** A page that is signing in, with everything of the browser played. */
+function signingIn(t, { config = CONFIG, kind = 'answer', answer = {}, metadata = {} } = {}) {
+	const played = new Played();
+	const told = [];
+	const host = {
+		redirectUri: REDIRECT,
+		arrival: {
+			kind, pending: { ...PENDING, nonce: 'none' }, answer: new URLSearchParams({ code: 'C', state: 'S', iss: ISSUER, ...answer }),
+		},
+		config: async () => ({ config, skewS: 0 }),
+		leaveFor: async (url, pending) => told.push(['leave', new URL(url), pending]),
+		forget: (url) => told.push(['forget', url]),
+		silently: async (url) => {
+			told.push(['silently', new URL(url)]);
+			return host.onSilent(new URL(url).searchParams);
+		},
+		onSilent: () => '?error=login_required&state=none',
+		popup: () => host.popups && { go: (url) => told.push(['popup', new URL(url)]), close: () => told.push(['closed']) },
+		popups: true,
+		tellOthers: (message) => told.push(['others', message]),
+	};
+	Object.assign(played.metadata, metadata);
+	const before = globalThis.fetch;
+	globalThis.fetch = played.fetch;
+	let renewals = 0;
+	const identity = new page.Identity(host, { onChange: () => {}, onRenewed: () => renewals++ });
+	t.after(() => {
+		globalThis.fetch = before;
+		identity.drop('end of the test'); /* and of its timer */
+	});
+	const send = (path = '/v1/sessions', method = 'GET') => identity.send({
+		method, url: new URL(path, ORIGIN), headers: { Accept: 'application/json' }, body: null, signal: AbortSignal.timeout(5000),
+	});
+	return { played, host, told, identity, send, renewals: () => renewals };
+}
+
+test('a fresh page goes to the provider with PKCE, state and nonce, and nothing of that comes from somewhere else', async (t) => {
+	const { told, identity } = signingIn(t, { kind: 'fresh', config: { ...CONFIG, resource: 'urn:fog:api' } });
+	await identity.begin();
+	const [[what, url, pending]] = told;
+	assert.deepEqual([what, url.origin + url.pathname], ['leave', `${ISSUER}/auth`]);
+	const challenge = crypto.createHash('sha256').update(pending.verifier).digest('base64url');
+	assert.deepEqual(Object.fromEntries(url.searchParams), {
+		client_id: 'fog-web', response_type: 'code', redirect_uri: REDIRECT, scope: 'openid offline_access', resource: 'urn:fog:api',
+		state: pending.state, nonce: pending.nonce, code_challenge: challenge, code_challenge_method: 'S256',
+	});
+	assert.equal(identity.isSignedIn, false);
+	assert.ok([pending.state, pending.nonce, pending.verifier].every((text) => text.length >= 43));
+});
+
+test('an answer gives tokens, which nothing shows', async (t) => {
+	const { played, identity, send, renewals } = signingIn(t);
+	await identity.begin();
+	assert.deepEqual([identity.isSignedIn, identity.user, identity.epoch, renewals()], [true, 'alice', 1, 1]);
+	assert.deepEqual(played.grants.map(({ form }) => form), [{
+		grant_type: 'authorization_code', code: 'C', redirect_uri: REDIRECT, code_verifier: 'V', client_id: 'fog-web',
+	}]);
+	await send();
+	assert.equal(played.requests[0].headers.authorization, 'Bearer at-1');
+	const store = new page.TokenStore();
+	store.takeDev('secret');
+	for (const object of [identity, store])
+		assert.doesNotMatch(`${JSON.stringify(object)}${Object.values(object).map(String)}`, /at-1|rt-1|secret/);
+});
+
+test('answers that are not to be believed give nothing', async (t) => {
+	const rows = [
+		['another state', { answer: { state: 'T' } }],
+		['no state', { answer: { state: '' } }],
+		['another issuer (RFC 9207)', { answer: { iss: 'https://evil.example' } }],
+		['no issuer, and the provider says it sends one', { answer: { iss: '' } }],
+		['a refusal', { answer: { error: 'access_denied' } }],
+		['another nonce', {}, (played) => (played.nonce = 'other')],
+		['another audience', {}, (played) => (played.onToken = () => json(200, played.tokens({
+			id_token: `${part({ alg: 'RS256' })}.${part({ iss: ISSUER, aud: 'x', sub: 'a', iat: 1, exp: 9e9, nonce: 'none' })}.AAAA`,
+		})))],
+		['no ID token', {}, (played) => (played.onToken = () => json(200, played.tokens({ id_token: undefined })))],
+		['a code that is used up', {}, (played) => (played.onToken = () => json(400, { error: 'invalid_grant' }))],
+	];
+	for (const [name, options, change = () => {}] of rows) {
+		const { played, identity, send } = signingIn(t, options);
+		change(played);
+		await identity.begin();
+		assert.deepEqual([identity.isSignedIn, identity.isSignedOut, identity.user], [false, true, ''], name);
+		assert.ok(identity.why, name);
+		await assert.rejects(send(), name);
+	}
+	const stranger = signingIn(t);
+	stranger.host.arrival.pending = null;
+	await stranger.identity.begin();
+	assert.deepEqual([stranger.identity.isSignedIn, stranger.played.grants.length], [false, 0], 'not begun here');
+});
+
+test('a provider that calls itself otherwise, or cannot be reached, is not signed in at', async (t) => {
+	for (const metadata of [{ issuer: `${ISSUER}/` }, { authorization_endpoint: undefined }, { authorization_endpoint: 'http://idp.example/auth' }])
+		await assert.rejects(signingIn(t, { kind: 'fresh', metadata }).identity.begin(), (error) => !error.isTransient, JSON.stringify(metadata));
+	const away = signingIn(t);
+	const { fetch } = away.played;
+	globalThis.fetch = () => Promise.reject(new TypeError('failed'));
+	await assert.rejects(away.identity.begin(), (error) => error.isTransient);
+	globalThis.fetch = async () => new Response('', { status: 503 });
+	await assert.rejects(away.identity.begin(), (error) => error.isTransient);
+	assert.equal(away.identity.isSignedOut, false);
+	globalThis.fetch = fetch;
+	await away.identity.begin();
+	assert.equal(away.identity.isSignedIn, true, 'the answer was kept');
+});
+
+test('development mode asks nobody', async (t) => {
+	const { played, identity, send } = signingIn(t, { config: { sign_in: 'dev' } });
+	await identity.begin();
+	await send();
+	assert.deepEqual([identity.user, played.requests[0].headers.authorization], ['', 'Bearer dev']);
+	identity.drop('x');
+	assert.equal(identity.isSignedIn, true);
+});
+
+test('refresh tokens rotate, and renewals at one time are one', async (t) => {
+	const { played, identity, send, renewals, told } = signingIn(t);
+	await identity.begin();
+	await Promise.all([identity.renew(), identity.renew(), identity.renew()]);
+	await identity.renew();
+	assert.deepEqual(played.grants.slice(1).map(({ form }) => [form.grant_type, form.refresh_token]),
+		[['refresh_token', 'rt-1'], ['refresh_token', 'rt-2']]);
+	await send();
+	assert.equal(played.requests[0].headers.authorization, 'Bearer at-3');
+	assert.deepEqual([identity.epoch, renewals(), told], [3, 3, []]);
+});
+
+test('without a refresh token a silent round, and without that a person', async (t) => {
+	const { played, host, identity, told } = signingIn(t);
+	played.refreshes = false;
+	await identity.begin();
+	host.onSilent = (asked) => {
+		played.nonce = asked.get('nonce');
+		return `?${new URLSearchParams({ code: 'D', state: asked.get('state'), iss: ISSUER })}`;
+	};
+	await identity.renew();
+	assert.deepEqual([told[0][0], told[0][1].searchParams.get('prompt'), identity.epoch], ['silently', 'none', 2]);
+	assert.deepEqual(played.grants.map(({ form }) => form.code), ['C', 'D']);
+	host.onSilent = (asked) => `?${new URLSearchParams({ error: 'login_required', state: asked.get('state'), iss: ISSUER })}`;
+	await identity.renew();
+	assert.deepEqual([identity.isSignedIn, identity.isSignedOut, identity.why], [false, true, 'Your sign-in has ended.']);
+});
+
+test('a refresh token that is refused is not tried again; a provider that is away is', async (t) => {
+	const { played, identity, host } = signingIn(t);
+	await identity.begin();
+	played.onToken = () => json(503, {});
+	await assert.rejects(identity.renew(), (error) => error.isTransient);
+	assert.equal(identity.isSignedIn, true);
+	played.onToken = () => json(400, { error: 'invalid_grant' });
+	host.onSilent = (asked) => `?${new URLSearchParams({ error: 'login_required', state: asked.get('state'), iss: ISSUER })}`;
+	await identity.renew();
+	assert.equal(identity.isSignedOut, true);
+	assert.deepEqual(played.grants.map(({ form }) => form.refresh_token), [undefined, 'rt-1', 'rt-1']);
+});
+
+test('a refused token is renewed once, and the request made once more', async (t) => {
+	const { played, identity, send } = signingIn(t);
+	await identity.begin();
+	const challenge = { 'WWW-Authenticate': 'Bearer error="invalid_token"' };
+	played.onApi = ({ headers }) => json(headers.authorization === 'Bearer at-1' ? 401 : 200, {}, challenge);
+	assert.deepEqual((await Promise.all([send(), send(), send()])).map(({ status }) => status), [200, 200, 200]);
+	assert.deepEqual([played.grants.length, played.requests.length], [2, 6]);
+	played.onApi = () => json(401, {});
+	assert.equal((await send()).status, 401);
+	assert.deepEqual([played.grants.length, played.requests.length, identity.isSignedOut], [3, 8, true]);
+});
+
+test('ID tokens serve where the service takes them', async (t) => {
+	const { played, identity, send } = signingIn(t, {
+		config: { ...CONFIG, accept_id_tokens: true }, metadata: { dpop_signing_alg_values_supported: ['ES256'] },
+	});
+	await identity.begin();
+	await send();
+	const { authorization, dpop } = played.requests[0].headers;
+	assert.match(authorization, /^Bearer \S+\.AAAA$/);
+	assert.deepEqual([dpop, played.grants[0].headers.dpop], [undefined, undefined]);
+});
+
+test('an ID token that serves as access token is in no address, also not at signing out', async (t) => {
+	const { identity, told } = signingIn(t, { config: { ...CONFIG, accept_id_tokens: true } });
+	await identity.begin();
+	identity.signOut();
+	const [, [, address]] = told;
+	assert.equal(new URL(address).searchParams.get('client_id'), 'fog-web');
+	assert.doesNotMatch(address, /id_token_hint|AAAA/);
+});
+
+/** Checks a proof (RFC 9449 4.3) and gives its payload. */
+function checkProof(proof, method, url, token) {
+	const [header, payload] = partsOf(proof);
+	const [signed, signature] = [proof.slice(0, proof.lastIndexOf('.')), proof.slice(proof.lastIndexOf('.') + 1)];
+	assert.deepEqual(Object.keys(header).sort(), ['alg', 'jwk', 'typ']);
+	assert.deepEqual([header.typ, header.alg, header.jwk.kty, header.jwk.crv, header.jwk.d], ['dpop+jwt', 'ES256', 'EC', 'P-256', undefined]);
+	assert.ok(crypto.verify('sha256', Buffer.from(signed),
+		{ key: crypto.createPublicKey({ key: header.jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url')));
+	assert.deepEqual([payload.htm, payload.htu], [method, url]);
+	assert.equal(payload.ath, token && crypto.createHash('sha256').update(token).digest('base64url'));
+	assert.ok(Math.abs(payload.iat - Date.now() / 1000) < 5);
+	assert.ok(payload.jti.length >= 16);
+	return payload;
+}
+
+test('with DPoP every request has a proof of its own, and a nonce when one is wanted', async (t) => {
+	const { played, identity, send } = signingIn(t, { metadata: { dpop_signing_alg_values_supported: ['EdDSA', 'ES256'] } });
+	played.onToken = ({ headers }) => partsOf(headers.dpop)[1].nonce === 'idp-1'
+		? json(200, played.tokens({ token_type: 'DPoP' })) : json(400, { error: 'use_dpop_nonce' }, { 'DPoP-Nonce': 'idp-1' });
+	await identity.begin();
+	const proofs = played.grants.map(({ headers }) => checkProof(headers.dpop, 'POST', `${ISSUER}/token`));
+	assert.deepEqual(proofs.map(({ nonce }) => nonce), [undefined, 'idp-1']);
+	played.onApi = ({ headers }) => partsOf(headers.dpop)[1].nonce === 'fog-1'
+		? json(200, {}) : json(401, {}, { 'WWW-Authenticate': 'DPoP error="use_dpop_nonce"', 'DPoP-Nonce': 'fog-1' });
+	assert.equal((await send('/v1/sessions?x=1', 'POST')).status, 200);
+	assert.equal((await send('/v1/profiles')).status, 200);
+	assert.deepEqual(played.requests.map(({ headers }) => headers.authorization), Array(3).fill('DPoP at-1'));
+	const payloads = played.requests.map(({ method, url, headers }) => checkProof(headers.dpop, method, url.split('?')[0], 'at-1'));
+	assert.deepEqual(payloads.map(({ nonce }) => nonce), [undefined, 'fog-1', 'fog-1']);
+	assert.equal(new Set([...proofs, ...payloads].map(({ jti }) => jti)).size, 5);
+	assert.equal(new Set([...played.grants, ...played.requests].map(({ headers }) => partsOf(headers.dpop)[0].jwk.x)).size, 1);
+	assert.equal(played.grants.length, 2, 'a wanted nonce is no reason to renew');
+});
+
+test('a provider that does not bind the token gets it sent as a bearer', async (t) => {
+	const { played, identity, send } = signingIn(t, { metadata: { dpop_signing_alg_values_supported: ['ES256'] } });
+	await identity.begin();
+	await send();
+	assert.deepEqual([played.requests[0].headers.authorization, played.requests[0].headers.dpop], ['Bearer at-1', undefined]);
+});
+
+test('signing out forgets, tells the other windows, and goes to the provider', async (t) => {
+	const { identity, told, send } = signingIn(t);
+	await identity.begin();
+	identity.signOut();
+	assert.deepEqual([identity.isSignedIn, identity.user], [false, '']);
+	assert.deepEqual(told[0], ['others', { type: 'signed-out' }]);
+	const url = new URL(told[1][1]);
+	const { id_token_hint: hint, ...asked } = Object.fromEntries(url.searchParams);
+	assert.equal(url.origin + url.pathname, `${ISSUER}/end`);
+	assert.deepEqual(asked, { post_logout_redirect_uri: `${ORIGIN}/`, client_id: 'fog-web', state: 'signed-out' });
+	assert.equal(partsOf(hint)[1].sub, 'alice');
+	await assert.rejects(send());
+
+	const other = signingIn(t, { metadata: { end_session_endpoint: undefined } });
+	await other.identity.begin();
+	await other.identity.onMessage({ type: 'signed-out' });
+	assert.deepEqual([other.identity.isSignedIn, other.told], [false, [['forget', null]]]);
+});
+
+test('a renewal that a sign-out overtakes gives nothing', async (t) => {
+	const { played, identity } = signingIn(t);
+	await identity.begin();
+	const renewal = identity.renew();
+	identity.drop('You have been signed out.');
+	await renewal;
+	assert.deepEqual([played.grants.length, identity.isSignedIn, identity.epoch, identity.why], [2, false, 1, 'You have been signed out.']);
+});
+
+test('signing in again keeps the page, in a window of its own; its answer is for one page', async (t) => {
+	const { played, identity, told, host } = signingIn(t);
+	await identity.begin();
+	identity.drop('Your sign-in has ended.');
+	const waits = identity.signedIn(AbortSignal.timeout(5000));
+	await identity.signIn();
+	const [[what, url]] = told;
+	assert.equal(what, 'popup');
+	const answer = (state) => ({ type: 'answer', query: `?${new URLSearchParams({ code: 'E', state, iss: ISSUER })}` });
+	await identity.onMessage(answer('somebody else\'s'));
+	assert.equal(identity.isSignedIn, false);
+	played.nonce = url.searchParams.get('nonce');
+	await identity.onMessage(answer(url.searchParams.get('state')));
+	await waits;
+	assert.deepEqual([identity.isSignedIn, identity.epoch, told.slice(1)], [true, 2, [['closed']]]);
+	await identity.onMessage(answer(url.searchParams.get('state')));
+	assert.equal(played.grants.length, 2, 'an answer serves once');
+
+	identity.drop('again');
+	host.popups = null; /* blocked */
+	await identity.signIn();
+	assert.equal(told.at(-1)[0], 'leave');
+});
+
+test('what one person left on the screens is not for the next', async (t) => {
+	const { played, identity, told } = signingIn(t);
+	await identity.begin();
+	identity.drop('Your sign-in has ended.');
+	await identity.signIn();
+	played.sub = 'bob';
+	played.nonce = told[0][1].searchParams.get('nonce');
+	const state = told[0][1].searchParams.get('state');
+	await identity.onMessage({ type: 'answer', query: `?${new URLSearchParams({ code: 'E', state, iss: ISSUER })}` });
+	assert.deepEqual([told.at(-1), identity.isSignedIn], [['forget', null], false]);
+
+	const silent = signingIn(t);
+	await silent.identity.begin();
+	silent.played.sub = 'bob';
+	await silent.identity.renew();
+	assert.deepEqual([silent.told, silent.identity.isSignedIn], [[['forget', null]], false]);
 });

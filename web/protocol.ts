@@ -37,6 +37,8 @@ export interface Hello {
 	inNext: number;
 	/** RFC 3339, where the service says it. */
 	expiresAt: string | null;
+	/** Until when this person may stay attached without a renewal; null: without an end. */
+	identityUntil: string | null;
 }
 
 export interface Exit {
@@ -120,6 +122,7 @@ function helloFrom(m: Members): Hello {
 		outNext: 'out_next' in m ? count(m, 'out_next') : outFrom,
 		inNext: count(m, 'in_next'),
 		expiresAt: text(m.expires_at) || null,
+		identityUntil: text(m.identity_until) || null,
 	};
 }
 
@@ -187,6 +190,11 @@ export function encodeResize(cols: number, rows: number): Uint8Array<ArrayBuffer
 	view.setUint16(1, clampSize(cols));
 	view.setUint16(3, clampSize(rows));
 	return frame;
+}
+
+/** A new attach token for the connection that is there: the person is still signed in. */
+export function encodeRenewal(token: string): Uint8Array<ArrayBuffer> {
+	return new TextEncoder().encode(`t${token}`);
 }
 
 /** The number in a probe's answer; null when it is none of ours. */

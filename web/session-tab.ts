@@ -2,7 +2,9 @@
 /* One tab: a loop that opens or re-attaches a session and keeps it attached, with its streams, its screen and its state. */
 import { attachUrl, isLive, newIdempotencyKey, Problem, type Api, type Grant, type Session } from './api.ts';
 import { backoffMs } from './backoff.ts';
-import { Attachment, CLOSE_TAKEN_OVER, Streams, type Closed, type Continuation } from './connection.ts';
+import {
+	Attachment, CLOSE_IDENTITY_EXPIRED, CLOSE_IDENTITY_REVOKED, CLOSE_TAKEN_OVER, Streams, type Closed, type Continuation,
+} from './connection.ts';
 import type { Exit, Hello, Role, Status } from './protocol.ts';
 import { INITIAL, isFinal, next, type Event, type State } from './state.ts';
 import { TermScreen } from './term.ts';
@@ -15,6 +17,8 @@ const NOTE_MS = 20_000;
  * now is somebody else. Before, it may be what is left of this end's own connection, which is replaced without a question.
  */
 const OWN_GHOST_MS = 100_000;
+/** A renewal that was refused so often is a person's business. */
+const RENEWAL_TRIES = 5;
 
 /** What a tab is for: a session to make, or one to attach to. */
 export interface Start {
@@ -60,6 +64,13 @@ export class SessionTab {
 	#run = new AbortController();
 	#wake: () => void = () => {};
 	#noteTimer = 0;
+	/** Of the access token that the last attach token was asked for with. */
+	#grantEpoch = 0;
+	/** Of the one that the service saw for this attachment last. */
+	#shownEpoch = 0;
+	#isRenewing = false;
+	/** How long this person may stay attached, RFC 3339; null: without an end. */
+	#identityUntil: string | null = null;
 
 	constructor(api: Api, panel: HTMLElement, { sessionId, role, profile, isReplaceable }: Start, on: TabListener) {
 		this.#api = api;
@@ -145,6 +156,53 @@ export class SessionTab {
 		this.#attachment?.nudge();
 	}
 
+	/** There is a newer access token: the service is shown that, on the connection that is there. */
+	async renew(): Promise<void> {
+		const current = this.#attachment;
+		const { identity } = this.#api;
+
+		if (this.#isRenewing || !current?.isAttached)
+			return;
+		this.#isRenewing = true;
+		for (let tries = 0; current.isAttached && this.#shownEpoch < identity.epoch; tries++) {
+			const why = await this.#renewOnce(current);
+			if (!why)
+				tries = -1;
+			else if (tries >= RENEWAL_TRIES || !identity.isSignedIn)
+				break;
+			else
+				await sleep(backoffMs(tries));
+		}
+		this.#isRenewing = false;
+		if (current.isAttached && this.#shownEpoch < identity.epoch)
+			this.#dispatch({ type: 'note', note: 'the service does not renew your sign-in here' });
+	}
+
+	/* '' or why not. */
+	async #renewOnce(current: Attachment): Promise<string> {
+		const { epoch } = this.#api.identity;
+
+		try {
+			const grant = await this.#api.attach(this.sessionId!, this.#role ?? 'viewer', this.#run.signal);
+			const refusal = await current.renew(grant.token);
+			if (!refusal)
+				this.#shownEpoch = epoch;
+			return refusal;
+		} catch (error) {
+			return problemOf(error).title;
+		}
+	}
+
+	/** Somebody has signed in or out, or could not. */
+	onIdentity(): void {
+		if (!this.#api.identity.isSignedOut)
+			return;
+		if (this.state.name === 'signed-out')
+			this.#dispatchSignedOut();
+		else if (this.#attachment?.isAttached && this.#identityUntil)
+			this.#dispatch({ type: 'status', status: { state: 'identity_expiring', reason: '', detail: '', expiresAt: this.#identityUntil } });
+	}
+
 	/** Ends the session. */
 	async end(): Promise<void> {
 		const id = this.sessionId;
@@ -212,40 +270,74 @@ export class SessionTab {
 		void this.#keepAttached(this.#run.signal);
 	}
 
-	/* The one place that decides what to do about a failure: a new try later, or words. */
+	/* The one place that decides what to do about a failure: a new try later, a person, or words. */
 	async #keepAttached(signal: AbortSignal): Promise<void> {
 		for (let attempt = 0; !signal.aborted && !isFinal(this.state); attempt++) {
-			let reason = '';
-			let retryAfterMs = 0;
-			try {
-				const grant = await this.#obtainGrant(signal);
-				if (!grant || signal.aborted)
-					return;
-				const closed = await this.#attach(grant);
-				if (!signal.aborted && closed.code === CLOSE_TAKEN_OVER)
-					this.#dispatch({ type: 'status', status: { state: 'taken_over', reason: '', detail: '', expiresAt: null } });
-				reason = closed.reason;
-				attempt = closed.wasGood ? 0 : attempt;
-			} catch (error) {
-				if (signal.aborted)
-					return;
-				const problem = problemOf(error);
-				if (!problem.isTransient)
-					return this.#dispatch({ type: 'problem', problem });
-				reason = problem.title;
-				retryAfterMs = problem.retryAfterMs;
+			const tried = await this.#tryOnce(signal);
+			if (!tried || signal.aborted || isFinal(this.state))
+				return;
+			if (tried.wasGood)
+				attempt = 0;
+			if (this.#api.identity.isSignedOut) {
+				await this.#untilSignedIn(signal);
+				attempt = -1;
+			} else {
+				await this.#pause(backoffMs(attempt, Math.random, tried.retryAfterMs), tried.reason, signal);
 			}
-			if (!signal.aborted && !isFinal(this.state))
-				await this.#pause(backoffMs(attempt, Math.random, retryAfterMs), reason, signal);
 		}
 	}
 
-	#pause(waitMs: number, reason: string, signal: AbortSignal): Promise<void> {
+	/* One attachment from its beginning to its end. Null: there is nothing more to try. */
+	async #tryOnce(signal: AbortSignal): Promise<{ reason: string; wasGood: boolean; retryAfterMs: number } | null> {
+		try {
+			const grant = await this.#obtainGrant(signal);
+			if (!grant || signal.aborted)
+				return null;
+			const closed = await this.#attach(grant);
+			if (!signal.aborted)
+				await this.#onClosed(closed);
+			return { ...closed, retryAfterMs: 0 };
+		} catch (error) {
+			const problem = problemOf(error);
+			const isOver = !problem.isTransient && !(problem.isSignedOut && this.#api.identity.isSignedOut);
+			if (signal.aborted)
+				return null;
+			if (isOver)
+				this.#dispatch({ type: 'problem', problem });
+			return { reason: problem.title, wasGood: false, retryAfterMs: problem.retryAfterMs };
+		}
+	}
+
+	async #onClosed({ code, reason }: Closed): Promise<void> {
+		const { identity } = this.#api;
+
+		if (code === CLOSE_TAKEN_OVER)
+			this.#dispatch({ type: 'status', status: { state: 'taken_over', reason: '', detail: '', expiresAt: null } });
+		else if (code === CLOSE_IDENTITY_REVOKED)
+			identity.drop(reason);
+		else if (code === CLOSE_IDENTITY_EXPIRED)
+			await identity.renew();
+	}
+
+	async #untilSignedIn(signal: AbortSignal): Promise<void> {
+		this.#dispatchSignedOut();
+		await this.#api.identity.signedIn(signal);
+		if (!signal.aborted)
+			this.#dispatch(this.#waitEvent(Date.now(), 'Signed in'));
+	}
+
+	#dispatchSignedOut(): void {
+		this.#dispatch({ ...this.#waitEvent(0, this.#api.identity.why), type: 'signed-out' });
+	}
+
+	#waitEvent(retryAt: number, reason: string): Extract<Event, { type: 'wait' }> {
 		const { received, input } = this.#streams;
 
-		this.#dispatch({
-			type: 'wait', retryAt: Date.now() + waitMs, reason, terminal: received !== null, queued: input.unsentBytes,
-		});
+		return { type: 'wait', retryAt, reason, terminal: received !== null, queued: input.unsentBytes };
+	}
+
+	#pause(waitMs: number, reason: string, signal: AbortSignal): Promise<void> {
+		this.#dispatch(this.#waitEvent(Date.now() + waitMs, reason));
 		return new Promise((resolve) => {
 			const timer = setTimeout(resolve, waitMs);
 			this.#wake = () => {
@@ -261,6 +353,7 @@ export class SessionTab {
 		await this.#api.ready();
 		if (signal.aborted)
 			return null;
+		this.#grantEpoch = this.#api.identity.epoch;
 		if (this.#role === 'driver' && this.#isKnown && Date.now() - this.#streams.heardAt > OWN_GHOST_MS)
 			this.#role = null;
 		if (this.sessionId && (!this.#isKnown || !this.#role))
@@ -274,6 +367,8 @@ export class SessionTab {
 		} catch (error) {
 			if (!(error instanceof Problem) || ![404, 409, 410].includes(error.status))
 				throw error;
+			if (error.code === 'session_other_version')
+				throw otherVersion(error);
 			await this.#lookUp(this.sessionId, signal);
 			if (isFinal(this.state))
 				return null;
@@ -339,16 +434,21 @@ export class SessionTab {
 	}
 
 	async #attach(grant: Grant): Promise<Closed> {
+		const epoch = this.#grantEpoch;
 		const url = attachUrl(grant.ws_url, this.#streams.received, location);
 		const current = new Attachment(url, grant.token, this.#streams, this.screen, {
-			onHello: (hello, how) => this.#onHello(hello, how),
+			onHello: (hello, how) => {
+				this.#shownEpoch = epoch;
+				this.#onHello(hello, how);
+				void this.renew(); /* the token may have changed on the way */
+			},
 			onSkipped: (bytes) => {
 				this.skippedBytes += bytes;
 				this.#dispatch({ type: 'skipped', bytes });
 			},
 			onOutput: () => this.#onOutput(),
 			onStatus: (status) => this.#onStatus(status),
-			onExit: (exit: Exit) => this.#dispatch({ type: 'exit', exit }),
+			onExit: (exit) => this.#onExit(exit),
 			onLatency: (ms) => {
 				this.latencyMs = ms;
 				this.#on.onChange();
@@ -364,7 +464,8 @@ export class SessionTab {
 		return closed;
 	}
 
-	#onHello({ role, expiresAt }: Hello, how: Continuation): void {
+	#onHello({ role, expiresAt, identityUntil }: Hello, how: Continuation): void {
+		this.#identityUntil = identityUntil;
 		this.#role = role;
 		this.expiresAt = timeOf(expiresAt) ?? this.expiresAt;
 		this.skippedBytes += how.skipped;
@@ -374,7 +475,17 @@ export class SessionTab {
 	#onStatus(status: Status): void {
 		if (status.state === 'extended' || status.state === 'expiring')
 			this.expiresAt = timeOf(status.expiresAt) ?? this.expiresAt;
+		if (status.state === 'renewed' || status.state === 'identity_expiring')
+			this.#identityUntil = status.expiresAt;
 		this.#dispatch({ type: 'status', status });
+		if (status.state === 'identity_expiring')
+			this.#api.identity.renew().catch(() => undefined); /* has its next try scheduled */
+	}
+
+	#onExit(exit: Exit): void {
+		this.#dispatch({ type: 'exit', exit });
+		if (exit.reason === 'revoked')
+			this.#api.identity.drop('You have been signed out.');
 	}
 
 	#onOutput(): void {
@@ -395,7 +506,7 @@ export class SessionTab {
 		if (!this.#streams.input.push(bytes))
 			this.#dispatch({ type: 'note', note: 'too much input at once, not sent' });
 		this.#attachment?.sendInput();
-		if (this.state.name === 'reconnecting')
+		if ('queued' in this.state)
 			this.#dispatch({ type: 'queued', bytes: this.unsentBytes });
 		else if ('warning' in this.state && this.state.warning)
 			this.#dispatch({ type: 'typed' });
@@ -405,3 +516,11 @@ export class SessionTab {
 function problemOf(error: unknown): Problem {
 	return error instanceof Problem ? error : new Problem(500, 'Something went wrong in this page', String(error));
 }
+
+/* Tried again it would be the same. */
+function otherVersion({ status, ruleId, code }: Problem): Problem {
+	return new Problem(status, 'Another version of the service runs this session',
+		'It goes on until it ends by itself, but this version cannot open it. You can end it, or begin a new one.', ruleId, 0, code);
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

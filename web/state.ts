@@ -7,11 +7,13 @@ export interface ProblemText {
 	title: string;
 	detail: string;
 	ruleId: string;
+	/** It will be the same the next time. */
+	isLasting?: boolean;
 }
 
-/** The session ends by itself soon, at a time in ms since 1970 where that was said. */
+/** The session, or this person's part in it, ends by itself soon, at a time in ms since 1970 where that was said. */
 export interface Warning {
-	kind: 'idle' | 'expiring';
+	kind: 'idle' | 'expiring' | 'identity';
 	at: number | null;
 	/** Why it could not be put off. */
 	refused: string;
@@ -21,6 +23,7 @@ export type State =
 	| { name: 'connecting'; doing: 'service' | 'session' | 'terminal' }
 	| { name: 'connected' | 'watching'; note: string; viewers: string; warning: Warning | null }
 	| { name: 'reconnecting'; retryAt: number; reason: string; terminal: boolean; queued: number }
+	| { name: 'signed-out'; reason: string; terminal: boolean; queued: number }
 	| { name: 'asking'; detail: string }
 	| { name: 'ended'; how: string; detail: string }
 	| { name: 'taken-over'; detail: string }
@@ -40,10 +43,11 @@ export type Event =
 	| { type: 'exit'; exit: Exit }
 	| { type: 'gone'; status: string; reason: string; exit: Exit | null }
 	| { type: 'wait'; retryAt: number; reason: string; terminal: boolean; queued: number }
+	| { type: 'signed-out'; reason: string; terminal: boolean; queued: number }
 	| { type: 'problem'; problem: ProblemText };
 
 export type Action =
-	'new' | 'retry' | 'reconnect' | 'take-back' | 'take-over' | 'watch' | 'stay' | 'extend' | 'sessions' | 'close';
+	'new' | 'sign-in' | 'retry' | 'reconnect' | 'take-back' | 'take-over' | 'watch' | 'stay' | 'extend' | 'sessions' | 'close';
 
 export interface Words {
 	status: string;
@@ -94,8 +98,10 @@ export function next(state: State, event: Event): State {
 		return {
 			name: 'reconnecting', retryAt: event.retryAt, reason: event.reason, terminal: event.terminal, queued: event.queued,
 		};
+	case 'signed-out':
+		return { name: 'signed-out', reason: event.reason, terminal: event.terminal, queued: event.queued };
 	case 'queued':
-		return state.name === 'reconnecting' ? { ...state, queued: event.bytes } : state;
+		return 'queued' in state ? { ...state, queued: event.bytes } : state;
 	case 'unsent':
 		return withUnsent(state, `${byteWords(event.bytes)} typed could not be sent.`);
 	case 'problem':
@@ -160,6 +166,8 @@ const STATUS_NOTES: Record<string, string> = {
 	read_only: 'read-only, keys typed here are not sent',
 	extended: 'extended',
 	bad_input: 'some input was not taken',
+	identity_expired: 'your sign-in was not renewed in time',
+	revoked: 'you have been signed out',
 };
 
 /* The notes of the hello say what was lost: a note about others comes after them, not in their place. */
@@ -176,6 +184,12 @@ function afterStatus(state: Attached, status: Status): State {
 	case 'idle':
 	case 'expiring':
 		return { ...state, warning: { kind: status.state, at: timeOf(status.expiresAt), refused: '' } };
+	case 'identity_expiring':
+		return { ...state, warning: { kind: 'identity', at: timeOf(status.expiresAt), refused: '' } };
+	case 'renewed':
+		return state.warning?.kind === 'identity' ? { ...state, warning: null } : state;
+	case 'renewal_refused':
+		return state; /* is tried again, and told when that does not help */
 	case 'extended':
 		return { ...state, note, warning: null };
 	case 'viewer_joined':
@@ -199,6 +213,8 @@ const GONE: Record<string, { how: string; detail: string }> = {
 	terminated: { how: 'session ended', detail: '' },
 	failed: { how: 'session failed', detail: 'The session could not be started or went wrong.' },
 	shutdown: { how: 'service stopped', detail: 'The service was stopped, and its sessions with it.' },
+	revoked: { how: 'signed out', detail: 'You have signed out, or an administrator has signed you out.' },
+	admin: { how: 'ended by an administrator', detail: '' },
 	lost: { how: 'session lost', detail: 'The service no longer has this session.' },
 	unknown: { how: 'session not found', detail: 'It has ended, or it belongs to somebody else.' },
 };
@@ -212,6 +228,8 @@ const GONE_BY_REASON: Record<string, string> = {
 	spawn_failed: 'failed',
 	holder_lost: 'lost',
 	abandoned: 'terminated',
+	revoked: 'revoked',
+	admin: 'admin',
 };
 
 function endWords(reason: string, exit: Exit | null): { how: string; detail: string } {
@@ -241,6 +259,13 @@ export function describe(state: State, now: number): Words {
 		return describeAttached(state, now);
 	case 'reconnecting':
 		return describeWait(state, now);
+	case 'signed-out':
+		return atRest('Signed out', 'warn', {
+			title: 'Sign in again',
+			detail: sentences(state.reason, state.terminal ? 'This tab is kept.' : '',
+				state.queued > 0 ? `${byteWords(state.queued)} typed wait to be sent.` : ''),
+			actions: ['sign-in', 'close'],
+		});
 	case 'asking':
 		return atRest('Open elsewhere', 'warn', {
 			title: 'Somebody drives this session',
@@ -259,7 +284,7 @@ export function describe(state: State, now: number): Words {
 		});
 	case 'error':
 		return atRest(`Error: ${state.problem.title}`, 'bad', {
-			...state.problem, actions: ['retry', 'sessions', 'close'],
+			...state.problem, actions: state.problem.isLasting ? ['sessions', 'close'] : ['retry', 'sessions', 'close'],
 		});
 	}
 }
@@ -271,6 +296,7 @@ function atRest(status: string, tone: Words['tone'], notice: { title: string; de
 const WARNINGS = {
 	idle: { status: 'unless you type, this session ends', title: 'Nobody types in this session', action: 'stay' },
 	expiring: { status: 'this session ends', title: 'The time of this session is nearly over', action: 'extend' },
+	identity: { status: 'your sign-in ends', title: 'Your sign-in is nearly over', action: 'sign-in' },
 } as const;
 
 function describeAttached(state: Attached, now: number): Words {

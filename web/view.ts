@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The page's elements around the terminals. Everything from outside goes in as text. */
+import type { Identity } from './identity.ts';
 import type { SessionTab } from './session-tab.ts';
 import { describe, type Action, type Words } from './state.ts';
 import { byteWords } from './text.ts';
@@ -88,6 +89,14 @@ export class View {
 			button.hidden = rank < 0;
 			button.classList.toggle('main', rank === 0);
 		}
+	}
+
+	/** Who is signed in. In development mode there is nothing to say. */
+	showIdentity({ user, isSignedOut }: Identity): void {
+		setOptional('who', user);
+		element('who').title = user && `Signed in as ${user}`;
+		element('sign-out').hidden = !user;
+		element('sign-in').hidden = !isSignedOut;
 	}
 
 	/** True when the person says yes. */

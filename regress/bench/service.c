@@ -167,7 +167,8 @@ become_fogd(const struct instance *in, const char *fogd, pid_t parent)
 	const char *path = getenv("PATH");
 	char policy[300], run[300], state[300], search[1024], cert[300], key[300];
 	char *env[] = { "USE_STUB_CONNECTOR=1", "LISTEN_ADDR=127.0.0.1:0", "METRICS_ADDR=off",
-		policy, run, state, search, in->is_tls ? cert : NULL, key, NULL };
+		"ATTACHES_PER_MINUTE=0", "CREATES_PER_MINUTE=0", policy, run, state, search,
+		in->is_tls ? cert : NULL, key, NULL };
 	char *argv[] = { (char *)(uintptr_t)fogd, "-d", NULL };
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 

@@ -22,7 +22,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static unsigned char key_bytes[] = "0123456789abcdef0123456789abcdef";
+static unsigned char old_key_bytes[] = "an older key, of the same length";
 static const struct secret key = { key_bytes, 32 };
+static const struct secret old_key = { old_key_bytes, 32 };
+static const struct secret *const keys[ATTACHTOKEN_KEYS] = { &key, &old_key };
 static const struct attach_now now = { 1750000000, 5000000, BOOT };
 
 static void
@@ -32,7 +35,7 @@ check_round_trip(const struct attachtoken *claims)
 	struct attachtoken again;
 
 	INVARIANT(attachtoken_mint(&key, claims, token, sizeof(token)) == 0);
-	INVARIANT(attachtoken_verify(&key, token, strlen(token), &now, &again) == 0);
+	INVARIANT(attachtoken_verify(keys, token, strlen(token), &now, &again) == 0);
 	INVARIANT(id_equal(&again.token_id, &claims->token_id));
 	INVARIANT(id_equal(&again.session_id, &claims->session_id));
 	INVARIANT(again.role == claims->role);
@@ -42,13 +45,16 @@ check_round_trip(const struct attachtoken *claims)
 	INVARIANT(again.issued_wall_s == claims->issued_wall_s);
 	INVARIANT(again.expires_wall_s == claims->expires_wall_s);
 	INVARIANT(again.expires_boot_ms == claims->expires_boot_ms);
+	INVARIANT(again.identity_until_boot_ms == claims->identity_until_boot_ms);
+	INVARIANT(again.identity_issued_s == claims->identity_issued_s);
+	INVARIANT(strcmp(again.identity_sid, claims->identity_sid) == 0);
 }
 
 static void
 verify(const char *token, size_t len)
 {
 	struct attachtoken claims;
-	int error = attachtoken_verify(&key, token, len, &now, &claims);
+	int error = attachtoken_verify(keys, token, len, &now, &claims);
 
 	if (error != 0) {
 		INVARIANT(error < 0);
@@ -57,6 +63,8 @@ verify(const char *token, size_t len)
 	}
 	INVARIANT(len <= ATTACHTOKEN_MAX_BYTES);
 	INVARIANT(claims.expires_boot_ms > now.boot_ms);
+	INVARIANT(claims.identity_until_boot_ms == 0 ||
+	    claims.identity_until_boot_ms > now.boot_ms);
 	check_round_trip(&claims);
 }
 

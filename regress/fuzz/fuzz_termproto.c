@@ -21,6 +21,12 @@ check_event(const struct term_event *e, const unsigned char *message, size_t len
 
 	if (e->kind == TERM_RESIZE)
 		INVARIANT(e->cols >= 1 && e->cols <= 1000 && e->rows >= 1 && e->rows <= 1000);
+	if (e->kind == TERM_RENEWAL) {
+		INVARIANT(e->bytes.len >= 1 && e->bytes.len <= TERM_TOKEN_MAX);
+		INVARIANT(p == message + 1 && e->bytes.len == len - 1);
+		for (size_t i = 0; i < e->bytes.len; i++)
+			INVARIANT(p[i] > ' ' && p[i] < 0x7f);
+	}
 	if (e->kind != TERM_INPUT)
 		return;
 	INVARIANT(e->bytes.len >= 1 && e->bytes.len <= len);

@@ -29,8 +29,9 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		const ready = await fog.expect(200, "GET", "/readyz");
 		assert.equal(ready.status, "ready");
 		assert.equal(ready.dev_mode, true);
+		assert.equal(ready.sign_in, "dev");
 		assert.ok(Object.values(ready.parts).every((up) => up));
-		assert.deepEqual(await fog.expect(200, "GET", "/v1/config"), { auth: { mode: "dev", token: "dev" } });
+		assert.deepEqual(await fog.expect(200, "GET", "/v1/config"), { sign_in: "dev", token: "dev" });
 
 		const { profiles } = await fog.expect(200, "GET", "/v1/profiles", { token: "alice" });
 		assert.deepEqual(profiles, [
@@ -222,6 +223,50 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		const wrong = ["Basic YWxpY2U6eA==", "Bearer", "Bearer ", "Bearer a b", "Bearer al\u00efce", "alice", "Bearer +admins", `Bearer ${"a".repeat(600)}`];
 		for (const value of wrong)
 			await fog.expect(401, "GET", "/v1/sessions", { headers: { Authorization: value } });
+	});
+
+	// RFC 6750 3, RFC 9449 7.1. Without an identity provider there is no DPoP: its challenge is in signin.test.mjs.
+	test("the challenge says what kind of token is wanted, and an error only when one came", async () => {
+		const realm = 'Bearer realm="cloudshell-fog"';
+		const rows = [
+			[401, {}, realm],
+			[401, { Authorization: "Basic YWxpY2U6eA==" }, realm],
+			[401, { Authorization: "DPoP alice", DPoP: "a.b.c" }, realm],
+			[401, { Authorization: "Bearer +admins" }, `${realm}, error="invalid_token"`],
+			[401, { Authorization: "bEARER a b" }, `${realm}, error="invalid_token"`],
+			[400, { Authorization: ["Bearer alice", "Bearer alice"] }, `${realm}, error="invalid_request"`],
+			[400, { Authorization: "Bearer alice", DPoP: ["a.b.c", "a.b.c"] }, `${realm}, error="invalid_request"`],
+		];
+		for (const [status, headers, challenge] of rows) {
+			const answer = await fog.api("GET", "/v1/sessions", { headers });
+			assert.equal(answer.status, status, JSON.stringify(headers));
+			assert.equal(answer.headers["www-authenticate"], challenge, JSON.stringify(headers));
+			assert.equal(answer.headers["cache-control"], "no-store");
+			assert.equal(answer.headers["dpop-nonce"], undefined);
+			assert.ok(!answer.body.includes("admins"), answer.body);
+		}
+		await fog.expect(200, "GET", "/v1/sessions", { headers: { Authorization: "bearer alice" } });
+		const proofs = ["a b", "a.b.c\u00ef", "p".repeat(4097)];
+		for (const DPoP of proofs) {
+			const headers = { Authorization: "Bearer alice", DPoP };
+			assert.equal((await fog.expect(401, "GET", "/v1/sessions", { headers })).code, "dpop_proof_invalid");
+		}
+	});
+
+	test("POST /v1/oidc/backchannel-logout is not there without an identity provider", async () => {
+		const target = "/v1/oidc/backchannel-logout";
+		const form = { "Content-Type": "application/x-www-form-urlencoded" };
+		await fog.expect(404, "POST", target, { headers: form, body: "logout_token=a.b.c" });
+		await fog.expect(404, "POST", target, { body: { logout_token: "a.b.c" } });
+		await fog.expect(405, "GET", target);
+	});
+
+	test("every answer keeps its address to itself and its page unframed", async () => {
+		for (const target of ["/", "/healthz", "/v1/sessions", "/v1/config", "/nope"]) {
+			const { headers } = await fog.api("GET", target);
+			assert.equal(headers["referrer-policy"], "no-referrer", target);
+			assert.match(headers["content-security-policy"], /; frame-src 'none'; frame-ancestors 'none';/, target);
+		}
 	});
 
 	test("an attach token is not an access token", async () => {

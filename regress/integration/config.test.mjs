@@ -82,7 +82,9 @@ describe("fogd -n", () => {
 		["LISTEN_ADDR", "0.0.0.0:0"], // the dev shim is for loopback alone
 		["RUNTIME", "sandbox"], ["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
 		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"],
-		["TRUSTED_PROXIES", "127.0.0.1"], ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"],
+		["OIDC_AUDIENCE", "x"], ["OIDC_CA_FILE", "/nonexistent"], ["OIDC_REQUIRE_AT_JWT", "1"], ["OIDC_SKEW_SECONDS", "30"], ["DPOP_NONCE", "1"],
+		["ADMIN_GROUP", "no-such-group"], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", KEY], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", "abc"],
+		["RUN_DIR", `/${"x".repeat(100)}`], ["CLOUD_FALLBACK_REGION", "eu"], ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"],
 		["SESSION_TOKEN_SIGNING_KEY", "abc"], ["SESSION_TOKEN_SIGNING_KEY", KEY.replace("0", "x")],
 		["ATTACH_TOKEN_TTL_SECONDS", "0"], ["ATTACH_TOKEN_TTL_SECONDS", "61"], ["ATTACH_TOKEN_TTL_SECONDS", "1m"],
 		["HTTP_HEADER_TIMEOUT_MS", "-1"], ["MAX_CONNECTIONS_PER_SOURCE", "0"], ["LOG_LEVEL", "loud"],
@@ -94,10 +96,39 @@ describe("fogd -n", () => {
 			const { code, text } = await runFogd(["-n"], { dir, env: { [name]: value } });
 			assert.ok(code > 0, `exit ${code}: ${text}`);
 			assert.match(text, name === "POLICY_CONFIG" ? /POLICY_CONFIG|policy\.yaml/ : new RegExp(`\\b${name}\\b`));
-			if (name === "SESSION_TOKEN_SIGNING_KEY")
+			if (name.startsWith("SESSION_TOKEN_SIGNING_KEY"))
 				assert.ok(!text.includes(value), "the key is in the message");
 		});
 	}
+
+	const ISSUER = { OIDC_ISSUER_URL: "https://issuer.example/realms/a", OIDC_CLIENT_ID: "fog" };
+	const BAD_TOGETHER = [
+		["an issuer without TLS", { ...ISSUER, OIDC_ISSUER_URL: "http://issuer.example" }, /OIDC_ISSUER_URL: must begin with https:/],
+		["an issuer with a query", { ...ISSUER, OIDC_ISSUER_URL: "https://issuer.example/?a=b" }, /OIDC_ISSUER_URL: must have neither query/],
+		["an issuer without a client", { ...ISSUER, OIDC_CLIENT_ID: undefined }, /OIDC_CLIENT_ID: must be set/],
+		["authorities that are not there", { ...ISSUER, OIDC_CA_FILE: "/nonexistent" }, /OIDC_CA_FILE=\/nonexistent: No such file/],
+		["at+jwt alone and ID tokens", { ...ISSUER, OIDC_REQUIRE_AT_JWT: "1", OIDC_ACCEPT_ID_TOKENS: "1" }, /OIDC_ACCEPT_ID_TOKENS: contradicts OIDC_REQUIRE_AT_JWT/],
+		["keys that die before they are fetched anew", { ...ISSUER, OIDC_KEYS_MAX_AGE_SECONDS: "100", OIDC_KEYS_REFRESH_SECONDS: "200" },
+			/OIDC_KEYS_MAX_AGE_SECONDS: must not be below/],
+		["an issuer does not open the stub to the network", { ...ISSUER, LISTEN_ADDR: "0.0.0.0:0" }, /LISTEN_ADDR=.*must be on loopback/],
+		["a bad key of before beside a good one", { SESSION_TOKEN_SIGNING_KEY: KEY, SESSION_TOKEN_SIGNING_KEY_PREVIOUS: "abc" },
+			/SESSION_TOKEN_SIGNING_KEY_PREVIOUS: must be 64 to 128/],
+	];
+	for (const [name, env, message] of BAD_TOGETHER) {
+		it(`refused: ${name}`, async () => {
+			put(DEFAULT_POLICY);
+			const { code, text } = await runFogd(["-n"], { dir, env });
+			assert.ok(code > 0, `exit ${code}: ${text}`);
+			assert.match(text, message);
+		});
+	}
+
+	it("takes an issuer, two keys, and the group of root as admins", async () => {
+		put(DEFAULT_POLICY);
+		const env = { ...ISSUER, SESSION_TOKEN_SIGNING_KEY: KEY, SESSION_TOKEN_SIGNING_KEY_PREVIOUS: KEY, ADMIN_GROUP: "root" };
+		const { code, text } = await runFogd(["-n"], { dir, env });
+		assert.equal(code, 0, text);
+	});
 
 	it("without USE_STUB_CONNECTOR nothing that exists is left to sign in with: refused", async () => {
 		put(DEFAULT_POLICY);
@@ -136,7 +167,8 @@ describe("fogd -n", () => {
 
 	it("-T prints what it understood, and no secret", async () => {
 		put(DEFAULT_POLICY);
-		const { code, stdout, text } = await runFogd(["-T"], { dir, env: { SESSION_TOKEN_SIGNING_KEY: KEY, MAX_CONNECTIONS_PER_SOURCE: "77" } });
+		const { code, stdout, text } = await runFogd(["-T"], { dir, env: { SESSION_TOKEN_SIGNING_KEY: KEY, SESSION_TOKEN_SIGNING_KEY_PREVIOUS: KEY,
+			MAX_CONNECTIONS_PER_SOURCE: "77" } });
 		assert.equal(code, 0, text);
 		assert.match(stdout, /LISTEN_ADDR=.*127\.0\.0\.1:0/);
 		assert.match(stdout, /MAX_CONNECTIONS_PER_SOURCE=.*77/);

@@ -22,7 +22,7 @@ function assertSame(found, wanted, what) {
 
 // --- the tables ---
 
-const flat = (text) => text.replaceAll(/\\\n\s*/g, " ");
+const flat = (text) => text.replaceAll(/\s*\\\n\s*/g, " ");
 const configDef = flat(read("common/config.def"));
 const OPTIONS = [...configDef.matchAll(/\bC\((\w+), \w+, ([A-Z0-9_]+), "([^"]*)", (\d+), (\d+),/g)]
 	.map(([, kind, name, fallback, min, max]) => ({ kind, name, fallback, min, max }));
@@ -33,7 +33,7 @@ const RULES = [...flat(read("placerd/policy.h")).matchAll(/\bR\([A-Z]+, FOG_(?:E
 	.map(([, error, id]) => ({ id, status: ERRORS.find(({ name }) => name === error)?.status ?? "" }));
 const ROUTES = list("gatewayd", ".c").flatMap((file) =>
 	[...read(file).matchAll(/^\s*\{\s*"([A-Z]+)",\s*"(\/[^"]*)",[^}]*\}/gm)].map(([, method, pattern]) => `${method} ${pattern}`));
-const C_SOURCES = ["common", "gatewayd", "authd", "placerd", "ptyd"].flatMap((dir) => list(dir, ".c"));
+const C_SOURCES = ["common", "gatewayd", "authd", "placerd", "ptyd", "fetcher"].flatMap((dir) => list(dir, ".c"));
 
 // A section of a Markdown file, by its heading, without those below it.
 function section(text, heading) {
@@ -69,7 +69,7 @@ describe("options of common/config.def", () => {
 		const [built, later] = gatewayEnvPage.split(".Ss Not available in this version");
 		const entries = built.slice(built.indexOf(".Sh VARIABLES")).split(/^\.It Ev /m).slice(1).map((entry) => ({
 			name: /^\w+/.exec(entry)[0],
-			fallback: /^Default:\n\.Li (\S+) \.$/m.exec(entry)?.[1] ?? (/^Default: unset\.$/m.test(entry) ? "" : "(none told)"),
+			fallback: /^Default:\n\.Li (\S.*) \.$/m.exec(entry)?.[1] ?? (/^Default: unset\.$/m.test(entry) ? "" : "(none told)"),
 			bounds: /^From (\d+) to (\d+)\.$/m.exec(entry)?.slice(1) ?? [],
 		}));
 		assertSame(entries.map(({ name, fallback, bounds }) => [`${name}=${fallback}`, ...bounds].join(" ")),
@@ -119,7 +119,7 @@ describe("the API", () => {
 		const { paths } = JSON.parse(read("docs/openapi.json"));
 		const described = Object.entries(paths).flatMap(([pattern, item]) => Object.keys(item)
 			.filter((key) => /^(get|put|post|delete|patch)$/.test(key)).map((method) => `${method.toUpperCase()} ${pattern}`));
-		const files = ["GET /", "GET /openapi.json"]; // of the page, served by name
+		const files = ["GET /", "GET /openapi.json", "GET /signed-in"]; // of the page, served by name
 		const table = ROUTES.filter((route) => route !== "GET /metrics"); // on a listener of its own
 		assertSame(described.filter((route) => !files.includes(route)), table, "docs/openapi.json");
 		assert.deepEqual(onlyIn(files, described), []);
@@ -178,7 +178,7 @@ describe("README.privsep", () => {
 
 	// Calls that filter.c allows by their arguments stand in functions, not in the tables.
 	const OWN_CALLS = [["gatewayd", ["clone", "ioctl"]], ["authd", []], ["placerd", []], ["ptyd", ["socket", "connect"]],
-		["holder", ["ioctl", "socketpair"]]];
+		["holder", ["ioctl", "socketpair"]], ["fetcher", ["socket"]]];
 
 	it("own calls are those of common/filter.c", () => {
 		const filter = flat(read("common/filter.c"));
@@ -196,7 +196,7 @@ describe("README.privsep", () => {
 		const capsOf = (name) => [...listOf(name).matchAll(/CAP_BIT\(CAP_(\w+)\)/g)].map(([, cap]) => cap);
 		for (const role of ["fogd", "spawner"])
 			assert.deepEqual(words(row(role, "capabilities")).sort(), capsOf(role).sort(), role);
-		for (const role of ["gatewayd", "authd", "placerd", "ptyd"])
+		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher"])
 			assert.equal(row(role, "capabilities"), "none", role);
 		const unit = [...read("etc/systemd/cloudshell-fog.service").matchAll(/^CapabilityBoundingSet=(.*)$/gm)]
 			.flatMap(([, caps]) => words(caps));
@@ -205,7 +205,7 @@ describe("README.privsep", () => {
 
 	it("users are those of the sysusers.d file", () => {
 		const users = [...read("etc/sysusers.d/cloudshell-fog.conf").matchAll(/^u (\S+)/gm)].map(([, name]) => name);
-		for (const role of ["gatewayd", "authd", "placerd", "ptyd"])
+		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher"])
 			assert.ok(users.includes(row(role, "uid")), `${role}: ${row(role, "uid")}`);
 	});
 

@@ -82,7 +82,7 @@ class HostileInstance {
 
 	// The hostile role has its ends. A holder has none here.
 	async waitWired(mark) {
-		const edges = { gatewayd: 2, authd: 2, placerd: 2, ptyd: 3, spawner: 1, holder: 0 }[this.role];
+		const edges = { gatewayd: 2, authd: 3, placerd: 2, ptyd: 3, spawner: 1, fetcher: 1, holder: 0 }[this.role];
 		await until("the hostile role is wired",
 			() => this.events({ event: "hostile_ready", said_by: this.role }, mark).length >= edges);
 	}
@@ -305,6 +305,12 @@ const CASES = {
 		["no_request_id", lied("placerd")],
 		["bounds_right", lied("placerd")],
 		["mute", stuck("placerd")],
+		["fetch_flood", floodOver],
+		["garbage_fetch", lied("fetcher")],
+		["fetch_as_gatewayd", lied("fetcher")],
+		["fetch_no_request_id", lied("fetcher")],
+		["fetch_bounds", lied("fetcher")],
+		["fetch_descriptor", lied("fetcher")],
 		["control_garbage", lied("fogd")],
 		["accuse_strangers", lied("fogd")],
 	],
@@ -367,6 +373,18 @@ const CASES = {
 		["descriptor_bomb", lied("ptyd")],
 		["speak_as_placerd", lied("ptyd")],
 		["spawned_another", lied("ptyd"), making("SPAWN_SESSION")],
+		["control_garbage", lied("fogd")],
+		["accuse_strangers", lied("fogd")],
+	],
+	fetcher: [
+		["unasked", lied("authd")], // without an issuer nothing is ever asked
+		["garbage", lied("authd")],
+		["descriptor_bomb", lied("authd")],
+		["speak_as_placerd", lied("authd")],
+		["speak_as_gatewayd", lied("authd")],
+		["no_request_id", lied("authd")],
+		["bounds", lied("authd")],
+		["oversize", lied("authd")],
 		["control_garbage", lied("fogd")],
 		["accuse_strangers", lied("fogd")],
 	],

@@ -173,7 +173,7 @@ suite("HTTP framing", {}, ({ fog, test }) => {
 		connection.write(get("/healthz") + get("/nope") + get("/v1/config") + get("/v1/sessions") + get("/readyz"));
 		const answers = await connection.waitAnswers(5);
 		assert.deepEqual(answers.map(({ status }) => status), [200, 404, 200, 401, 200]);
-		assert.deepEqual(JSON.parse(answers[2].body), { auth: { mode: "dev", token: "dev" } });
+		assert.deepEqual(JSON.parse(answers[2].body), { sign_in: "dev", token: "dev" });
 		assert.equal(JSON.parse(answers[4].body).status, "ready");
 		connection.destroy();
 	});

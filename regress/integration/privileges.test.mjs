@@ -14,7 +14,7 @@ const needsRoot = isRoot ? false : "needs root";
 // DESIGN 2.1.
 const SPAWNER_CAPS = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL", "NET_ADMIN", "SYS_CHROOT"];
 const FOGD_CAPS = [...SPAWNER_CAPS, "SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "SYS_CHROOT"];
-const UNPRIVILEGED = ["gatewayd", "authd", "placerd", "ptyd"];
+const UNPRIVILEGED = ["gatewayd", "authd", "placerd", "ptyd", "fetcher"];
 
 // Kinds of descriptors a process may hold: log, control and event descriptors for all, and its own.
 const EVENT_KINDS = ["socket", "pipe", "null", "eventpoll", "eventfd", "signalfd", "timerfd"];
@@ -22,6 +22,7 @@ const KINDS = {
 	fogd: [...EVENT_KINDS, "pidfd", "memfd", "file", "directory"],
 	gatewayd: EVENT_KINDS,
 	authd: EVENT_KINDS,
+	fetcher: EVENT_KINDS,
 	placerd: [...EVENT_KINDS, "file"],
 	ptyd: [...EVENT_KINDS, "pidfd", "directory"],
 	spawner: [...EVENT_KINDS, "pidfd", "memfd", "file", "directory"],
@@ -112,7 +113,7 @@ suite("privileges", {}, ({ fog, test }) => {
 	test("each root directory is that of its row, and the process is in it", () => {
 		const rootOf = (pid) => fs.statSync(`/proc/${pid}/root/.`);
 		const same = (a, b) => a.dev === b.dev && a.ino === b.ino;
-		for (const role of ["gatewayd", "authd"]) {
+		for (const role of ["gatewayd", "authd", "fetcher"]) {
 			assert.deepEqual(fs.readdirSync(`/proc/${pids[role]}/root/`), [], `${role}: root is empty`);
 			const { uid, mode } = rootOf(pids[role]);
 			assert.equal(uid, 0, `${role}: root belongs to root`);
@@ -137,11 +138,13 @@ suite("privileges", {}, ({ fog, test }) => {
 		assert.equal(descriptors(holder).filter(({ kind }) => kind === "ptmx").length, 1, "the holder has the PTY master");
 	}, { skip: needsRoot });
 
-	test("files: placerd appends to the audit log and may read the policy, the spawner only executes", () => {
+	test("files: placerd appends to the audit log, has those of its own root and may read the policy, the spawner only executes", () => {
 		const O_PATH = 0o10000000;
 		const writable = ({ flags }) => (flags & (fs.constants.O_WRONLY | fs.constants.O_RDWR)) !== 0;
 		for (const found of descriptors(pids.placerd).filter(({ kind }) => kind === "file")) {
-			if (writable(found)) {
+			if (found.target.startsWith(`${fs.realpathSync(fog.stateDir)}/placerd/`)) {
+				assert.equal(fs.statSync(found.target).uid, status(pids.placerd).uid[0], `${found.target} is placerd's own`);
+			} else if (writable(found)) {
 				assert.ok(found.target.startsWith(fs.realpathSync(fog.stateDir)), found.target);
 				assert.ok(found.flags & fs.constants.O_APPEND, `${found.target} is not append-only`);
 				assert.equal(fs.statSync(found.target).uid, 0, `${found.target} belongs to root`);
@@ -180,6 +183,13 @@ suite("privileges", {}, ({ fog, test }) => {
 			assert.doesNotMatch(text, /SIGNING_KEY|POLICY_CONFIG|LISTEN_ADDR/, role);
 		}
 	}, { skip: needsRoot });
+
+	test("the control socket is for root alone when no admin group is named", () => {
+		const found = fs.statSync(path.join(fog.runDir, "control.sock"));
+		assert.ok(found.isSocket());
+		assert.equal(found.mode & 0o777, 0o600);
+		assert.equal(found.uid, isRoot ? 0 : process.getuid());
+	});
 
 	test("the folder of the holders' sockets is closed to others", () => {
 		const { mode } = fs.statSync(path.join(fog.runDir, "sessions"));

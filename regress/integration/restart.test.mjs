@@ -2,12 +2,16 @@
 // kill -9 of each process in turn while somebody types (R1 to R4): the shell stays, every byte arrives once and in order,
 // new requests work within 3 s. And of fogd: the holders stay, and the next fogd finds every session.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import net from "node:net";
+import path from "node:path";
 import { exchange, suite } from "../lib/harness.mjs";
 import { isAlive, signal, sleep, until, waitGone } from "../lib/proc.mjs";
 import { BinaryTerminal } from "../lib/ws.mjs";
 
 const RECOVERY_MS = 3000;
+const BACK_OFF_MS = [0, 100, 200, 400, 800, 1600, 2000, 2000]; // of fogd, for one role
+const STEADY_MS = 10_500; // longer than fogd remembers
 
 // Attaches again as a person's page does: mint, resume at the known offset, try again until it works.
 async function reattach(fog, session, from, timeout = RECOVERY_MS) {
@@ -221,11 +225,60 @@ suite("restart", {}, ({ fog, test }) => {
 		assert.deepEqual(fog.events({ event: "peer_down" }, mark), []);
 	});
 
-	test("a role that crashes again and again is started with back-off, and fogd lives", async () => {
-		for (let i = 0; i < 4; i++)
-			await fog.kill("authd");
+	test("a role that crashes again and again is started later and later, the others go on, and a steady one at once again (R6)", async (t) => {
+		const others = () => Promise.all(["gatewayd", "placerd", "ptyd", "spawner"].map((role) => fog.roleProcess(role)));
+		const before = await others();
+		// Milliseconds from the kill to the next start, by the clock of this process.
+		const restartMs = async () => {
+			const victim = await fog.roleProcess("authd");
+			const mark = fog.logMark();
+			const start = performance.now();
+			assert.ok(signal(victim, "SIGKILL"));
+			await until("authd is started", () => fog.events({ event: "role_started", role: "authd" }, mark)[0], { interval: 2 });
+			return performance.now() - start;
+		};
+		await sleep(STEADY_MS); // what other tests have killed is forgotten
+		const mark = fog.logMark();
+		const waits = [];
+		for (let i = 0; i < BACK_OFF_MS.length; i++)
+			waits.push(await restartMs());
+		t.diagnostic(`ms: ${waits.map(Math.round).join(" ")}`);
+		// A timer never comes early; a loaded machine may make each late, but hardly all of them twice as long.
+		for (const [i, wait] of waits.entries())
+			assert.ok(wait >= 0.95 * BACK_OFF_MS[i], `${i}: ${wait} ms`);
+		const sum = (values) => values.reduce((total, value) => total + value, 0);
+		assert.ok(sum(waits) <= 2 * sum(BACK_OFF_MS), `${sum(waits)} ms`);
 		assert.ok(isAlive(fog.fogd));
+		assert.deepEqual(await others(), before);
+		assert.equal(fog.events({ event: "role_started" }, mark).length, waits.length, "a start for each death, and none else");
 		await creates(fog.user());
+		await sleep(STEADY_MS);
+		const again = await restartMs();
+		assert.ok(again <= BACK_OFF_MS.at(-1) / 2, `${again} ms`);
+		await creates(fog.user());
+	}, { timeout: 90_000 });
+
+	test("a line of the audit log that was cut stays alone: all others can be read, before and after it (R7)", async () => {
+		const file = path.join(fog.stateDir, "audit/audit.jsonl");
+		const torn = '{"time":"2026-01-01T00:00:00.000Z","seq":';
+		const mark = fog.logMark();
+		const victim = await fog.roleProcess("placerd");
+		assert.ok(signal(victim, "SIGSTOP")); // nothing is written behind what is cut
+		const before = fs.readFileSync(file, "utf8");
+		fs.appendFileSync(file, torn);
+		await fog.kill("placerd");
+		const made = await creates(fog.user());
+		const lines = fs.readFileSync(file, "utf8").slice(before.length).split("\n");
+		assert.equal(lines.shift(), torn);
+		assert.equal(lines.pop(), "");
+		const records = lines.map((line) => JSON.parse(line));
+		assert.deepEqual(records.map(({ seq }) => seq), records.map((_, i) => i + 1), "numbered from 1, without a hole");
+		assert.equal(new Set(records.map(({ run }) => run)).size, 1);
+		assert.ok(records.some(({ event, session_id: id }) => event === "session.created" && id === made.id));
+		assert.equal(fog.events({ event: "audit_line_torn" }, mark).length, 1);
+		await fog.kill("placerd");
+		await creates(fog.user());
+		assert.equal(fog.events({ event: "audit_line_torn" }, mark).length, 1, "once");
 	});
 
 	test("kill -9 of fogd: roles gone, holders stay, a new fogd finds every session", async () => {
@@ -239,6 +292,7 @@ suite("restart", {}, ({ fog, test }) => {
 		await fog.kill("fogd");
 		for (const role of roles)
 			await waitGone(role, { timeout: 5000 });
+		assert.equal((await typist.terminal.waitClosed()).code, 1001);
 		await assert.rejects(exchange(fog.url, "GET", "/healthz"));
 		assert.ok(holders.every(isAlive), "a holder died with fogd");
 

@@ -162,8 +162,9 @@ suite("soak", { env }, ({ fog, test }) => {
 
 	// The files of RUN_DIR: the lock, and a record for each of the last sessions that ended.
 	function checkFiles() {
-		assert.deepEqual([...filesBelow(fog.runDir).keys()].filter((name) => !name.startsWith("sessions/")), ["fogd.lock"]);
-		assert.deepEqual([...filesBelow(fog.stateDir).keys()], ["audit/audit.jsonl"]);
+		assert.deepEqual([...filesBelow(fog.runDir).keys()].filter((name) => !name.startsWith("sessions/")).sort(),
+			["control.sock", "fogd.lock"]);
+		assert.deepEqual([...filesBelow(fog.stateDir).keys()], ["audit/audit.jsonl", "placerd/revoked.0", "placerd/revoked.1"]);
 		const names = new Set(records());
 		assert.ok(names.size <= PTYD_KEEPS + PARALLEL, `${names.size} files`);
 		// The newest; a session that lasted longer than others is in another place by its beginning than by its end.
@@ -182,7 +183,7 @@ suite("soak", { env }, ({ fog, test }) => {
 		first = countsOf(fog);
 		firstMemory = memoryNow();
 		t.diagnostic(`${made.length} sessions in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-		assert.deepEqual(first.processes, { authd: 1, gatewayd: 1, placerd: 1, ptyd: 1, spawner: 1 });
+		assert.deepEqual(first.processes, { authd: 1, fetcher: 1, gatewayd: 1, placerd: 1, ptyd: 1, spawner: 1 });
 		checkFiles();
 		assert.equal(auditCount(), expectedAudit);
 	}, { timeout: TIMEOUT_MS });

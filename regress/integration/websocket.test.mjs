@@ -85,6 +85,9 @@ suite("WebSocket", {}, ({ fog, test }) => {
 		["resize too short", 1008, frame({ opcode: BINARY, payload: "r\0\x50" })],
 		["resize too long", 1008, frame({ opcode: BINARY, payload: "r\0\x50\0\x18\0" })],
 		["probe of 7 bytes", 1008, frame({ opcode: BINARY, payload: "p1234567" })],
+		["renewal without a token", 1008, frame({ opcode: BINARY, payload: "t" })],
+		["renewal with what no token has", 1008, frame({ opcode: BINARY, payload: "ta b" })],
+		["renewal of 4097 bytes", 1008, frame({ opcode: BINARY, payload: "t".repeat(4098) })],
 	];
 	for (const [name, code, bytes] of binaryViolations) {
 		test(`fog.pty.v1, ${name}: close ${code}`, async () => {
@@ -113,6 +116,37 @@ suite("WebSocket", {}, ({ fog, test }) => {
 		raw.initiatedClose = true;
 		raw.write(closing(1000, "bye"));
 		assert.equal(await raw.closeCode(), 1000);
+	});
+
+	test("a renewal with a token that is none is refused, however often, and all goes on", async () => {
+		const own = await fog.create();
+		const terminal = await BinaryTerminal.open(fog, own.attach);
+		assert.equal(terminal.hello.identity_until, undefined, "the dev shim's identity has no end");
+		for (const token of ["x", "a.b.c", own.attach.token]) {
+			const { state, reason, detail } = await terminal.renew({ token });
+			assert.equal(state, "renewal_refused");
+			assert.match(reason, /^attach_token_(invalid|used)$/);
+			assert.ok(detail);
+		}
+		const refused = () => terminal.statuses.filter(({ state }) => state === "renewal_refused");
+		for (let i = 0; i < 50; i++)
+			terminal.sendFrame("t", Buffer.from("a.b.c"));
+		await until("every one is answered", () => refused().length === 53);
+		assert.ok(refused().filter(({ reason }) => reason === "too_many_requests").length >= 40);
+		await terminal.run("echo $((6*7))", /\b42\r$/m);
+		await terminal.close();
+		await fog.expect(200, "DELETE", `/v1/sessions/${own.id}`, { token: own.token });
+	});
+
+	test("a renewal under way when its terminal closes troubles nobody", async () => {
+		const own = await fog.create();
+		for (let i = 0; i < 20; i++) {
+			const terminal = await BinaryTerminal.open(fog, await fog.mint(own));
+			terminal.sendFrame("t", Buffer.from("a.b.c"));
+			terminal.destroy();
+		}
+		await (await BinaryTerminal.open(fog, await fog.mint(own))).run("echo $((6*7))", /\b42\r$/m);
+		await fog.expect(200, "DELETE", `/v1/sessions/${own.id}`, { token: own.token });
 	});
 
 	test("no extension is agreed to", async () => {

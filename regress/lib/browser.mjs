@@ -12,12 +12,16 @@ export class Browser {
 	problems = [];
 	#browser;
 
-	async start() {
+	// spki: of servers whose certificates no authority of the browser's vouches for (TestCa.issue).
+	async start({ spki = [] } = {}) {
 		assert.ok(fs.existsSync(executablePath), `no browser at ${executablePath}`);
 		this.#browser = await chromium.launch({
 			executablePath,
 			headless: true,
-			args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+			args: [
+				"--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+				...(spki.length > 0 ? [`--ignore-certificate-errors-spki-list=${spki}`] : []),
+			],
 		});
 	}
 
@@ -25,17 +29,19 @@ export class Browser {
 		return this.#browser?.close();
 	}
 
-	// A window that shares nothing with the others, at an address; another size with {width, height}.
-	async open(address, { width = 1000, height = 700, init } = {}) {
+	// A window that shares nothing with the others, at an address; another size with {width, height}. watch: is given the
+	// window's page before it goes anywhere.
+	async open(address, { width = 1000, height = 700, init, watch } = {}) {
 		const context = await this.#browser.newContext({ viewport: { width, height } });
 		if (init)
 			await context.addInitScript(init);
-		return this.another(context, address);
+		return this.another(context, address, { watch });
 	}
 
 	// One more window of the same profile.
-	async another(context, address) {
+	async another(context, address, { watch } = {}) {
 		const page = await context.newPage();
+		watch?.(page);
 		page.setDefaultTimeout(15_000);
 		page.on("pageerror", (error) => this.problems.push(`page error: ${error.message}`));
 		page.on("console", (message) => {

@@ -8,7 +8,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const repo = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const SOURCES = ["Makefile", "build-aux", "configure", "configure.ac", "config.mk.in", "common", "authd", "gatewayd", "placerd", "ptyd"];
+const SOURCES = ["Makefile", "build-aux", "configure", "configure.ac", "config.mk.in", "common", "authd", "fetcher", "fogctl", "gatewayd", "placerd",
+	"ptyd"];
 
 export const ownBuild = fs.realpathSync(process.env.FOG_BUILD ?? path.join(repo, "build"));
 const place = fs.mkdtempSync(path.join(os.tmpdir(), "fog-builds-"));

@@ -10,13 +10,14 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Secrets } from "./leaks.mjs";
 import { checkAnswer } from "./openapi.mjs";
 import { descendants, identify, isAlive, programName, signal, sleep, until, waitGone, withDeadline } from "./proc.mjs";
 
 export const repo = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 export const build = path.resolve(process.env.FOG_BUILD ?? path.join(repo, "build"));
 export const fogdPath = path.join(build, "sbin/fogd");
-export const ROLES = ["gatewayd", "authd", "placerd", "ptyd", "spawner"];
+export const ROLES = ["gatewayd", "authd", "placerd", "ptyd", "spawner", "fetcher"];
 
 // more: optional keys, each with its value.
 const profile = (name, { cpu = "500m", memory = "512Mi", ttl = 3600, sessions = 3, groups = [], more = {} } = {}) => `  - name: ${name}
@@ -48,6 +49,10 @@ export function instanceEnv(dir, extra = {}) {
 		POLICY_CONFIG: path.join(dir, "policy.yaml"),
 		RUN_DIR: path.join(dir, "run"),
 		STATE_DIR: path.join(dir, "state"),
+		// All tests come from one address; those of the limits set their own.
+		FAILED_TOKENS_PER_MINUTE: "0",
+		ATTACHES_PER_MINUTE: "0",
+		CREATES_PER_MINUTE: "0",
 		...extra,
 	};
 	return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
@@ -127,7 +132,10 @@ export class Instance {
 	#roles = new Map();
 	#holders = new Map();
 	#users = 0;
+	// Every token that api() has sent or got; a test adds others. Looked for everywhere at stop().
+	secrets = new Secrets();
 
+	// ready: false to go on when all processes run, though readyz may say no.
 	constructor(options = {}) {
 		this.#options = options;
 	}
@@ -152,6 +160,7 @@ export class Instance {
 
 	async #launch(env) {
 		const mark = this.#lines.length;
+		this.secrets.add("a signing key", env.SESSION_TOKEN_SIGNING_KEY, env.SESSION_TOKEN_SIGNING_KEY_PREVIOUS);
 		this.#child = spawn(fogdPath, ["-d"], {
 			cwd: "/",
 			env: instanceEnv(this.dir, env),
@@ -183,7 +192,8 @@ export class Instance {
 			this.pid = this.#child.pid;
 			this.fogd = identify(this.pid);
 			await until("log line event=ready", seen("ready"), { timeout: 20_000 });
-			await this.waitReady();
+			if (this.#options.ready !== false)
+				await this.waitReady();
 		} catch (error) {
 			// The last lines may still be on their way when the exit is known.
 			await Promise.race([this.#closed, sleep(500)]);
@@ -306,6 +316,7 @@ export class Instance {
 	async stop() {
 		for (const client of this.#clients)
 			client.destroy();
+		this.#assertNoProcessTells();
 		const roles = [...this.#roles.values()].filter(Boolean);
 		const holders = this.holders();
 		try {
@@ -321,10 +332,24 @@ export class Instance {
 				await waitGone(holder).catch(() => undefined);
 			this.#child?.stdout.destroy();
 			this.#child?.stderr.destroy();
+			this.#assertNoFileTells();
 			fs.rmSync(this.dir, { recursive: true, force: true });
 		}
 		// A role that ends so is started again, and one that ends so at the end is missed by nobody.
 		assert.doesNotMatch(this.logs(), /ERROR: \w+Sanitizer|runtime error:/);
+	}
+
+	#assertNoProcessTells() {
+		if (!this.#isRunning())
+			return;
+		for (const { pid } of [identify(this.#child.pid), ...descendants(this.#child.pid)])
+			this.secrets.assertNotInProcess(pid, programName(pid));
+	}
+
+	#assertNoFileTells() {
+		this.secrets.assertNotIn("the log", this.logs());
+		for (const dir of [this.runDir, this.stateDir])
+			this.secrets.assertNotInFiles(dir);
 	}
 
 	// Closed at stop, so that a failed test does not keep the process alive.
@@ -344,6 +369,7 @@ export class Instance {
 		checkAnswer(method, target, answer);
 		if (/^application\/(problem\+)?json/.test(answer.headers["content-type"] ?? "") && answer.body)
 			answer.json = JSON.parse(answer.body);
+		this.secrets.add("a token", options?.token, answer.json?.token, answer.json?.attach?.token);
 		return answer;
 	}
 

@@ -229,7 +229,7 @@ export class OidcProvider {
 			findAccount: (ctx, sub) => Object.hasOwn(users, sub) && { accountId: sub, claims: () => this.#claimsOf(sub) },
 			loadExistingGrant: (ctx) => this.#grantAll(ctx),
 			formats: { customizers: { jwt: (ctx, token, jwt) => this.#customize(ctx, token, jwt) } },
-			httpOptions: () => ({ agent: new https.Agent({ ca: [this.ca.pem, ...trust] }) }),
+			httpOptions: ({ protocol }) => (protocol === "https:" ? { agent: new https.Agent({ ca: [this.ca.pem, ...trust] }) } : {}),
 			ttl: {
 				AccessToken: lifeOf, ClientCredentials: lifeOf, IdToken: HOUR_S, AuthorizationCode: 60, DeviceCode: 600,
 				RefreshToken: HOUR_S, Interaction: 600, Session: HOUR_S, Grant: HOUR_S,

@@ -276,6 +276,13 @@ export class BinaryTerminal extends Terminal {
 		this.sendFrame("r", payload);
 	}
 
+	// Tells of a new attach token, which keeps this connection attached; gives the status that answers.
+	async renew({ token }) {
+		const mark = this.statuses.length;
+		this.sendFrame("t", Buffer.from(token));
+		return until("the renewal is answered", () => this.statuses.slice(mark).find(({ state }) => /^(renewed|renewal_refused)$/.test(state)));
+	}
+
 	// Sends a latency probe and waits for its answer.
 	async probe() {
 		const mark = randomBytes(8);

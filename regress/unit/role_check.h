@@ -200,6 +200,7 @@ connect_neighbour(enum edge edge)
 		[EDGE_GATE_AUTH] = { PROC_GATEWAYD, PROC_AUTHD, false },
 		[EDGE_AUTH_PLACE] = { PROC_AUTHD, PROC_PLACERD, false },
 		[EDGE_PLACE_PTY] = { PROC_PLACERD, PROC_PTYD, false },
+		[EDGE_AUTH_FETCH] = { PROC_AUTHD, PROC_FETCHER, false },
 	};
 	struct peer_end end = { .edge = edge,
 		.self = role.self,

@@ -119,7 +119,9 @@ writes_the_rest(void **state)
 		.region = { "r", 1 },
 		.tier = TIER_FOG,
 		.self = 1 };
-	struct pl_ready ready = { .dev_mode = 1, .sessions_known = 1, .audit_writable = 0 };
+	struct pl_gate_ready ready = { .sessions_known = 1,
+		.audit_writable = 0,
+		.sign_in = SIGN_IN_DEV };
 
 	(void)state;
 	assert_json(api_json_created(&created, "ws://h/x"),
@@ -132,16 +134,45 @@ writes_the_rest(void **state)
 	    "\"max_ttl_seconds\":3600,\"idle_timeout_seconds\":900,\"max_sessions\":3}");
 	assert_json(api_json_node(&node, "http://h"),
 	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"http://h\",\"self\":true}");
-	assert_json(api_json_ready(true, true, true, &ready),
-	    "{\"status\":\"not_ready\",\"dev_mode\":true,\"parts\":{\"authd\":true,\"placerd\":true,"
+	assert_json(api_json_ready(true, true, &ready),
+	    "{\"status\":\"not_ready\",\"dev_mode\":true,\"sign_in\":\"dev\",\"parts\":{\"authd\":true,\"placerd\":true,"
 	    "\"ptyd\":true,\"audit\":false}}");
 	ready.audit_writable = 1;
-	assert_json(api_json_ready(false, true, true, &ready),
-	    "{\"status\":\"ready\",\"dev_mode\":false,\"parts\":{\"authd\":true,\"placerd\":true,"
+	ready.sign_in = SIGN_IN_STALE;
+	assert_json(api_json_ready(true, true, &ready),
+	    "{\"status\":\"ready\",\"dev_mode\":false,\"sign_in\":\"stale\",\"parts\":{\"authd\":true,\"placerd\":true,"
 	    "\"ptyd\":true,\"audit\":true}}");
-	assert_json(api_json_ready(false, true, false, NULL),
-	    "{\"status\":\"not_ready\",\"dev_mode\":false,\"parts\":{\"authd\":true,"
+	ready.sign_in = SIGN_IN_WAITING;
+	assert_json(api_json_ready(true, true, &ready),
+	    "{\"status\":\"not_ready\",\"dev_mode\":false,\"sign_in\":\"waiting\",\"parts\":"
+	    "{\"authd\":true,\"placerd\":true,\"ptyd\":true,\"audit\":true}}");
+	assert_json(api_json_ready(true, false, NULL),
+	    "{\"status\":\"not_ready\",\"dev_mode\":false,\"sign_in\":\"waiting\",\"parts\":{\"authd\":true,"
 	    "\"placerd\":false,\"ptyd\":false,\"audit\":false}}");
+}
+
+static void
+writes_sign_in(void **state)
+{
+	static char empty[] = "", issuer[] = "https://id.example.org/a", client[] = "shell",
+		    scopes[] = "openid offline_access", resource[] = "https://shell.example.org";
+	struct config config = { .oidc_issuer_url = empty,
+		.oidc_client_id = client,
+		.oidc_scopes = scopes,
+		.oidc_resource = empty };
+
+	(void)state;
+	assert_json(api_json_config(&config), "{\"sign_in\":\"dev\",\"token\":\"dev\"}");
+	config.oidc_issuer_url = issuer;
+	assert_json(api_json_config(&config),
+	    "{\"sign_in\":\"oidc\",\"issuer\":\"https://id.example.org/a\",\"client_id\":\"shell\","
+	    "\"scopes\":\"openid offline_access\",\"accept_id_tokens\":false}");
+	config.oidc_resource = resource;
+	config.oidc_accept_id_tokens = true;
+	assert_json(api_json_config(&config),
+	    "{\"sign_in\":\"oidc\",\"issuer\":\"https://id.example.org/a\",\"client_id\":\"shell\","
+	    "\"scopes\":\"openid offline_access\",\"accept_id_tokens\":true,"
+	    "\"resource\":\"https://shell.example.org\"}");
 }
 
 int
@@ -151,6 +182,7 @@ main(void)
 		cmocka_unit_test(writes_quantities),
 		cmocka_unit_test(writes_sessions),
 		cmocka_unit_test(writes_the_rest),
+		cmocka_unit_test(writes_sign_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,10 @@
 #define BOOT_MS UINT64_C(5000000)
 
 static unsigned char key_bytes[] = "0123456789abcdef0123456789abcdef";
+static unsigned char old_key_bytes[] = "an older key, of the same length";
 static const struct secret key = { key_bytes, 32 };
+static const struct secret old_key = { old_key_bytes, 32 };
+static const struct secret *const keys[ATTACHTOKEN_KEYS] = { &key };
 static const struct attach_now now = { WALL_S, BOOT_MS, BOOT };
 
 static struct attachtoken
@@ -36,6 +39,9 @@ good_claims(void)
 		.expires_wall_s = WALL_S + 60,
 		.boot_id = BOOT,
 		.expires_boot_ms = BOOT_MS + 60000,
+		.identity_until_boot_ms = BOOT_MS + 900000,
+		.identity_issued_s = WALL_S - 300,
+		.identity_sid = "9d1e/α",
 	};
 
 	assert_int_equal(id_parse(SESSION, strlen(SESSION), &claims.session_id), 0);
@@ -57,7 +63,7 @@ verify(const char *token)
 {
 	struct attachtoken claims;
 
-	return attachtoken_verify(&key, token, strlen(token), &now, &claims);
+	return attachtoken_verify(keys, token, strlen(token), &now, &claims);
 }
 
 /* Whatever stands before the last dot, with a signature that is right for it. */
@@ -100,7 +106,11 @@ forge(char token[static ATTACHTOKEN_SIZE], const char *header, const char *claim
 #define BOOT_CLAIM "\"boot\":\"" BOOT "\","
 #define IAT "\"iat\":1750000000,"
 #define EXP "\"exp\":1750000060,"
-#define EXP_BOOT "\"exp_boot\":5060000"
+#define ID_UNTIL "\"id_until\":0,"
+#define ID_IAT "\"id_iat\":1749999900,"
+#define ID_SID "\"id_sid\":\"\""
+#define ID ID_UNTIL ID_IAT ID_SID
+#define EXP_BOOT "\"exp_boot\":5060000," ID
 
 static void
 test_round_trip(void **state)
@@ -111,7 +121,7 @@ test_round_trip(void **state)
 	(void)state;
 	memset(&out, 0x5a, sizeof(out));
 	good_token(token);
-	assert_int_equal(attachtoken_verify(&key, token, strlen(token), &now, &out), 0);
+	assert_int_equal(attachtoken_verify(keys, token, strlen(token), &now, &out), 0);
 	assert_true(id_equal(&out.token_id, &claims.token_id));
 	assert_true(id_equal(&out.session_id, &claims.session_id));
 	assert_int_equal(out.role, ROLE_DRIVER);
@@ -121,6 +131,9 @@ test_round_trip(void **state)
 	assert_int_equal(out.expires_wall_s, claims.expires_wall_s);
 	assert_string_equal(out.boot_id, BOOT);
 	assert_int_equal(out.expires_boot_ms, claims.expires_boot_ms);
+	assert_int_equal(out.identity_until_boot_ms, claims.identity_until_boot_ms);
+	assert_int_equal(out.identity_issued_s, claims.identity_issued_s);
+	assert_string_equal(out.identity_sid, claims.identity_sid);
 }
 
 static void
@@ -134,10 +147,44 @@ test_longest_names_round_trip(void **state)
 	memset(claims.subject, '"', ATTACHTOKEN_SUBJECT_MAX_BYTES);
 	for (size_t i = 0; i < ATTACHTOKEN_SUBJECT_ISSUER_MAX_BYTES; i += 2)
 		memcpy(claims.subject_issuer + i, "\xc3\xa9", 3);
+	memset(claims.identity_sid, '\\', ATTACHTOKEN_SID_MAX_BYTES);
 	assert_int_equal(attachtoken_mint(&key, &claims, token, sizeof(token)), 0);
-	assert_int_equal(attachtoken_verify(&key, token, strlen(token), &now, &out), 0);
+	assert_int_equal(attachtoken_verify(keys, token, strlen(token), &now, &out), 0);
 	assert_string_equal(out.subject, claims.subject);
 	assert_string_equal(out.subject_issuer, claims.subject_issuer);
+	assert_string_equal(out.identity_sid, claims.identity_sid);
+}
+
+/* SESSION_TOKEN_SIGNING_KEY_PREVIOUS: what the old key has signed lives on, and nothing else does. */
+static void
+test_rotation_of_keys(void **state)
+{
+	const struct secret empty = SECRET_EMPTY, third = { key_bytes, 31 };
+	const struct secret *const before[ATTACHTOKEN_KEYS] = { &old_key, NULL };
+	const struct secret *const during[ATTACHTOKEN_KEYS] = { &key, &old_key };
+	const struct secret *const after[ATTACHTOKEN_KEYS] = { &key, &empty };
+	const struct secret *const wrong[ATTACHTOKEN_KEYS] = { &key, &third };
+	const struct secret *const none[ATTACHTOKEN_KEYS] = { &empty, &old_key };
+	struct attachtoken claims = good_claims(), out;
+	char old[ATTACHTOKEN_SIZE], new[ATTACHTOKEN_SIZE];
+	size_t old_len, new_len = good_token(new);
+
+	(void)state;
+	assert_int_equal(attachtoken_mint(&old_key, &claims, old, sizeof(old)), 0);
+	old_len = strlen(old);
+	assert_int_equal(attachtoken_verify(before, old, old_len, &now, &out), 0);
+	assert_int_equal(attachtoken_verify(before, new, new_len, &now, &out),
+	    -ATTACHTOKEN_E_SIGNATURE);
+	assert_int_equal(attachtoken_verify(during, old, old_len, &now, &out), 0);
+	assert_int_equal(attachtoken_verify(during, new, new_len, &now, &out), 0);
+	assert_int_equal(attachtoken_verify(after, old, old_len, &now, &out),
+	    -ATTACHTOKEN_E_SIGNATURE);
+	assert_int_equal(attachtoken_verify(after, new, new_len, &now, &out), 0);
+	assert_int_equal(attachtoken_verify(wrong, new, new_len, &now, &out), -ATTACHTOKEN_E_KEY);
+	assert_int_equal(attachtoken_verify(none, old, old_len, &now, &out), -ATTACHTOKEN_E_KEY);
+	new[new_len - 2] ^= 1;
+	assert_int_equal(attachtoken_verify(during, new, new_len, &now, &out),
+	    -ATTACHTOKEN_E_SIGNATURE);
 }
 
 static void
@@ -153,8 +200,8 @@ test_every_truncation_is_refused(void **state)
 		copy = malloc(n + 1);
 		assert_non_null(copy);
 		memcpy(copy, token, n);
-		assert_true(attachtoken_verify(&key, copy, n, &now, &out) < 0);
-		assert_true(attachtoken_verify(&key, token + len - n, n, &now, &out) < 0);
+		assert_true(attachtoken_verify(keys, copy, n, &now, &out) < 0);
+		assert_true(attachtoken_verify(keys, token + len - n, n, &now, &out) < 0);
 		free(copy);
 	}
 }
@@ -171,11 +218,11 @@ test_every_flipped_bit_is_refused(void **state)
 	untouched = out;
 	for (size_t bit = 0; bit < 8 * len; bit++) {
 		token[bit / 8] ^= (char)(1 << bit % 8);
-		assert_true(attachtoken_verify(&key, token, len, &now, &out) < 0);
+		assert_true(attachtoken_verify(keys, token, len, &now, &out) < 0);
 		assert_memory_equal(&out, &untouched, sizeof(out));
 		token[bit / 8] ^= (char)(1 << bit % 8);
 	}
-	assert_int_equal(attachtoken_verify(&key, token, len, &now, &out), 0);
+	assert_int_equal(attachtoken_verify(keys, token, len, &now, &out), 0);
 }
 
 static void
@@ -191,7 +238,7 @@ test_every_added_byte_is_refused(void **state)
 		memcpy(longer + at + 1, token + at, len - at);
 		for (size_t i = 0; i < sizeof("=.A \n"); i++) { /* with the NUL */
 			longer[at] = "=.A \n"[i];
-			assert_true(attachtoken_verify(&key, longer, len + 1, &now, &out) < 0);
+			assert_true(attachtoken_verify(keys, longer, len + 1, &now, &out) < 0);
 		}
 	}
 }
@@ -202,13 +249,14 @@ test_other_keys_are_refused(void **state)
 	char token[ATTACHTOKEN_SIZE];
 	size_t len = good_token(token);
 	struct secret other;
+	const struct secret *const others[ATTACHTOKEN_KEYS] = { &other, &old_key };
 	struct attachtoken out;
 
 	(void)state;
 	for (size_t bit = 0; bit < 8 * key.len; bit++) {
 		assert_int_equal(secret_copy(&other, key.bytes, key.len), 0);
 		other.bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
-		assert_int_equal(attachtoken_verify(&other, token, len, &now, &out),
+		assert_int_equal(attachtoken_verify(others, token, len, &now, &out),
 		    -ATTACHTOKEN_E_SIGNATURE);
 		secret_wipe(&other);
 	}
@@ -235,10 +283,11 @@ test_key_length(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct secret k = { bytes, rows[i].len };
+		const struct secret *const ks[ATTACHTOKEN_KEYS] = { &k };
 
 		assert_int_equal(attachtoken_mint(&k, &claims, token, sizeof(token)),
 		    rows[i].error);
-		assert_int_equal(attachtoken_verify(&k, token, strlen(token), &now, &out),
+		assert_int_equal(attachtoken_verify(ks, token, strlen(token), &now, &out),
 		    rows[i].error);
 	}
 }
@@ -326,7 +375,7 @@ test_other_claims_are_refused(void **state)
 		    ATTACHTOKEN_E_CLAIMS },
 		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP_BOOT "}",
 		    ATTACHTOKEN_E_CLAIMS },
-		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT "\"exp\":1750000060}",
+		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP ID "}",
 		    ATTACHTOKEN_E_CLAIMS },
 		/* one twice, or unknown */
 		{ "{" ISS ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP EXP_BOOT "}",
@@ -401,10 +450,26 @@ test_other_claims_are_refused(void **state)
 		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT "\"exp\":1750000000," EXP_BOOT
 		  "}",
 		    ATTACHTOKEN_E_CLAIMS },
-		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP "\"exp_boot\":null}",
+		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP "\"exp_boot\":null," ID "}",
 		    ATTACHTOKEN_E_CLAIMS },
-		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP "\"exp_boot\":{\"a\":1}}",
+		{ "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP "\"exp_boot\":{\"a\":1}," ID
+		  "}",
 		    ATTACHTOKEN_E_CLAIMS },
+	/* the identity behind it */
+#define FIRST "{" ISS JTI SID SUB SUB_ISS ROLE BOOT_CLAIM IAT EXP "\"exp_boot\":5060000,"
+		{ FIRST ID_IAT ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST ID_UNTIL ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST ID_UNTIL "\"id_iat\":1749999900}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST ID_UNTIL ID_UNTIL ID_IAT ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST "\"id_until\":-1," ID_IAT ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST "\"id_until\":\"0\"," ID_IAT ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST "\"id_until\":253402300800," ID_IAT ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST "\"id_until\":5000000," ID_IAT ID_SID "}", ATTACHTOKEN_E_IDENTITY },
+		{ FIRST "\"id_until\":1," ID_IAT ID_SID "}", ATTACHTOKEN_E_IDENTITY },
+		{ FIRST ID_UNTIL "\"id_iat\":1e9," ID_SID "}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST ID_UNTIL ID_IAT "\"id_sid\":null}", ATTACHTOKEN_E_CLAIMS },
+		{ FIRST ID_UNTIL ID_IAT "\"id_sid\":\"a\\u001b\"}", ATTACHTOKEN_E_CLAIMS },
+#undef FIRST
 		{ "[]", ATTACHTOKEN_E_CLAIMS },
 		{ "not json", ATTACHTOKEN_E_CLAIMS },
 		{ "", ATTACHTOKEN_E_PARTS },
@@ -504,9 +569,9 @@ test_length_bound(void **state)
 	(void)state;
 	memset(token, 'A', sizeof(token));
 	token[100] = token[3000] = '.';
-	assert_int_equal(attachtoken_verify(&key, token, ATTACHTOKEN_MAX_BYTES, &now, &out),
+	assert_int_equal(attachtoken_verify(keys, token, ATTACHTOKEN_MAX_BYTES, &now, &out),
 	    -ATTACHTOKEN_E_HEADER);
-	assert_int_equal(attachtoken_verify(&key, token, ATTACHTOKEN_MAX_BYTES + 1, &now, &out),
+	assert_int_equal(attachtoken_verify(keys, token, ATTACHTOKEN_MAX_BYTES + 1, &now, &out),
 	    -ATTACHTOKEN_E_LENGTH);
 	/* The longest payload there can be, signed: it is decoded whole and is no JSON. */
 	memset(token, 'A', sizeof(token));
@@ -549,8 +614,37 @@ test_clocks(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(attachtoken_verify(&key, token, len, &rows[i].now, &out),
+		assert_int_equal(attachtoken_verify(keys, token, len, &rows[i].now, &out),
 		    rows[i].error);
+}
+
+/* The token lives no longer than the identity for which it was made. */
+static void
+test_end_of_identity(void **state)
+{
+	static const struct {
+		uint64_t until_boot_ms, now_boot_ms;
+		int error;
+	} rows[] = {
+		{ 0, BOOT_MS, 0 },
+		{ 0, BOOT_MS + 59999, 0 },
+		{ BOOT_MS + 1000, BOOT_MS + 999, 0 },
+		{ BOOT_MS + 1000, BOOT_MS + 1000, -ATTACHTOKEN_E_IDENTITY },
+		{ 1, BOOT_MS, -ATTACHTOKEN_E_IDENTITY },
+		{ BOOT_MS + 1000, BOOT_MS + 60000, -ATTACHTOKEN_E_EXPIRED },
+	};
+	struct attachtoken claims = good_claims(), out;
+	char token[ATTACHTOKEN_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct attach_now at = { WALL_S, rows[i].now_boot_ms, BOOT };
+
+		claims.identity_until_boot_ms = rows[i].until_boot_ms;
+		assert_int_equal(attachtoken_mint(&key, &claims, token, sizeof(token)), 0);
+		assert_int_equal(attachtoken_verify(keys, token, strlen(token), &at, &out),
+		    rows[i].error);
+	}
 }
 
 static void
@@ -588,6 +682,11 @@ test_mint_refuses_bad_claims(void **state)
 	REFUSED(claims.expires_wall_s = claims.issued_wall_s);
 	REFUSED(claims.expires_wall_s = INT64_MAX);
 	REFUSED(claims.expires_boot_ms = UINT64_MAX);
+	REFUSED(claims.identity_until_boot_ms = UINT64_MAX);
+	REFUSED(claims.identity_issued_s = UINT64_MAX);
+	REFUSED(claims.identity_sid[1] = '\t');
+	REFUSED(claims.identity_sid[1] = '\xff');
+	REFUSED(memset(claims.identity_sid, 'a', sizeof(claims.identity_sid)));
 #undef REFUSED
 }
 
@@ -649,6 +748,8 @@ main(void)
 		cmocka_unit_test(test_init),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_longest_names_round_trip),
+		cmocka_unit_test(test_rotation_of_keys),
+		cmocka_unit_test(test_end_of_identity),
 		cmocka_unit_test(test_every_truncation_is_refused),
 		cmocka_unit_test(test_every_flipped_bit_is_refused),
 		cmocka_unit_test(test_every_added_byte_is_refused),

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -40,7 +41,7 @@ log_open(struct log *l)
 	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
 	l->disk = pair[0];
 	l->written = pair[1];
-	l->audit = audit_new(pair[1]);
+	l->audit = audit_new(pair[1], -1);
 	assert_non_null(l->audit);
 }
 
@@ -307,10 +308,40 @@ test_torn_line_stays_alone(void **state)
 	log_close(&l);
 }
 
+/* What a placerd that was killed has left: the first line of the next one is not lost in it (R7). */
+static void
+test_begins_behind_a_torn_line(void **state)
+{
+	static const struct {
+		const char *before, *first;
+	} rows[] = { { "", "{" }, { "{}\n", "{" }, { "{}\n{\"time\":", "\n" } };
+	struct audit_event e = { .name = AUDIT_POLICY_DENIED };
+
+	(void)state;
+	assert_int_equal(json_init(), 0);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		int fd = memfd_create("audit", MFD_CLOEXEC);
+		struct audit *audit;
+		char first = 0;
+
+		assert_int_equal(write(fd, rows[i].before, strlen(rows[i].before)),
+		    strlen(rows[i].before));
+		audit = audit_new(fcntl(fd, F_DUPFD_CLOEXEC, 0), fd);
+		assert_non_null(audit);
+		lseek(fd, 0, SEEK_END);
+		assert_int_equal(audit_write(audit, &e), 0);
+		assert_int_equal(pread(fd, &first, 1, (off_t)strlen(rows[i].before)), 1);
+		assert_int_equal(first, rows[i].first[0]);
+		audit_free(audit);
+		close(fd);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_begins_behind_a_torn_line),
 		cmocka_unit_test(test_line_holds_all_members),
 		cmocka_unit_test(test_empty_members_are_left_out),
 		cmocka_unit_test(test_time_has_milliseconds),

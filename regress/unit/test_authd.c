@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * authd's handlers between a gatewayd and a placerd that are played by hand.
- * links: authd/peers.c authd/verify.c authd/attachtoken.c authd/devtoken.c
+ * links: authd/peers.c authd/verify.c authd/known.c authd/attachtoken.c authd/devtoken.c authd/keyfetch.c authd/keys.c
+ * links: authd/waiting.c authd/token.c authd/claims.c authd/claimread.c authd/jwk.c authd/jwkread.c
+ * links: authd/jwa.c authd/jws.c authd/tokenerr.c authd/metadata.c authd/httpsurl.c authd/dpop.c authd/seen.c authd/htu.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +28,6 @@ set_up(void **state)
 {
 	(void)state;
 	memset(&authd, 0, sizeof(authd));
-	authd.dev_shim = true;
 	authd.keys.ttl_seconds = 60;
 	assert_int_equal(verify_init(&authd.keys), 0);
 	assert_int_equal(secret_init_random(&authd.keys.signing_key, 32), 0);
@@ -37,6 +38,8 @@ set_up(void **state)
 	role.ops.handlers = authd_handlers;
 	role.ops.phase_of = peers_phase_of;
 	role_begin();
+	assert_int_equal(verify_configure(&authd, &role.config), 0);
+	assert_true(authd.dev_shim);
 	assert_int_equal(peers_start(&authd), 0);
 	connect_neighbour(GATE);
 	connect_neighbour(PLACE);
@@ -51,6 +54,7 @@ tear_down(void **state)
 	requests_free(authd.requests);
 	event_free(authd.place_free);
 	secret_wipe(&authd.keys.signing_key);
+	secret_wipe(&authd.keys.previous);
 	role_end();
 	return 0;
 }
@@ -77,13 +81,13 @@ session_row(const struct id128 *id)
 		.placement_reason = view_of("local-only") };
 }
 
+#define AS(token) .bearer = view_of(token), .scheme = SCHEME_BEARER
+
 static void
 ask_create(uint64_t id, const char *bearer)
 {
-	struct pl_bearer_create want = { .bearer = view_of(bearer),
-		.profile = view_of("default"),
-		.ttl_seconds = 60,
-		.idem_key = view_of("key") };
+	struct pl_bearer_create want = { AS(bearer), .profile = view_of("default"),
+		.ttl_seconds = 60, .idem_key = view_of("key") };
 
 	say(GATE, MSG_AUTH_CREATE, id, &want);
 }
@@ -188,7 +192,7 @@ test_bad_bearers(void **state)
 	static const char *const rows[] = { "al ice", "alice++admins", "+", "alice+a+a",
 		"eyJhbGciOiJub25lIn0..:" };
 	char token[ATTACH_TOKEN_BYTES];
-	struct pl_bearer_session show = { .session_id = sid_a };
+	struct pl_bearer_session show = { AS(""), .session_id = sid_a };
 
 	(void)state;
 	for (unsigned i = 0; i < COUNT_OF(rows); i++) {
@@ -201,18 +205,20 @@ test_bad_bearers(void **state)
 	show.bearer = view_of(token); /* an attach token is no bearer, short or long */
 	say(GATE, MSG_AUTH_SHOW, 21, &show);
 	hear_refusal(GATE, MSG_GATE_REFUSED, 21, FOG_E_BAD_TOKEN);
-	authd.dev_shim = false;
-	ask_create(22, "alice");
+	show.bearer = view_of("alice");
+	show.scheme = SCHEME_DPOP; /* nothing is bound to a key here */
+	say(GATE, MSG_AUTH_SHOW, 22, &show);
 	hear_refusal(GATE, MSG_GATE_REFUSED, 22, FOG_E_BAD_TOKEN);
+	authd.dev_shim = false;
+	ask_create(23, "alice");
+	hear_refusal(GATE, MSG_GATE_REFUSED, 23, FOG_E_BAD_TOKEN);
 	hear_nothing(PLACE);
 }
 
 static void
 test_mint(void **state)
 {
-	struct pl_bearer_mint want = { .bearer = view_of("alice"),
-		.session_id = sid_a,
-		.role = ROLE_DRIVER };
+	struct pl_bearer_mint want = { AS("alice"), .session_id = sid_a, .role = ROLE_DRIVER };
 	struct pl_session_role mintable = { sid_a, ROLE_DRIVER };
 	char token[ATTACH_TOKEN_BYTES];
 	const union payload *u;
@@ -231,8 +237,7 @@ test_mint(void **state)
 static void
 test_extend(void **state)
 {
-	struct pl_bearer_extend want = { .bearer = view_of("alice+admins"),
-		.session_id = sid_a,
+	struct pl_bearer_extend want = { AS("alice+admins"), .session_id = sid_a,
 		.ttl_seconds = 7200 };
 	struct pl_session row = session_row(&sid_a);
 	const union payload *u;
@@ -258,9 +263,7 @@ test_extend(void **state)
 static void
 test_viewer(void **state)
 {
-	struct pl_bearer_mint want = { .bearer = view_of("alice"),
-		.session_id = sid_a,
-		.role = ROLE_VIEWER };
+	struct pl_bearer_mint want = { AS("alice"), .session_id = sid_a, .role = ROLE_VIEWER };
 	struct pl_session_role mintable = { sid_a, ROLE_VIEWER };
 	char token[ATTACH_TOKEN_BYTES];
 	const union payload *u;
@@ -274,6 +277,97 @@ test_viewer(void **state)
 	assert_int_equal(view_copy(u->minted.token, token, sizeof(token)), 0);
 	use_token(2, token, &sid_a);
 	assert_int_equal(hear(PLACE, MSG_PLACE_ATTACH, 2)->attach.role, ROLE_VIEWER);
+}
+
+static void
+use_renewal(uint64_t id, const char *token, const struct id128 *session_id, uint64_t attachment)
+{
+	struct pl_use_renewal use = { .token = view_of(token),
+		.session_id = *session_id,
+		.attachment = attachment };
+
+	say(GATE, MSG_AUTH_RENEW, id, &use);
+}
+
+static void
+test_renew(void **state)
+{
+	struct pl_renewed renewed = { sid_a, 7 };
+	char token[ATTACH_TOKEN_BYTES];
+	const union payload *u;
+
+	(void)state;
+	create_for_alice(1, token, sizeof(token));
+	use_renewal(2, token, &sid_b, 7);
+	hear_refusal(GATE, MSG_GATE_REFUSED, 2, FOG_E_BAD_ATTACH_TOKEN);
+	use_renewal(3, "alice", &sid_a, 7);
+	hear_refusal(GATE, MSG_GATE_REFUSED, 3, FOG_E_BAD_ATTACH_TOKEN);
+	hear_nothing(PLACE);
+	use_renewal(4, token, &sid_a, 7);
+	u = hear(PLACE, MSG_PLACE_RENEW, 4);
+	assert_true(view_is(u->renew.issuer, "dev") && view_is(u->renew.subject, "alice"));
+	assert_true(id_equal(&u->renew.session_id, &sid_a));
+	assert_int_equal(u->renew.attachment, 7);
+	assert_int_equal(u->renew.role, ROLE_DRIVER);
+	assert_int_equal(u->renew.until_boot_ms, 0);
+	assert_true(u->renew.issued_s + 5 > (uint64_t)wall_s());
+	assert_true(u->renew.token_expires_boot_ms > boot_ms() + 55000);
+	say(PLACE, MSG_AUTH_RENEWED, 4, &renewed);
+	u = hear(GATE, MSG_GATE_RENEWED, 4);
+	assert_true(id_equal(&u->renewed.session_id, &sid_a));
+	assert_int_equal(u->renewed.attachment, 7);
+	assert_int_equal(requests_count(authd.requests), 0);
+}
+
+static void
+test_lies_about_a_renewal(void **state)
+{
+	static const struct pl_renewed lies[] = { { SID(2), 7 }, { SID(1), 8 } };
+	char token[ATTACH_TOKEN_BYTES];
+
+	(void)state;
+	create_for_alice(1, token, sizeof(token));
+	for (unsigned i = 0; i < COUNT_OF(lies); i++) {
+		use_renewal(10 + i, token, &sid_a, 7);
+		hear(PLACE, MSG_PLACE_RENEW, 10 + i);
+		say(PLACE, MSG_AUTH_RENEWED, 10 + i, &lies[i]);
+		assert_int_equal(role.lies, i + 1);
+		hear_refusal(GATE, MSG_GATE_REFUSED, 10 + i, FOG_E_UNAVAILABLE);
+		connect_neighbour(PLACE);
+	}
+}
+
+/* The signing key is rotated: what the last one signed is good, and what one before it did is not. */
+static void
+test_two_signing_keys(void **state)
+{
+	char token[ATTACH_TOKEN_BYTES], newer[ATTACH_TOKEN_BYTES];
+
+	(void)state;
+	create_for_alice(1, token, sizeof(token));
+	secret_take(&authd.keys.previous, &authd.keys.signing_key);
+	assert_int_equal(secret_init_random(&authd.keys.signing_key, 32), 0);
+	create_for_alice(2, newer, sizeof(newer));
+	use_token(3, token, &sid_a);
+	hear(PLACE, MSG_PLACE_ATTACH, 3);
+	use_token(4, newer, &sid_a);
+	hear(PLACE, MSG_PLACE_ATTACH, 4);
+	secret_wipe(&authd.keys.previous);
+	use_token(5, token, &sid_a);
+	hear_refusal(GATE, MSG_GATE_REFUSED, 5, FOG_E_BAD_ATTACH_TOKEN);
+	use_token(6, newer, &sid_a);
+	hear(PLACE, MSG_PLACE_ATTACH, 6);
+}
+
+static void
+test_logout_without_a_provider(void **state)
+{
+	struct pl_logout logout = { .token = view_of("a.b.c") };
+
+	(void)state;
+	say(GATE, MSG_AUTH_LOGOUT, 1, &logout);
+	hear_refusal(GATE, MSG_GATE_REFUSED, 1, FOG_E_NOT_FOUND);
+	hear_nothing(PLACE);
 }
 
 /* What each answer must be about, when it is about a session. */
@@ -299,11 +393,9 @@ test_lying_placerd(void **state)
 	(void)state;
 	create_for_alice(1, token, sizeof(token));
 	for (unsigned i = 0; i < COUNT_OF(lie_rows); i++) {
-		struct pl_bearer_mint want = { .bearer = view_of("alice"),
-			.session_id = sid_a,
+		struct pl_bearer_mint want = { AS("alice"), .session_id = sid_a,
 			.role = ROLE_DRIVER };
-		struct pl_bearer_extend longer = { .bearer = view_of("alice"),
-			.session_id = sid_a };
+		struct pl_bearer_extend longer = { AS("alice"), .session_id = sid_a };
 		struct pl_session row = session_row(&lie_rows[i].lie.session_id);
 		bool is_row = lie_rows[i].answer == MSG_AUTH_SESSION ||
 		    lie_rows[i].answer == MSG_AUTH_EXTENDED;
@@ -326,7 +418,7 @@ test_lying_placerd(void **state)
 static void
 ask_list(uint64_t id, enum msg_type type)
 {
-	struct pl_bearer want = { .bearer = view_of("alice") };
+	struct pl_bearer want = { AS("alice") };
 
 	say(GATE, type, id, &want);
 }
@@ -428,13 +520,16 @@ test_answer_to_a_listing_that_waits(void **state)
 static void
 test_check(void **state)
 {
-	struct pl_ready ready = { .dev_mode = 1, .sessions_known = 1, .audit_writable = 1 };
+	struct pl_ready ready = { .sessions_known = 1, .audit_writable = 1 };
+	const union payload *u;
 
 	(void)state;
 	say(GATE, MSG_AUTH_CHECK, 1, NULL);
 	hear(PLACE, MSG_PLACE_CHECK, 1);
 	say(PLACE, MSG_AUTH_READY, 1, &ready);
-	assert_int_equal(hear(GATE, MSG_GATE_READY, 1)->ready.sessions_known, 1);
+	u = hear(GATE, MSG_GATE_READY, 1);
+	assert_int_equal(u->gate_ready.sessions_known, 1);
+	assert_int_equal(u->gate_ready.sign_in, SIGN_IN_DEV);
 }
 
 static void
@@ -534,6 +629,10 @@ main(void)
 		WITH_ROLE(test_mint),
 		WITH_ROLE(test_extend),
 		WITH_ROLE(test_viewer),
+		WITH_ROLE(test_renew),
+		WITH_ROLE(test_lies_about_a_renewal),
+		WITH_ROLE(test_two_signing_keys),
+		WITH_ROLE(test_logout_without_a_provider),
 		WITH_ROLE(test_lying_placerd),
 		WITH_ROLE(test_list_is_relayed),
 		WITH_ROLE(test_listings_are_paced),

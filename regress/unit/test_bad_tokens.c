@@ -369,6 +369,7 @@ test_attach_tokens(void **state)
 	static unsigned char bytes[] = "0123456789abcdef0123456789abcdef";
 	static const char boot[] = "3f1c2d4e-0000-4aaa-8bbb-123456789abc";
 	const struct secret secret = { bytes, 32 };
+	const struct secret *const secrets[ATTACHTOKEN_KEYS] = { &secret };
 	const struct attach_now now = { NOW, 1000, boot };
 	struct attachtoken claims = { .role = ROLE_DRIVER,
 		.subject = "alice",
@@ -380,10 +381,10 @@ test_attach_tokens(void **state)
 	(void)state;
 	memcpy(claims.boot_id, boot, sizeof(boot));
 	assert_int_equal(attachtoken_mint(&secret, &claims, token, sizeof(token)), 0);
-	assert_int_equal(attachtoken_verify(&secret, token, strlen(token), &now, &claims), 0);
+	assert_int_equal(attachtoken_verify(secrets, token, strlen(token), &now, &claims), 0);
 	expect("attach token", token, strlen(token), &policy, TOKEN_E_ALG_SYMMETRIC);
 	make_good();
-	assert_int_equal(attachtoken_verify(&secret, token, strlen(token), &now, &claims),
+	assert_int_equal(attachtoken_verify(secrets, token, strlen(token), &now, &claims),
 	    -ATTACHTOKEN_E_HEADER);
 }
 

@@ -274,25 +274,45 @@ test_group_paths(void **state)
 	}
 }
 
-/* As many groups as fit, and one more. A payload may hold more than a record does. */
+/* As many groups as fit, and one more; likewise by bytes. */
 static void
 test_group_bound(void **state)
 {
 	char payload[16384];
-	int n, error, count = CLAIMS_GROUPS_BYTES / 8;
+	int n, error, count = CLAIMS_GROUPS_MAX;
 
 	(void)state;
 	for (int extra = 0; extra < 2; extra++) {
 		n = snprintf(payload, sizeof(payload),
 		    "{\"iss\":\"" ISSUER "\",\"sub\":\"a\",\"aud\":\"fog\",\"exp\":1750000300,"
-		    "\"iat\":1749999990,\"groups\":[\"g00000\"");
+		    "\"iat\":1749999990,\"groups\":[\"g0000000000000\"");
 		for (int i = 1; i < count + extra; i++)
-			n += snprintf(payload + n, sizeof(payload) - (size_t)n, ",\"g%05d\"", i);
+			n += snprintf(payload + n, sizeof(payload) - (size_t)n, ",\"g%013d\"", i);
 		n += snprintf(payload + n, sizeof(payload) - (size_t)n, "]}");
 		error = claims_check_access(&policy, NOW, "", (unsigned char *)payload, (size_t)n,
 		    &claims);
 		assert_int_equal(error, extra == 0 ? 0 : -TOKEN_E_GROUPS_SIZE);
 	}
+}
+
+/* Held against each other by a revocation: never is a token newer than the logout that followed it. */
+static void
+test_fraction_of_iat(void **state)
+{
+	static const char logout[] =
+	    "{\"iss\":\"" ISSUER "\",\"sub\":\"a\",\"aud\":\"fog-web\",\"exp\":1750000060,"
+	    "\"iat\":1749999990.25,\"jti\":\"j\","
+	    "\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}}";
+	struct claims_policy p = policy;
+
+	(void)state;
+	assert_int_equal(access_of(&policy, "", "{\"iat\":1749999990.75}"), 0);
+	assert_int_equal(claims.issued_s, 1749999990);
+	p.client_id = "fog-web";
+	assert_int_equal(claims_check_logout(&p, NOW, "", (const unsigned char *)logout,
+			     strlen(logout), &claims),
+	    0);
+	assert_int_equal(claims.issued_s, 1749999991);
 }
 
 static void
@@ -391,6 +411,7 @@ main(void)
 		cmocka_unit_test(test_edges_of_time),
 		cmocka_unit_test(test_group_paths),
 		cmocka_unit_test(test_group_bound),
+		cmocka_unit_test(test_fraction_of_iat),
 		cmocka_unit_test(test_text_bounds),
 		cmocka_unit_test(test_logout),
 		cmocka_unit_test(test_bad_logouts),

@@ -497,6 +497,71 @@ test_megabyte_without_pause(void **state)
 	end_and_finish(&s);
 }
 
+/* Types without end, until the holder takes no more. Bytes. */
+static size_t
+type_until_full(struct stream *t)
+{
+	static const char text[4096] = { 0 };
+	struct pollfd room = { .fd = t->fd, .events = POLLOUT };
+	unsigned char bytes[sizeof(text) + 64];
+	uint64_t at = t->hello.in_next;
+	size_t sent = 0;
+
+	while (poll(&room, 1, QUIET_MS) == 1) {
+		struct stream_input in = { at + sent, view_bytes(text, sizeof(text)) };
+		struct writer w;
+
+		writer_init(&w, bytes, sizeof(bytes));
+		assert_int_equal(stream_put(&w, STREAM_INPUT, &in), 0);
+		for (size_t done = 0; done < w.len;) {
+			ssize_t n = send(t->fd, bytes + done, w.len - done,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+			if (n < 0)
+				return sent;
+			done += (size_t)n;
+		}
+		sent += sizeof(text);
+	}
+	return sent;
+}
+
+/*
+ * The shell takes no input and says nothing. That its driver has gone is told all the same, and
+ * what it typed before is typed when there is room.
+ */
+static void
+test_full_driver_leaves(void **state)
+{
+	struct session s;
+	struct stream *driver, *viewer, *next;
+	static const char line[] = "stty raw -echo; echo re\"\"ady; sleep 5; echo aw\"\"ake; "
+				   "head -c 80000 | wc -c; exec sleep 100\n";
+	size_t sent;
+
+	(void)state;
+	start_session(&s, 600);
+	join(&s);
+	driver = attach(&s);
+	viewer = watch(&s);
+	type(driver, line);
+	await_text(driver, "ready");
+	sent = type_until_full(driver);
+	assert_true(sent > STREAM_DATA_MAX + 20000); /* more than the queue holds */
+	stream_free(driver);
+	expect_state(&s, STATUS_DETACHED);
+	probe(viewer, 7);
+	assert_null(strstr(viewer->out, "awake")); /* told before anything is taken or printed */
+	await_statuses(viewer, STREAM_STATE_DRIVER_LEFT, 1);
+	await_text(viewer, "80000");
+	next = attach(&s);
+	assert_true(next->hello.in_next >= strlen(line) + 80000);
+	stream_free(next);
+	expect_state(&s, STATUS_DETACHED);
+	stream_free(viewer);
+	end_and_finish(&s);
+}
+
 int
 main(void)
 {
@@ -514,6 +579,7 @@ main(void)
 		cmocka_unit_test(test_bad_ack_of_a_viewer),
 		cmocka_unit_test(test_resize_storm),
 		cmocka_unit_test(test_megabyte_without_pause),
+		cmocka_unit_test(test_full_driver_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -13,16 +13,16 @@
 
 #define LOOPBACK_CONFIG \
 	{ \
-		"", "", "127.0.0.1:8080", true, false \
+		"", "", "127.0.0.1:8080", true, false, false \
 	}
 #define PUBLIC_CONFIG \
 	{ \
-		"https://Shell.Example.org/", "", "127.0.0.1:8080", true, false \
+		"https://Shell.Example.org/", "", "127.0.0.1:8080", true, false, false \
 	}
 #define LISTED_CONFIG \
 	{ \
 		"https://shell.example.org", "https://a.example  https://b.example:8443", \
-		    "[::1]:8080", true, false \
+		    "[::1]:8080", true, false, false \
 	}
 
 static const struct {
@@ -90,19 +90,26 @@ static const struct {
 	{ LOOPBACK_CONFIG, true, "localhost:8080", "ws://localhost:8080" },
 	{ LOOPBACK_CONFIG, true, "[::1]:8080", "ws://[::1]:8080" },
 	{ LOOPBACK_CONFIG, false, "", "http://127.0.0.1:8080" },
-	{ { "", "", "127.0.0.1:80", true, false }, true, "localhost", "ws://localhost" },
-	{ { "", "", "[::1]:443", true, true }, true, "", "wss://[::1]" },
+	{ { "", "", "127.0.0.1:80", true, false, false }, true, "localhost", "ws://localhost" },
+	{ { "", "", "[::1]:443", true, true, false }, true, "", "wss://[::1]" },
 	{ PUBLIC_CONFIG, true, "shell.example.org", "wss://shell.example.org" },
 	{ PUBLIC_CONFIG, true, "localhost:8080", "wss://shell.example.org" },
 	{ PUBLIC_CONFIG, false, "", "https://shell.example.org" },
-	{ { "https://h.example:8443", "", "127.0.0.1:1", true, false }, true, "",
+	{ { "https://h.example:8443", "", "127.0.0.1:1", true, false, false }, true, "",
 	    "wss://h.example:8443" },
-	{ { "ftp://h.example", "", "127.0.0.1:1", true, false }, true, "", NULL },
-	{ { "https://", "", "127.0.0.1:1", true, false }, true, "", NULL },
-	{ { "https://h.example/path", "", "127.0.0.1:1", true, false }, true, "", NULL },
-	{ { "https://user@h.example", "", "127.0.0.1:1", true, false }, true, "", NULL },
-	{ { "https://h.example:99999999", "", "127.0.0.1:1", true, false }, true, "", NULL },
-	{ { "", "not an origin", "127.0.0.1:1", true, false }, true, "", NULL },
+	{ { "ftp://h.example", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "https://", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "https://h.example/path", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "https://user@h.example", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "https://h.example:99999999", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "", "not an origin", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	/* off loopback: TLS, or a word that there is a proxy with TLS in front (S24) */
+	{ { "https://h.example", "", "192.0.2.1:8080", false, false, false }, true, "", NULL },
+	{ { "", "", "192.0.2.1:8080", false, false, false }, true, "", NULL },
+	{ { "https://h.example", "", "192.0.2.1:8080", false, false, true }, true, "",
+	    "wss://h.example" },
+	{ { "https://h.example", "", "192.0.2.1:8080", false, true, false }, true, "",
+	    "wss://h.example" },
 };
 
 static void

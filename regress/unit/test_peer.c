@@ -710,7 +710,8 @@ static void
 test_queue_bounded_in_bytes(void **state)
 {
 	static char text[8192];
-	struct pl_bearer bearer = { .bearer = view_bytes(text, sizeof(text)) };
+	struct pl_bearer bearer = { .bearer = view_bytes(text, sizeof(text)),
+		.scheme = SCHEME_BEARER };
 	size_t sent = 0;
 
 	(void)state;

@@ -2,7 +2,8 @@
 /*
  * placerd's handlers between an authd and a ptyd that are played by hand.
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
- * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c
+ * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
+ * links: placerd/revoke.c placerd/revoked.c placerd/rate.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,10 +30,14 @@ static const char policy_text[] =
     "     max_ttl_seconds: 3600, max_sessions: 2, allowed_groups: []}\n"
     "  - {name: closed, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\",\n"
     "     max_ttl_seconds: 60, max_sessions: 1, allowed_groups: [admins],\n"
-    "     idle_timeout_seconds: 900, ring_size: 128Ki}\n";
+    "     idle_timeout_seconds: 900, ring_size: 128Ki}\n"
+    "  - {name: stays, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\", on_logout: detach,\n"
+    "     max_ttl_seconds: 3600, max_sessions: 9, allowed_groups: []}\n";
 
 static struct placerd placerd;
-static int audit_fd; /* the audit log's own descriptor */
+static int audit_fd;                              /* the audit log's own descriptor */
+static char folder[] = "/tmp/fog-placerd-XXXXXX"; /* placerd's own directory */
+static int folder_fd = -1;
 
 static struct policy *
 read_policy(void)
@@ -43,6 +48,27 @@ read_policy(void)
 
 	assert_string_equal(err, "");
 	return p;
+}
+
+/* As a placerd that starts reads them. */
+static void
+open_revoked(void)
+{
+	struct revoked_found found;
+
+	revoked_free(placerd.revoked);
+	placerd.revoked = revoked_new(3600);
+	assert_int_equal(revoked_open(placerd.revoked, folder_fd, (uint64_t)wall_s(), &found),
+	    REVOKED_OK);
+}
+
+static void
+set_rates(uint32_t creates, uint32_t attaches)
+{
+	rate_free(placerd.creates);
+	rate_free(placerd.attaches);
+	placerd.creates = rate_new(creates);
+	placerd.attaches = rate_new(attaches);
 }
 
 static int
@@ -59,10 +85,12 @@ set_up(void **state)
 	role_begin();
 	assert_int_equal(json_init(), 0);
 	audit_fd = memfd_create("audit", MFD_CLOEXEC);
-	placerd.keepers.audit = audit_new(audit_fd);
+	placerd.keepers.audit = audit_new(audit_fd, -1);
 	placerd.keepers.quota = quota_new();
 	placerd.registry = registry_new();
 	placerd.policy = read_policy();
+	open_revoked();
+	set_rates(0, 0);
 	snprintf(placerd.node_name, sizeof(placerd.node_name), "fog-1");
 	assert_int_equal(peers_start(&placerd), 0);
 	connect_neighbour(AUTH);
@@ -81,6 +109,11 @@ tear_down(void **state)
 	audit_free(placerd.keepers.audit);
 	quota_free(placerd.keepers.quota);
 	policy_free(placerd.policy);
+	revoked_free(placerd.revoked);
+	rate_free(placerd.creates);
+	rate_free(placerd.attaches);
+	unlinkat(folder_fd, "revoked.0", 0);
+	unlinkat(folder_fd, "revoked.1", 0);
 	role_end();
 	return 0;
 }
@@ -947,6 +980,7 @@ test_profiles_and_nodes(void **state)
 	(void)state;
 	say(AUTH, MSG_PLACE_PROFILES, 1, &asks);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "default"));
+	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "stays"));
 	hear(AUTH, MSG_AUTH_DONE, 1);
 	writer_init(&w, groups, sizeof(groups));
 	put_view(&w, view_of("admins"));
@@ -955,10 +989,470 @@ test_profiles_and_nodes(void **state)
 	hear(AUTH, MSG_AUTH_PROFILE, 2);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 2)->profile.name, "closed"));
 	assert_int_equal(role.heard.u.profile.idle_timeout_s, 900);
+	hear(AUTH, MSG_AUTH_PROFILE, 2);
 	hear(AUTH, MSG_AUTH_DONE, 2);
 	say(AUTH, MSG_PLACE_NODES, 3, &asks);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 3)->node.name, "fog-1"));
 	hear(AUTH, MSG_AUTH_DONE, 3);
+}
+
+/* --- identities that end --- */
+
+#define ISSUER "https://idp"
+#define ISSUED UINT64_C(1700000000)
+
+/* A session of alice at the provider, of this profile and by a token of this sid. */
+static struct id128
+make_under(uint64_t request, const char *profile, const char *subject, const char *sid)
+{
+	struct pl_create want = { .issuer = view_of(ISSUER),
+		.subject = view_of(subject),
+		.sid = view_of(sid),
+		.issued_s = ISSUED,
+		.profile = view_of(profile),
+		.ttl_seconds = 60 };
+	struct pl_session_id started;
+
+	say(AUTH, MSG_PLACE_CREATE, request, &want);
+	started.session_id = hear(PTY, MSG_PTY_CREATE, request)->plan.session_id;
+	assert_true(view_is(role.heard.u.plan.sid, sid));
+	say(PTY, MSG_PLACE_STARTED, request, &started);
+	hear(AUTH, MSG_AUTH_CREATED, request);
+	return started.session_id;
+}
+
+static struct pl_revoke
+revocation(const char *subject, const char *sid, const char *jti)
+{
+	return (struct pl_revoke){ .issuer = view_of(ISSUER),
+		.subject = view_of(subject),
+		.sid = view_of(sid),
+		.at_s = ISSUED,
+		.jti = view_of(jti),
+		.jti_expires_s = (uint64_t)wall_s() + 600 };
+}
+
+static void
+sign_out(uint64_t request, const char *subject, const char *sid, const char *jti)
+{
+	struct pl_revoke what = revocation(subject, sid, jti);
+
+	say(AUTH, MSG_PLACE_REVOKE, request, &what);
+	hear(AUTH, MSG_AUTH_REVOKED, request);
+}
+
+static void
+hear_end(const struct id128 *id, enum end_reason reason)
+{
+	const struct pl_end *end = &hear(PTY, MSG_PTY_END_NOW, 0)->end;
+
+	assert_true(id_equal(&end->session_id, id));
+	assert_int_equal(end->end_reason, reason);
+}
+
+static void
+hear_detach(const struct id128 *id, const char *sid)
+{
+	const struct pl_detach *detach = &hear(PTY, MSG_PTY_DETACH, 0)->detach;
+
+	assert_true(id_equal(&detach->session_id, id));
+	assert_true(detach->sid_hash == identity_sid_hash(view_of(sid)));
+}
+
+/* By each profile's word: ended or detached; nobody else's. */
+static void
+test_revoke_subject(void **state)
+{
+	struct id128 ends, stays;
+
+	(void)state;
+	sync_pty();
+	ends = make_under(1, "default", "alice", "s1");
+	stays = make_under(2, "stays", "alice", "");
+	make_under(3, "default", "bob", "s1");
+	sign_out(4, "alice", "", "j1");
+	hear_end(&ends, END_REVOKED);
+	hear_detach(&stays, "");
+	hear_nothing(PTY);
+	assert_int_equal(audited("\"identity.revoked\",\"phase\":\"intent\""), 1);
+	assert_int_equal(audited("\"identity.revoked\",\"phase\":\"outcome\""), 1);
+	assert_int_equal(audited("\"actor\":\"provider\",\"detail\":\"ended 1 detached 1\""), 1);
+	assert_int_equal(audited("\"session.detached\""), 1);
+	tell_state(&ends, STATUS_TERMINATED, END_REVOKED);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	assert_int_equal(audited("\"reason\":\"revoked\""), 2);
+}
+
+static void
+test_revoke_sid(void **state)
+{
+	struct id128 mine, unknown, other, stays;
+
+	(void)state;
+	sync_pty();
+	mine = make_under(1, "default", "alice", "s1");
+	unknown = make_under(2, "default", "alice", "");
+	other = make_under(3, "stays", "alice", "s2");
+	stays = make_under(4, "stays", "alice", "s1");
+	/* With a subject: of that sid, of none, and who is attached elsewhere under it. */
+	sign_out(5, "alice", "s1", "j1");
+	hear_end(&mine, END_REVOKED);
+	hear_end(&unknown, END_REVOKED);
+	hear_detach(&other, "s1");
+	hear_detach(&stays, "s1");
+	hear_nothing(PTY);
+	/* Without: of that sid alone. */
+	sign_out(6, "", "s2", "j2");
+	hear_detach(&mine, "s2"); /* on its way to its end */
+	hear_detach(&other, "s2");
+	hear_detach(&stays, "s2");
+	hear_nothing(PTY);
+}
+
+/* Every verb, and only for tokens that are not newer. */
+static void
+test_revoked_is_refused(void **state)
+{
+	struct id128 id;
+	struct pl_identity list = { .issuer = view_of(ISSUER),
+		.subject = view_of("alice"),
+		.issued_s = ISSUED };
+	struct pl_create create = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED,
+		.profile = view_of("stays") };
+	struct pl_who_session one = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED };
+	struct pl_who_mint mint = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED,
+		.role = ROLE_DRIVER };
+	struct pl_who_extend extend = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED };
+	struct pl_attach attach = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED,
+		.token_expires_boot_ms = 1,
+		.role = ROLE_DRIVER };
+	struct pl_renew renew = { .issuer = list.issuer,
+		.subject = list.subject,
+		.issued_s = ISSUED,
+		.token_expires_boot_ms = 1,
+		.role = ROLE_DRIVER,
+		.attachment = 1 };
+	const struct {
+		enum msg_type type;
+		const void *payload;
+	} rows[] = { { MSG_PLACE_CREATE, &create }, { MSG_PLACE_LIST, &list },
+		{ MSG_PLACE_SHOW, &one }, { MSG_PLACE_END, &one }, { MSG_PLACE_MINT, &mint },
+		{ MSG_PLACE_ATTACH, &attach }, { MSG_PLACE_PROFILES, &list },
+		{ MSG_PLACE_NODES, &list }, { MSG_PLACE_EXTEND, &extend },
+		{ MSG_PLACE_RENEW, &renew } };
+
+	(void)state;
+	sync_pty();
+	id = make_under(1, "stays", "alice", "");
+	one.session_id = mint.session_id = extend.session_id = attach.session_id = id;
+	renew.session_id = id;
+	sign_out(2, "alice", "", "j1");
+	hear_detach(&id, "");
+	for (int life = 0; life < 2; life++) {
+		for (size_t i = 0; i < COUNT_OF(rows); i++) {
+			say(AUTH, rows[i].type, 10 + i, rows[i].payload);
+			hear_refusal(AUTH, MSG_AUTH_REFUSED, 10 + i, FOG_E_REVOKED);
+		}
+		hear_nothing(PTY);
+		open_revoked(); /* the next placerd knows it, too */
+	}
+	mint.issued_s = ISSUED + 1;
+	say(AUTH, MSG_PLACE_MINT, 30, &mint);
+	hear(AUTH, MSG_AUTH_MINTABLE, 30);
+	list.subject = view_of("bob");
+	say(AUTH, MSG_PLACE_NODES, 31, &list);
+	hear(AUTH, MSG_AUTH_NODE, 31);
+	hear(AUTH, MSG_AUTH_DONE, 31);
+}
+
+static void
+test_logout_replayed(void **state)
+{
+	struct pl_revoke again = revocation("alice", "", "j1"), nobody = revocation("", "", "j9");
+
+	(void)state;
+	sync_pty();
+	sign_out(1, "alice", "", "j1");
+	for (int life = 0; life < 2; life++) {
+		say(AUTH, MSG_PLACE_REVOKE, 2, &again);
+		hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_BAD_LOGOUT_TOKEN);
+		open_revoked();
+	}
+	sign_out(3, "alice", "", "j2");
+	assert_int_equal(audited("\"identity.revoked\",\"phase\":\"intent\""), 2);
+	say(AUTH, MSG_PLACE_REVOKE, 4, &nobody);
+	assert_int_equal(role.lies, 1);
+}
+
+/* Revoked while it is being made: nobody gets it, and it ends as soon as it is there. */
+static void
+test_revoked_while_starting(void **state)
+{
+	struct pl_create want = { .issuer = view_of(ISSUER),
+		.subject = view_of("alice"),
+		.issued_s = ISSUED,
+		.profile = view_of("default") };
+	struct pl_session_id started;
+
+	(void)state;
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	started.session_id = hear(PTY, MSG_PTY_CREATE, 1)->plan.session_id;
+	sign_out(2, "alice", "", "j1");
+	hear_nothing(PTY);
+	say(PTY, MSG_PLACE_STARTED, 1, &started);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_REVOKED);
+	hear_end(&started.session_id, END_REVOKED);
+}
+
+static struct pl_known
+told_of(const struct id128 *id, const char *profile)
+{
+	struct pl_known k = told(id, "", 0, STATUS_DETACHED);
+
+	k.issuer = view_of(ISSUER);
+	k.subject = view_of("alice");
+	k.profile = view_of(profile);
+	return k;
+}
+
+/* ptyd is not there when it comes: the order waits for its list. */
+static void
+test_revoked_without_ptyd(void **state)
+{
+	struct id128 ends, stays;
+	struct pl_known known;
+
+	(void)state;
+	sync_pty();
+	ends = make_under(1, "default", "alice", "");
+	stays = make_under(2, "stays", "alice", "");
+	disconnect(PTY);
+	peers_edge_down(&placerd, PTY);
+	sign_out(3, "alice", "", "j1");
+	connect_neighbour(PTY);
+	known = told_of(&ends, "default");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	known = told_of(&stays, "stays");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	hear_nothing(PTY);
+	sync_pty();
+	hear_end(&ends, END_REVOKED);
+	hear_detach(&stays, "");
+	hear_end(&ends, END_REVOKED); /* by the journal's rule, which was not done */
+	hear_detach(&stays, "");
+	hear_nothing(PTY);
+	/* An end that has not come is asked for again; a detach is not, it is long ago. */
+	placerd.is_synced = false;
+	registry_find(placerd.registry, &stays)->detach_due = true;
+	registry_find(placerd.registry, &stays)->detach_mono_ms = mono_ms() - 6000;
+	connect_neighbour(PTY);
+	known = told_of(&ends, "default");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	known = told_of(&stays, "stays");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	sync_pty();
+	hear_end(&ends, END_REVOKED);
+	hear_nothing(PTY);
+}
+
+/* placerd died after it had written it down: the next one carries it out, once. */
+static void
+test_revoked_before_a_crash(void **state)
+{
+	struct pl_revoke what = revocation("alice", "", "j1");
+	struct id128 ends, stays, gone;
+	struct pl_known known;
+
+	(void)state;
+	assert_int_equal(revoked_add(placerd.revoked, &what, (uint64_t)wall_s()), 0);
+	open_revoked();
+	assert_int_equal(id_session_new(1, &ends), 0);
+	assert_int_equal(id_session_new(1, &stays), 0);
+	assert_int_equal(id_session_new(1, &gone), 0);
+	known = told_of(&ends, "default");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	known = told_of(&stays, "stays"); /* what its profile says is read from the policy of now */
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	known = told_of(&gone, "no-such-profile");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	sync_pty();
+	hear_end(&ends, END_REVOKED);
+	hear_detach(&stays, "");
+	hear_end(&gone, END_REVOKED);
+	hear_nothing(PTY);
+	/* The one after that finds it done: who has signed in anew since is left alone. */
+	open_revoked();
+	placerd.is_synced = false;
+	registry_find(placerd.registry, &ends)->end_due = END_NONE;
+	registry_find(placerd.registry, &gone)->end_due = END_NONE;
+	registry_find(placerd.registry, &stays)->detach_due = false;
+	connect_neighbour(PTY);
+	known = told_of(&stays, "stays");
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	sync_pty();
+	hear_nothing(PTY);
+}
+
+static void
+test_admin_ends_one(void **state)
+{
+	struct trace trace = { 0 };
+	struct id128 id, none;
+
+	(void)state;
+	assert_int_equal(id_session_new(1, &none), 0);
+	assert_int_equal(revoke_session_as_admin(&placerd, &none, view_of("uid 0"), &trace),
+	    -FOG_E_UNAVAILABLE);
+	sync_pty();
+	assert_int_equal(revoke_session_as_admin(&placerd, &none, view_of("uid 0"), &trace),
+	    -FOG_E_NO_SESSION);
+	id = make_under(1, "stays", "alice", "");
+	assert_int_equal(revoke_session_as_admin(&placerd, &id, view_of("uid 0"), &trace), 0);
+	hear_end(&id, END_ADMIN);
+	assert_int_equal(audited("\"actor\":\"uid 0\""), 1);
+	tell_state(&id, STATUS_TERMINATED, END_ADMIN);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	assert_int_equal(revoke_session_as_admin(&placerd, &id, view_of("uid 0"), &trace),
+	    -FOG_E_SESSION_ENDED);
+}
+
+static void
+test_renew(void **state)
+{
+	struct pl_renew want = { .issuer = view_of(ISSUER),
+		.subject = view_of("alice"),
+		.sid = view_of("s1"),
+		.issued_s = ISSUED,
+		.until_boot_ms = 5000,
+		.token_expires_boot_ms = 77,
+		.role = ROLE_VIEWER,
+		.attachment = 3 };
+	struct pl_refused no = { .error = FOG_E_NO_ATTACHMENT };
+	struct pl_renewed done;
+	const struct pl_regrant *g;
+
+	(void)state;
+	want.token_id.b[0] = 9;
+	say(AUTH, MSG_PLACE_RENEW, 1, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	sync_pty();
+	want.session_id = make_under(2, "default", "alice", "s1");
+	want.subject = view_of("bob");
+	say(AUTH, MSG_PLACE_RENEW, 3, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_NO_SESSION);
+	want.subject = view_of("alice");
+	say(AUTH, MSG_PLACE_RENEW, 4, &want);
+	assert_int_equal(audited("\"session.renewed\",\"phase\":\"intent\""), 1);
+	g = &hear(PTY, MSG_PTY_RENEW, 4)->regrant;
+	assert_true(id_equal(&g->token_id, &want.token_id) && g->token_expires_boot_ms == 77);
+	assert_true(g->until_boot_ms == 5000 && g->attachment == 3 && g->role == ROLE_VIEWER);
+	assert_true(g->sid_hash == identity_sid_hash(view_of("s1")) && g->sid_hash != 0);
+	done = (struct pl_renewed){ want.session_id, 3 };
+	say(PTY, MSG_PLACE_RENEWED, 4, &done);
+	assert_true(hear(AUTH, MSG_AUTH_RENEWED, 4)->renewed.attachment == 3);
+	assert_int_equal(audited("\"session.renewed\",\"phase\":\"outcome\""), 1);
+	say(AUTH, MSG_PLACE_RENEW, 5, &want);
+	hear(PTY, MSG_PTY_RENEW, 5);
+	say(PTY, MSG_PLACE_REFUSED, 5, &no);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_NO_ATTACHMENT);
+	assert_int_equal(audited("\"reason\":\"attachment_unknown\""), 1);
+	/* Another attachment than was asked for. */
+	say(AUTH, MSG_PLACE_RENEW, 6, &want);
+	hear(PTY, MSG_PTY_RENEW, 6);
+	done.attachment = 4;
+	say(PTY, MSG_PLACE_RENEWED, 6, &done);
+	assert_int_equal(role.lies, 1);
+}
+
+static void
+test_grant_has_the_identity(void **state)
+{
+	struct pl_attach want = { .issuer = view_of(ISSUER),
+		.subject = view_of("alice"),
+		.sid = view_of("s1"),
+		.issued_s = ISSUED,
+		.until_boot_ms = 4711,
+		.token_expires_boot_ms = 77,
+		.role = ROLE_DRIVER };
+	const struct pl_grant *g;
+
+	(void)state;
+	sync_pty();
+	want.session_id = make_under(1, "default", "alice", "s2");
+	say(AUTH, MSG_PLACE_ATTACH, 2, &want);
+	g = &hear(PTY, MSG_PTY_ATTACH, 2)->grant;
+	assert_true(g->until_boot_ms == 4711);
+	assert_true(g->sid_hash == identity_sid_hash(view_of("s1")));
+	assert_true(identity_sid_hash(view_of("")) == 0);
+}
+
+static void
+test_rates(void **state)
+{
+	struct pl_create create = wish("alice", ""), bobs = wish("bob", "");
+	struct pl_who_mint mint = { .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.role = ROLE_DRIVER };
+	struct pl_attach attach = { .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.token_expires_boot_ms = 77,
+		.role = ROLE_DRIVER };
+	const struct pl_refused *why;
+
+	(void)state;
+	set_rates(2, 3);
+	/* What is refused anyway takes nothing. */
+	say(AUTH, MSG_PLACE_CREATE, 1, &create);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	sync_pty();
+	mint.session_id = attach.session_id = make_one(2, "alice", "");
+	make_one(3, "alice", "");
+	say(AUTH, MSG_PLACE_CREATE, 4, &create);
+	why = &hear(AUTH, MSG_AUTH_REFUSED, 4)->refused;
+	assert_int_equal(why->error, FOG_E_RATE);
+	assert_in_range(why->retry_after_s, 29, 30);
+	/* Another has its own; mints and attaches count together, creates do not. */
+	say(AUTH, MSG_PLACE_CREATE, 5, &bobs);
+	hear(PTY, MSG_PTY_CREATE, 5);
+	say(AUTH, MSG_PLACE_MINT, 6, &mint);
+	hear(AUTH, MSG_AUTH_MINTABLE, 6);
+	say(AUTH, MSG_PLACE_ATTACH, 7, &attach);
+	hear(PTY, MSG_PTY_ATTACH, 7);
+	say(AUTH, MSG_PLACE_MINT, 8, &mint);
+	hear(AUTH, MSG_AUTH_MINTABLE, 8);
+	say(AUTH, MSG_PLACE_ATTACH, 9, &attach);
+	why = &hear(AUTH, MSG_AUTH_REFUSED, 9)->refused;
+	assert_int_equal(why->error, FOG_E_RATE);
+	assert_in_range(why->retry_after_s, 19, 20);
+	hear_nothing(PTY);
+}
+
+static int
+make_folder(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return folder_fd >= 0 ? 0 : -1;
+}
+
+static int
+remove_folder(void **state)
+{
+	(void)state;
+	close_fd(&folder_fd);
+	return rmdir(folder);
 }
 
 #define WITH_ROLE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -994,7 +1488,18 @@ main(void)
 		WITH_ROLE(test_lying_about_time),
 		WITH_ROLE(test_new_authd_with_an_old_id),
 		WITH_ROLE(test_profiles_and_nodes),
+		WITH_ROLE(test_revoke_subject),
+		WITH_ROLE(test_revoke_sid),
+		WITH_ROLE(test_revoked_is_refused),
+		WITH_ROLE(test_logout_replayed),
+		WITH_ROLE(test_revoked_while_starting),
+		WITH_ROLE(test_revoked_without_ptyd),
+		WITH_ROLE(test_revoked_before_a_crash),
+		WITH_ROLE(test_admin_ends_one),
+		WITH_ROLE(test_renew),
+		WITH_ROLE(test_grant_has_the_identity),
+		WITH_ROLE(test_rates),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -113,6 +113,8 @@ test_groups_file(void **state)
 	assert_int_equal(large->max_sessions, POLICY_SESSIONS_MAX);
 	assert_int_equal(large->limits.idle_timeout_seconds, 1800);
 	assert_int_equal(large->limits.ring_bytes, 16 << 20);
+	assert_int_equal(small->limits.on_logout, ON_LOGOUT_END); /* it does not say */
+	assert_int_equal(large->limits.on_logout, ON_LOGOUT_DETACH);
 	assert_int_equal(large->n_groups, COUNT_OF(groups));
 	for (size_t i = 0; i < COUNT_OF(groups); i++)
 		assert_string_equal(large->groups[i], groups[i]);
@@ -297,6 +299,14 @@ static const struct {
 	{ 8, "    allowed_groups: [a]\n    ring_size: 4MB", 9, "\"4MB\" is not a quantity" },
 	{ 8, "    allowed_groups: [a]\n    ring_size:", 9, "ring_size: has no value" },
 	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 0", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    on_logout: end", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    on_logout: \"detach\"", 0, NULL },
+	{ 8, "    allowed_groups: [a]\n    on_logout: keep", 9,
+	    "profiles[0].on_logout: must be end or detach" },
+	{ 8, "    allowed_groups: [a]\n    on_logout: End", 9, "must be end or detach" },
+	{ 8, "    allowed_groups: [a]\n    on_logout: ''", 9, "must be end or detach" },
+	{ 8, "    allowed_groups: [a]\n    on_logout: [end]", 9, "must be a single value" },
+	{ 8, "    allowed_groups: [a]\n    on_logout:", 9, "on_logout: has no value" },
 	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 604800", 0, NULL },
 	{ 8, "    allowed_groups: [a]\n    idle_timeout_seconds: 604801", 9,
 	    "\"604801\" is not a whole number from 0 to 604800" },

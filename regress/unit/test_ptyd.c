@@ -39,6 +39,9 @@
 
 #define PTYD_UID 64321
 #define MAX_SESSIONS 4
+#define REQUEST_TIMEOUT_MS 4000 /* more than it takes to kill a holder that does not end */
+#define TO_TEXT(number) TO_TEXT_(number)
+#define TO_TEXT_(number) #number
 #define SAFE_FD 64
 
 struct role_process {
@@ -63,6 +66,8 @@ test_environment(const char *name)
 		return "4";
 	if (strcmp(name, "LOG_LEVEL") == 0)
 		return "debug";
+	if (strcmp(name, "REQUEST_TIMEOUT_MS") == 0)
+		return TO_TEXT(REQUEST_TIMEOUT_MS);
 	return strcmp(name, "USE_STUB_CONNECTOR") == 0 ? "1" : NULL;
 }
 
@@ -622,6 +627,210 @@ test_extend_unheard(void **state)
 	end_session(&id);
 }
 
+/* --- identities that end --- */
+
+/* Reads frames until one of this type comes; hello and status are kept. False: the stream ended. */
+static bool
+read_until(int fd, enum stream_type type, struct stream_hello *hello, unsigned *status)
+{
+	static unsigned char bytes[STREAM_FRAME_MAX * 2];
+	static size_t len;
+	static int last_fd = -1;
+	struct stream_msg m;
+	size_t used;
+
+	if (last_fd != fd)
+		len = 0;
+	last_fd = fd;
+	for (;;) {
+		ssize_t n;
+
+		while (stream_next(bytes, len, PROC_HOLDER, &m, &used) == 1) {
+			memmove(bytes, bytes + used, len - used);
+			len -= used;
+			if (m.type == STREAM_HELLO && hello)
+				*hello = m.u.hello;
+			if (m.type == STREAM_STATUS && status)
+				*status = m.u.status.state;
+			if (m.type == type)
+				return true;
+		}
+		assert_true(wire_wait(fd, WIRE_WAIT_MS));
+		n = recv(fd, bytes + len, sizeof(bytes) - len, 0);
+		if (n <= 0) {
+			last_fd = -1;
+			return false;
+		}
+		len += (size_t)n;
+	}
+}
+
+static struct pl_regrant
+regrant_for(const struct id128 *id, uint64_t attachment)
+{
+	struct pl_regrant g = { .session_id = *id,
+		.token_expires_boot_ms = boot_ms() + 60000,
+		.role = ROLE_DRIVER,
+		.until_boot_ms = boot_ms() + 600000,
+		.sid_hash = 7,
+		.attachment = attachment };
+
+	assert_int_equal(id_random(&g.token_id), 0);
+	return g;
+}
+
+static void
+test_renew(void **state)
+{
+	struct id128 id = create(), none;
+	struct stream_hello hello = { 0 };
+	int fd = attach(&id);
+	struct pl_regrant g, bad;
+	struct pl_grant far = grant_for(&id);
+	unsigned status = 0;
+
+	(void)state;
+	assert_true(read_until(fd, STREAM_HELLO, &hello, NULL));
+	g = regrant_for(&id, hello.attachment);
+	assert_int_equal(id_session_new(3, &none), 0);
+	bad = g;
+	bad.session_id = none;
+	assert_refused(MSG_PTY_RENEW, &bad, FOG_E_NO_SESSION);
+	bad = g;
+	bad.attachment++;
+	assert_refused(MSG_PTY_RENEW, &bad, FOG_E_NO_ATTACHMENT);
+	/* Beyond what ptyd allows, whatever placerd says. */
+	bad = g;
+	bad.until_boot_ms = boot_ms() + (86400 + 60 + 86400) * UINT64_C(1000) + 5000;
+	assert_refused(MSG_PTY_RENEW, &bad, FOG_E_BAD_ATTACH_TOKEN);
+	far.until_boot_ms = bad.until_boot_ms;
+	assert_refused(MSG_PTY_ATTACH, &far, FOG_E_BAD_ATTACH_TOKEN);
+	assert_true(wire_send(&place, MSG_PTY_RENEW, ++next_request, &g, -1));
+	expect_place(MSG_PLACE_RENEWED);
+	assert_int_equal(place.m.request_id, next_request);
+	assert_true(id_equal(&place.m.u.renewed.session_id, &id));
+	assert_true(place.m.u.renewed.attachment == hello.attachment);
+	assert_true(read_until(fd, STREAM_STATUS, NULL, &status));
+	assert_int_equal(status, STREAM_STATE_RENEWED);
+	assert_refused(MSG_PTY_RENEW, &g, FOG_E_USED_ATTACH_TOKEN);
+	close(fd);
+	end_session(&id);
+	assert_refused(MSG_PTY_RENEW, &g, FOG_E_SESSION_ENDED);
+}
+
+static void
+test_detach(void **state)
+{
+	struct id128 id = create(), none;
+	struct pl_detach all = { id, 0 };
+	int fd = attach(&id);
+	unsigned status = 0;
+
+	(void)state;
+	assert_int_equal(id_session_new(3, &none), 0);
+	all.session_id = none;
+	assert_true(wire_send(&place, MSG_PTY_DETACH, 0, &all, -1)); /* says nothing */
+	all.session_id = id;
+	assert_true(wire_send(&place, MSG_PTY_DETACH, 0, &all, -1));
+	assert_true(read_until(fd, STREAM_STATUS, NULL, &status));
+	assert_int_equal(status, STREAM_STATE_REVOKED);
+	assert_false(read_until(fd, STREAM_EXIT, NULL, NULL));
+	expect_state(STATUS_DETACHED, END_NONE);
+	close(fd);
+	end_session(&id);
+	assert_true(wire_send(&place, MSG_PTY_DETACH, 0, &all, -1));
+}
+
+/* An order that comes while the holder is looked for reaches it as soon as it is joined. */
+static void
+test_orders_before_the_holder_is_joined(void **state)
+{
+	struct id128 detached = create(), ended = create();
+	struct pl_detach all = { detached, 0 };
+	struct pl_end end = { ended, END_REVOKED };
+	pid_t holders[2] = { logged_pid(&detached, "holder_pid="),
+		logged_pid(&ended, "holder_pid=") };
+	unsigned status = 0;
+	int fd = attach(&detached);
+
+	(void)state;
+	kill_role(&ptyd);
+	for (size_t i = 0; i < COUNT_OF(holders); i++)
+		kill(holders[i], SIGSTOP);
+	start_ptyd();
+	wire_spawner();
+	assert_true(wire_send(&place, MSG_PTY_DETACH, 0, &all, -1));
+	assert_true(wire_send(&place, MSG_PTY_END_NOW, 0, &end, -1));
+	poll(NULL, 0, 200);
+	for (size_t i = 0; i < COUNT_OF(holders); i++)
+		kill(holders[i], SIGCONT);
+	while (read_until(fd, STREAM_STATUS, NULL, &status))
+		;
+	assert_int_equal(status, STREAM_STATE_REVOKED);
+	close(fd);
+	take_list(NULL, &status);
+	expect_state(STATUS_TERMINATED, END_REVOKED);
+	assert_true(id_equal(&place.m.u.state.session_id, &ended));
+	keep(&ended);
+	end_session(&detached);
+}
+
+static void
+test_end_now(void **state)
+{
+	static const enum end_reason reasons[] = { END_REVOKED, END_ADMIN };
+	struct id128 none;
+	struct pl_end end = { .end_reason = END_REVOKED };
+
+	(void)state;
+	assert_int_equal(id_session_new(3, &none), 0);
+	end.session_id = none;
+	assert_true(wire_send(&place, MSG_PTY_END_NOW, 0, &end, -1)); /* says nothing */
+	for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+		struct id128 id = create();
+
+		end = (struct pl_end){ id, (uint8_t)reasons[i] };
+		assert_true(wire_send(&place, MSG_PTY_END_NOW, 0, &end, -1));
+		expect_state(STATUS_TERMINATED, reasons[i]);
+		keep(&id);
+	}
+	/* Any other reason is none of these orders. */
+	end.end_reason = END_TTL;
+	assert_true(wire_send(&place, MSG_PTY_END_NOW, 0, &end, -1));
+	assert_false(wire_expect(&place, MSG_PLACE_STATE)); /* it hangs up */
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_true(wire_expect(&ptyd.control, MSG_CTL_PEER_BAD));
+}
+
+/* The holder answers after ptyd has given up: no lie, and what it did is known to the next broker and placerd. */
+static void
+test_extend_late(void **state)
+{
+	struct id128 id = create();
+	struct pl_extend want = { id, 900 };
+	pid_t holder = logged_pid(&id, "holder_pid=");
+	uint64_t expires_s = 0;
+	int fd;
+
+	(void)state;
+	kill(holder, SIGSTOP);
+	assert_refused(MSG_PTY_EXTEND, &want, FOG_E_TIMEOUT);
+	kill(holder, SIGCONT);
+	for (int i = 0; i < 100 && expires_s != 1900; i++) {
+		poll(NULL, 0, 20);
+		wire_neighbour(EDGE_PLACE_PTY, &place);
+		expires_s = listed_expiry(&id);
+	}
+	assert_int_equal(expires_s, 1900);
+	fd = attach(&id); /* nobody takes it for a liar */
+	close(fd);
+	want.ttl_seconds = 901;
+	assert_true(wire_send(&place, MSG_PTY_EXTEND, ++next_request, &want, -1));
+	expect_place(MSG_PLACE_EXTENDED);
+	assert_int_equal(place.m.request_id, next_request);
+	end_session(&id);
+}
+
 static void
 test_limit(void **state)
 {
@@ -887,7 +1096,7 @@ test_strange_files(void **state)
 	remove_file(junk);
 	remove_file(broken);
 	kill_role(&ptyd);
-	write_file(other, "fogr\0\0\0\2anything", 16);
+	write_file(other, "fogr\0\0\0\3anything", 16);
 	start_role(&ptyd, -1, -1);
 	assert_int_equal(waitpid(ptyd.pid, &exit_status, 0), ptyd.pid);
 	assert_true(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 1);
@@ -946,6 +1155,7 @@ test_spawner_slots(void **state)
 	wire_hello(&as_broker, EDGE_PTY_SPAWN, epoch);
 	assert_true(wire_expect(&as_broker, MSG_HELLO));
 	kill(spawner.pid, SIGSTOP); /* both are there before the first can come to its end */
+	assert_int_equal(waitpid(spawner.pid, NULL, WUNTRACED), spawner.pid);
 	for (uint64_t i = 1; i <= 2; i++) {
 		order.session_id = new_plan().session_id;
 		assert_true(wire_send(&as_broker, MSG_SPAWN_SESSION, next_request + i, &order,
@@ -1315,18 +1525,88 @@ test_holder_without_record(void **state)
 
 #define MUTE_NAME "mute-holder"
 
-/* What a holder is started as; this program plays it when it is started so. */
-static _Noreturn void
-play_mute(void)
+#define SLOW_PROFILE "slow" /* of a session whose holder shows its nonce when it is told to */
+
+static void
+go_on(int number)
 {
-	prctl(PR_SET_NAME, MUTE_NAME, 0, 0, 0);
-	listen(HOLDER_FD_LISTEN, 4);
-	close(HOLDER_FD_REPORT);
+	(void)number;
+}
+
+static void
+send_holder_hello(struct wire *to, const struct pl_holder_plan *plan)
+{
+	struct pl_holder_hello hello = { .nonce = plan->nonce, .slot = plan->slot };
+
+#define COPY_FIELD(type, kind, name, min, max) hello.name = plan->name;
+	FIELDS_owned(COPY_FIELD, )
+#undef COPY_FIELD
+	    hello.status = STATUS_DETACHED;
+	wire_send(to, MSG_PTY_HOLDER_HELLO, 0, &hello, -1);
+}
+
+/* As a real one, but that it waits for SIGUSR1 before it proves itself; then it lives on. */
+static _Noreturn void
+play_slow(const struct pl_holder_plan *plan)
+{
+	struct pl_hello hello = { msg_edge_hash(EDGE_HOLDER), 1 };
+	struct wire to;
+
+	wire_wait(HOLDER_FD_LISTEN, -1);
+	to.fd = accept(HOLDER_FD_LISTEN, NULL, NULL);
+	wire_send(&to, MSG_HELLO, 0, &hello, -1);
+	while (wire_receive(&to, -1) == 1 && to.m.type != MSG_HOLD_HELLO)
+		;
+	pause();
+	send_holder_hello(&to, plan);
 	for (;;)
 		pause();
 }
 
-/* 0: there is none. */
+static void
+read_holder_plan(struct pl_holder_plan *plan)
+{
+	static unsigned char bytes[RECORD_MAX_BYTES];
+	ssize_t n = pread(HOLDER_FD_PLAN, bytes, sizeof(bytes), 0);
+	struct reader r;
+
+	reader_init(&r, bytes, n > 0 ? (size_t)n : 0);
+	if (codec_get(&r, &msg_layouts[PAYLOAD_holder_plan], plan, NULL) != 0)
+		_exit(96);
+}
+
+/* What a holder is started as; this program plays it when it is started so. */
+static _Noreturn void
+play_mute(void)
+{
+	struct pl_holder_plan plan;
+
+	read_holder_plan(&plan);
+	signal(SIGUSR1, go_on);
+	prctl(PR_SET_NAME, MUTE_NAME, 0, 0, 0);
+	listen(HOLDER_FD_LISTEN, 4);
+	close(HOLDER_FD_REPORT);
+	if (view_is(plan.profile, SLOW_PROFILE))
+		play_slow(&plan);
+	for (;;)
+		pause();
+}
+
+static bool
+is_child_of(pid_t pid, pid_t parent)
+{
+	char path[64], text[512] = "", *at;
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return false;
+	at = strrchr(text, ')'); /* then the state and the parent */
+	return at && strlen(at) > 4 && strtol(at + 4, NULL, 10) == parent;
+}
+
+/* Of our own spawner; others may run this test beside us. 0: there is none. */
 static pid_t
 find_mute(void)
 {
@@ -1341,7 +1621,8 @@ find_mute(void)
 		snprintf(path, sizeof(path), "/proc/%s/comm", e->d_name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 &&
-		    strcmp(name, MUTE_NAME "\n") == 0)
+		    strcmp(name, MUTE_NAME "\n") == 0 &&
+		    is_child_of((pid_t)strtol(e->d_name, NULL, 10), spawner.pid))
 			found = (pid_t)strtol(e->d_name, NULL, 10);
 		close_fd(&fd);
 	}
@@ -1365,41 +1646,104 @@ slot_of(pid_t pid)
 	return ((uint32_t)strtoul(at + 4, NULL, 10) - 1879048192) / SESSION_IDS_PER_SLOT;
 }
 
-/* Given up while nobody can kill it, it keeps its ids for as long as it lives (S29). */
+/* The order to make a session does not overtake the new end that it goes out on. */
 static void
-test_mute_holder_without_spawner(void **state)
+await_spawner_edge(void)
+{
+	static char text[1 << 20];
+	char line[64];
+	ssize_t n;
+	unsigned count = 0;
+
+	snprintf(line, sizeof(line), "edge_up edge=ptyd-spawner epoch=%llu\n",
+	    (unsigned long long)epoch);
+	for (int i = 0; i < 500 && count < 2; i++) {
+		poll(NULL, 0, 10);
+		n = pread(log_fd, text, sizeof(text) - 1, 0);
+		text[n > 0 ? n : 0] = '\0';
+		count = 0;
+		for (const char *at = text; (at = strstr(at, line)); at++)
+			count++;
+	}
+	assert_int_equal(count, 2);
+}
+
+/* Orders a session whose holder this program plays, and waits until the broker has connected. */
+static pid_t
+order_mute(const struct pl_plan *plan)
 {
 	int mute_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	struct pl_plan plan = new_plan();
-	struct id128 other;
-	uint32_t slot;
 	pid_t mute;
 
-	(void)state;
 	kill_role(&spawner);
 	start_spawner(mute_exe, init_exe);
 	wire_spawner();
-	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &plan, -1));
+	await_spawner_edge();
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, plan, -1));
 	for (int i = 0; i < 500 && !find_mute(); i++)
 		poll(NULL, 0, 10);
-	poll(NULL, 0, 500); /* the broker has connected */
+	poll(NULL, 0, 500);
 	mute = find_mute();
 	assert_true(mute > 0);
-	kill_role(&spawner);
+	close(mute_exe);
+	return mute;
+}
+
+/* Refused, it lives and nobody can kill it: no other session gets its ids, and it goes in the end. */
+static void
+expect_ids_kept(const struct pl_plan *plan, pid_t mute)
+{
+	struct id128 other;
+	uint32_t slot;
+
 	expect_place(MSG_PLACE_REFUSED);
 	assert_int_equal(place.m.request_id, next_request);
 	assert_true(is_alive(mute));
 	slot = slot_of(mute);
 	start_spawner(holder_exe, init_exe);
 	wire_spawner();
+	await_spawner_edge();
 	other = create();
 	if (geteuid() == 0) /* else there are no ids to share */
 		assert_false(is_alive(mute) && slot == (uint32_t)logged_pid(&other, " slot="));
 	await_death(mute);
 	end_session(&other);
-	await_no_file(&plan.session_id, ".rec");
-	await_no_file(&plan.session_id, ".sock");
-	close(mute_exe);
+	await_no_file(&plan->session_id, ".rec");
+	await_no_file(&plan->session_id, ".sock");
+}
+
+/* Given up while nobody can kill it, it keeps its ids for as long as it lives (S29). */
+static void
+test_mute_holder_without_spawner(void **state)
+{
+	struct pl_plan plan = new_plan();
+	pid_t mute = order_mute(&plan);
+
+	(void)state;
+	kill_role(&spawner);
+	expect_ids_kept(&plan, mute);
+}
+
+/* The same when it has proved itself, and that it has begun cannot be written down. */
+static void
+test_unwritable_record_without_spawner(void **state)
+{
+	struct pl_plan plan = new_plan();
+	pid_t mute;
+
+	(void)state;
+	plan.profile = view_of(SLOW_PROFILE);
+	mute = order_mute(&plan);
+	kill_role(&spawner);
+	if (geteuid() == 0)
+		assert_int_equal(chown(sessions, 0, 0), 0);
+	assert_int_equal(chmod(sessions, geteuid() == 0 ? 0755 : 0500), 0);
+	kill(mute, SIGUSR1);
+	assert_true(wire_wait(place.fd, WIRE_WAIT_MS));
+	assert_int_equal(chmod(sessions, 0700), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(sessions, PTYD_UID, PTYD_UID), 0);
+	expect_ids_kept(&plan, mute);
 }
 
 /* The order to end all sessions: they go, and the records say why. */
@@ -1555,6 +1899,11 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_viewer),
 		cmocka_unit_test(test_extend),
 		cmocka_unit_test(test_extend_unheard),
+		cmocka_unit_test(test_extend_late),
+		cmocka_unit_test(test_renew),
+		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_orders_before_the_holder_is_joined),
+		cmocka_unit_test(test_end_now),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_no_delivery),
 		cmocka_unit_test(test_broker_dies),
@@ -1575,6 +1924,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_foreign_holder_without_spawner),
 		cmocka_unit_test(test_holder_without_record),
 		cmocka_unit_test(test_mute_holder_without_spawner),
+		cmocka_unit_test(test_unwritable_record_without_spawner),
 		cmocka_unit_test(test_stop_with_sessions),
 		cmocka_unit_test(test_no_leaks),
 	};

@@ -36,6 +36,7 @@ example(void)
 		.end_reason = END_EXIT,
 		.issuer = view_of("dev"),
 		.subject = view_of("alice"),
+		.sid = view_of("sid-7"),
 		.idem_key = view_of("abc"),
 		.idem_hash = 77,
 		.slot = 12,
@@ -55,6 +56,7 @@ assert_same(const struct pl_session_record *a, const struct pl_session_record *b
 	assert_memory_equal(&a->nonce, &b->nonce, sizeof(a->nonce));
 	assert_memory_equal(&a->broker_nonce, &b->broker_nonce, sizeof(a->nonce));
 	assert_true(view_equal(a->subject, b->subject));
+	assert_true(view_equal(a->sid, b->sid));
 	assert_true(view_equal(a->idem_key, b->idem_key));
 	assert_true(a->idem_hash == b->idem_hash && a->ended_boot_ms == b->ended_boot_ms);
 	assert_int_equal(a->slot, b->slot);
@@ -117,14 +119,15 @@ test_every_bit(void **state)
 }
 
 /*
- * The fields of version 1, by which another build finds a session, its owner and its times. They
+ * The fields of version 2, by which another build finds a session, its owner and its times. They
  * stay as they are, with their order and kinds; more may be appended. A build that cannot do
- * with them takes another RECORD_VERSION, and starts only when no older record is left.
+ * with them takes another RECORD_VERSION, and starts only when it can read the older records, as
+ * those of version 1 (the same without sid), or when none is left.
  */
 static const struct {
 	const char *name;
 	enum field_kind kind;
-} first_fields[] = {
+} fields_2[] = {
 	{ "session_id", FIELD_id },
 	{ "profile", FIELD_str },
 	{ "status", FIELD_u8 },
@@ -139,6 +142,7 @@ static const struct {
 	{ "end_reason", FIELD_u8 },
 	{ "issuer", FIELD_str },
 	{ "subject", FIELD_str },
+	{ "sid", FIELD_str },
 	{ "idem_key", FIELD_str },
 	{ "idem_hash", FIELD_u64 },
 	{ "nonce", FIELD_raw32 },
@@ -149,16 +153,16 @@ static const struct {
 };
 
 static void
-test_layout_of_version_1(void **state)
+test_layout_of_version_2(void **state)
 {
 	const struct layout *l = &msg_layouts[PAYLOAD_session_record];
 
 	(void)state;
-	assert_int_equal(RECORD_VERSION, 1);
-	assert_true(l->count >= COUNT_OF(first_fields));
-	for (size_t i = 0; i < COUNT_OF(first_fields); i++) {
-		assert_string_equal(l->fields[i].name, first_fields[i].name);
-		assert_int_equal(l->fields[i].kind, first_fields[i].kind);
+	assert_int_equal(RECORD_VERSION, 2);
+	assert_true(l->count >= COUNT_OF(fields_2));
+	for (size_t i = 0; i < COUNT_OF(fields_2); i++) {
+		assert_string_equal(l->fields[i].name, fields_2[i].name);
+		assert_int_equal(l->fields[i].kind, fields_2[i].kind);
 	}
 }
 
@@ -180,6 +184,8 @@ test_of_the_first_release(void **state)
 		assert_int_equal(r.pl.status, rows[i].status);
 		assert_true(view_is(r.pl.profile, "default"));
 		assert_true(r.pl.subject.len > 0 && r.pl.expires_s > r.pl.created_s);
+		assert_int_equal(r.pl.sid.len, 0);
+		assert_true(r.pl.slot < SESSION_SLOTS && r.pl.acknowledged <= 1);
 		record_fini(&r);
 	}
 }
@@ -332,7 +338,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_cut_and_flip),
 		cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_layout_of_version_1),
+		cmocka_unit_test(test_layout_of_version_2),
 		cmocka_unit_test(test_of_the_first_release),
 		cmocka_unit_test(test_of_a_later_build),
 		cmocka_unit_test(test_file),

@@ -84,7 +84,7 @@ set_up(void **state)
 	assert_int_equal(json_init(), 0);
 	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
 	w.disk = pair[0];
-	w.keepers.audit = audit_new(pair[1]);
+	w.keepers.audit = audit_new(pair[1], -1);
 	w.keepers.quota = quota_new();
 	assert_non_null(w.keepers.audit);
 	assert_non_null(w.keepers.quota);

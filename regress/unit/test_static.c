@@ -20,7 +20,7 @@
 static char dir[] = "/tmp/fog-test-static.XXXXXX";
 
 static const char *const names[] = { "index.html", "app-1A2B3C4D.js", "app-1a2b3c4d.js",
-	"favicon.svg", "empty.txt", ".hidden", "has space" };
+	"favicon.svg", "empty.txt", "signed-in.html", ".hidden", "has space" };
 
 static void
 write_file(const char *name)
@@ -87,6 +87,9 @@ static const struct {
 	{ "/app-1a2b3c4d.js", "text/javascript; charset=utf-8", "no-cache" },
 	{ "/favicon.svg", "image/svg+xml", "no-cache" },
 	{ "/empty.txt", "text/plain; charset=utf-8", "no-cache" },
+	{ "/signed-in", "text/html; charset=utf-8", "no-store" },
+	{ "/signed-in.html", "text/html; charset=utf-8", "no-store" },
+	{ "/signed-in/", NULL, NULL },
 	{ "/.hidden", NULL, NULL },
 	{ "/has space", NULL, NULL },
 	{ "/folder", NULL, NULL },
@@ -104,7 +107,7 @@ serves_what_may_be_served(void **state)
 
 	(void)state;
 	assert_non_null(files);
-	assert_int_equal(static_count(files), 5);
+	assert_int_equal(static_count(files), 6);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const struct static_file *f = static_find(files, view_of(cases[i].path));
 		struct answer_file a;
@@ -116,6 +119,8 @@ serves_what_may_be_served(void **state)
 		a = static_answer(f);
 		assert_string_equal(a.type, cases[i].type);
 		assert_string_equal(a.cache, cases[i].cache);
+		assert_int_equal(static_is_frameable(f),
+		    strncmp(cases[i].path, "/signed-in", 10) == 0);
 		assert_int_equal(strlen(a.etag), 34);
 		assert_true(a.etag[0] == '"' && a.etag[33] == '"');
 	}

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/err.h"
 #include "gatewayd/termproto.h"
 
 #define SCRATCH 4096
@@ -175,6 +176,39 @@ every_cut_of_a_good_message_is_refused(void **state)
 }
 
 static void
+reads_renewals(void **state)
+{
+	static const char *const wrong[] = { "t", "t ", "ta b", "ta=", "ta+b", "ta/b", "ta\n",
+		"t\xc3\xa9" };
+	char message[TERM_TOKEN_MAX + 3] = "t";
+	unsigned char scratch[TERM_TOKEN_MAX + 3];
+	struct decode_case c = { TERM_V1, false, BYTES("teyJ.e30.Az_-09"), 0, { 0 } };
+	struct term_event e;
+
+	(void)state;
+	assert_int_equal(decode(&c, scratch, &e), 0);
+	assert_int_equal(e.kind, TERM_RENEWAL);
+	assert_true(view_is(e.bytes, "eyJ.e30.Az_-09"));
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		c.message = wrong[i];
+		c.len = strlen(wrong[i]);
+		assert_int_equal(decode(&c, scratch, &e), 1008);
+	}
+	c.message = "ta\0b";
+	c.len = 4;
+	assert_int_equal(decode(&c, scratch, &e), 1008);
+	memset(message + 1, 'a', TERM_TOKEN_MAX + 1);
+	c.message = message;
+	c.len = 1 + TERM_TOKEN_MAX;
+	assert_int_equal(decode(&c, scratch, &e), 0);
+	c.len++;
+	assert_int_equal(decode(&c, scratch, &e), 1008);
+	c = (struct decode_case){ TERM_JSON, true, BYTES("{\"type\":\"t\",\"token\":\"a\"}"), 0,
+		{ 0 } };
+	assert_int_equal(decode(&c, scratch, &e), 1008);
+}
+
+static void
 writes_output(void **state)
 {
 	static const struct {
@@ -208,7 +242,12 @@ writes_output(void **state)
 	{ \
 		.session_id = { { 0x12, 0x34 } }, .role = ROLE_DRIVER, .cols = 80, .rows = 24, \
 		.out_from = 5, .out_lost = 2, .out_next = 9, .in_next = UINT64_C(1) << 40, \
-		.expires_s = 1000000000 \
+		.expires_s = 1000000000, .attachment = 7 \
+	}
+#define HELLO_UNTIL \
+	{ \
+		.session_id = { { 0x12, 0x34 } }, .role = ROLE_VIEWER, .cols = 80, .rows = 24, \
+		.expires_s = 1000000000, .attachment = 7, .until_s = 1000000001 \
 	}
 
 static const struct {
@@ -219,6 +258,11 @@ static const struct {
 	    "h{\"session_id\":\"12340000-0000-0000-0000-000000000000\",\"role\":\"driver\","
 	    "\"cols\":80,\"rows\":24,\"out_from\":5,\"out_lost\":2,\"out_next\":9,\"in_next\":1099511627776,"
 	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
+	    NULL },
+	{ { .type = STREAM_HELLO, .u.hello = HELLO_UNTIL },
+	    "h{\"session_id\":\"12340000-0000-0000-0000-000000000000\",\"role\":\"viewer\","
+	    "\"cols\":80,\"rows\":24,\"out_from\":0,\"out_lost\":0,\"out_next\":0,\"in_next\":0,"
+	    "\"expires_at\":\"2001-09-09T01:46:40Z\",\"identity_until\":\"2001-09-09T01:46:41Z\"}",
 	    NULL },
 	{ { .type = STREAM_EXIT, .u.exit = { EXIT_CODE, 3, END_EXIT } }, "x{\"code\":3}",
 	    "{\"type\":\"exit\",\"code\":3}" },
@@ -236,7 +280,53 @@ static const struct {
 	    "s{\"state\":\"expiring\",\"reason\":\"ttl\",\"detail\":\"\","
 	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
 	    NULL },
+	{ { .type = STREAM_STATUS,
+	      .u.status = { STREAM_STATE_IDENTITY_EXPIRING, 1000000000, { "", 0 } } },
+	    "s{\"state\":\"identity_expiring\",\"reason\":\"identity\",\"detail\":\"\","
+	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
+	    NULL },
+	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_RENEWED, 1000000000, { "", 0 } } },
+	    "s{\"state\":\"renewed\",\"reason\":\"request\",\"detail\":\"\","
+	    "\"expires_at\":\"2001-09-09T01:46:40Z\"}",
+	    NULL },
+	{ { .type = STREAM_STATUS, .u.status = { STREAM_STATE_REVOKED, 0, { "", 0 } } },
+	    "s{\"state\":\"revoked\",\"reason\":\"revocation\",\"detail\":\"\"}", NULL },
+	{ { .type = STREAM_EXIT, .u.exit = { EXIT_NONE, 0, END_REVOKED } },
+	    "x{\"code\":255,\"reason\":\"revoked\"}", "{\"type\":\"exit\",\"code\":255}" },
 };
+
+static void
+writes_refused_renewals(void **state)
+{
+	static const char want[] =
+	    "s{\"state\":\"renewal_refused\",\"reason\":\"attach_token_used\","
+	    "\"detail\":\"The attach token has been used\"}";
+	char out[TERM_JSON_SIZE];
+	size_t len = term_put_refusal(TERM_V1, FOG_E_USED_ATTACH_TOKEN, out);
+
+	(void)state;
+	assert_int_equal(len, strlen(want));
+	assert_memory_equal(out, want, len);
+	assert_int_equal(term_put_refusal(TERM_JSON, FOG_E_USED_ATTACH_TOKEN, out), 0);
+}
+
+static void
+every_state_has_a_reason(void **state)
+{
+	struct stream_msg m = { .type = STREAM_STATUS };
+	char out[TERM_JSON_SIZE + 1];
+
+	(void)state;
+	for (unsigned i = 1; i < STREAM_STATE_COUNT; i++) {
+		size_t len;
+
+		m.u.status.state = (uint8_t)i;
+		len = term_put_message(TERM_V1, &m, out);
+		out[len] = '\0';
+		if (len == 0 || strstr(out, "\"reason\":\"\""))
+			fail_msg("%s", stream_state_name(i));
+	}
+}
 
 static void
 writes_messages(void **state)
@@ -272,6 +362,14 @@ chooses_close_codes(void **state)
 	assert_int_equal(term_close_code(NULL, STREAM_STATE_TAKEN_OVER), TERM_CLOSE_TAKEN_OVER);
 	assert_int_equal(term_close_code(NULL, STREAM_STATE_BAD_INPUT), 1008);
 	assert_int_equal(term_close_code(NULL, STREAM_STATE_SHUTTING_DOWN), 1001);
+	assert_int_equal(term_close_code(NULL, STREAM_STATE_IDENTITY_EXPIRED),
+	    TERM_CLOSE_IDENTITY_EXPIRED);
+	assert_int_equal(term_close_code(NULL, STREAM_STATE_REVOKED), TERM_CLOSE_REVOKED);
+	assert_int_equal(term_close_code(NULL, STREAM_STATE_IDENTITY_EXPIRING), TERM_CLOSE_LOST);
+	assert_int_equal(term_close_code(NULL, STREAM_STATE_RENEWED), TERM_CLOSE_LOST);
+	assert_int_equal(term_close_code(&(struct stream_exit){ EXIT_NONE, 0, END_REVOKED },
+			     STREAM_STATE_REVOKED),
+	    TERM_CLOSE_ENDED);
 	for (unsigned code = 1000; code < 5000; code++)
 		assert_true(strlen(term_close_reason(code)) <= 123);
 }
@@ -283,8 +381,11 @@ main(void)
 		cmocka_unit_test(reads_clients),
 		cmocka_unit_test(refuses_clients),
 		cmocka_unit_test(every_cut_of_a_good_message_is_refused),
+		cmocka_unit_test(reads_renewals),
 		cmocka_unit_test(writes_output),
 		cmocka_unit_test(writes_messages),
+		cmocka_unit_test(writes_refused_renewals),
+		cmocka_unit_test(every_state_has_a_reason),
 		cmocka_unit_test(chooses_close_codes),
 	};
 
