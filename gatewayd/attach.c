@@ -796,6 +796,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (deaf && client_has_left(a->client)) {
+		lose_client(a);
+		return;
+	}
 	/* While the shell does not take input the client is not read: its silence means nothing. */
 	if (a->heard || deaf) {
 		a->heard = false;

@@ -39,5 +39,7 @@ ssize_t client_read(struct client *c, void *out, size_t size);
 void client_write(struct client *c, const void *bytes, size_t len);
 size_t client_backlog(const struct client *c);
 void client_set_reading(struct client *c, bool is_reading);
+/* Of one who is not read, so that client_read() cannot tell. */
+bool client_has_left(const struct client *c);
 
 #endif

@@ -434,10 +434,15 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 static int
 open_conn(struct conn *c, int fd)
 {
-	static const int on = 1;
+	static const int on = 1, idle_s = 60, between_s = 15, count = 4;
 	struct gateway *g = c->g;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* One who vanished while nothing is read of him, and so not pinged either, is missed too. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof(between_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 	c->tls_reader = (struct tls_reader){ on_tls_read, c };
 	c->bev = g->tls && !c->is_metrics
 	    ? tls_accept(g->tls, g->base, fd)

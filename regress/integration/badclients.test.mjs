@@ -244,3 +244,31 @@ suite("bad clients", {}, ({ fog, test }) => {
 		}, { timeout: 60_000 });
 	}
 });
+
+suite("clients that fall silent", { env: { WS_PING_SECONDS: "1" } }, ({ fog, test }) => {
+	test("two pings that are not answered end the connection, and no other", async () => {
+		const session = await fog.create();
+		const silent = await RawWebSocket.open(fog, session.attach, { protocol: "fog.pty.v1" });
+		const viewer = await BinaryTerminal.open(fog,
+			await fog.expect(201, "POST", `/v1/sessions/${session.id}/attach`, { token: session.token, body: { role: "viewer" } }));
+		const from = performance.now();
+		await fog.waitLog({ event: "detach", reason: "ping_timeout" });
+		assert.ok(performance.now() - from >= 1900, "sooner than two pings");
+		silent.destroy();
+		assert.equal(viewer.closed, undefined, "who answers stays");
+	});
+
+	// While the shell takes no input the client is not read, so that its going cannot be read either.
+	test("one who leaves with more typed than the session takes is missed", async () => {
+		const session = await fog.create();
+		const terminal = await BinaryTerminal.open(fog, session.attach);
+		await terminal.run("stty raw -echo; echo re''ady; sleep 1000", /ready/);
+		for (let i = 0; i < 64; i++)
+			terminal.type("x".repeat(32_768));
+		await sleep(1500);
+		assert.equal((await fog.show(session)).status, "running");
+		terminal.socket._socket.resetAndDestroy();
+		await fog.waitStatus(session, "detached", { timeout: 8000 });
+		await fog.expect(200, "DELETE", `/v1/sessions/${session.id}`, { token: session.token });
+	});
+});
