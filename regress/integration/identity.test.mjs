@@ -7,7 +7,7 @@ import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after } from "node:test";
-import { build, DEFAULT_POLICY, policyOf, repo, suite } from "../lib/harness.mjs";
+import { build, DEFAULT_POLICY, exchange, policyOf, repo, suite } from "../lib/harness.mjs";
 import { CLI, CLIENT, OidcProvider, USERS } from "../lib/oidc.mjs";
 import { sleep, until } from "../lib/proc.mjs";
 import { BinaryTerminal, JsonTerminal } from "../lib/ws.mjs";
@@ -22,7 +22,8 @@ after(() => provider.stop());
 
 const env = {
 	RUNTIME: "stub", OIDC_ISSUER_URL: provider.issuer, OIDC_CLIENT_ID: CLIENT, OIDC_AUDIENCE: "fog", OIDC_CA_FILE: provider.ca.file,
-	IDENTITY_GRACE_SECONDS: String(GRACE_S), OIDC_SKEW_SECONDS: "0", FAILED_TOKENS_PER_MINUTE: "0",
+	IDENTITY_GRACE_SECONDS: String(GRACE_S), OIDC_SKEW_SECONDS: "0", FAILED_TOKENS_PER_MINUTE: "0", METRICS_ADDR: "127.0.0.1:0",
+	SESSION_TOKEN_SIGNING_KEY: crypto.randomBytes(32).toString("hex"), CRASH_PENALTY_SECONDS: "0", LOG_LEVEL: "debug",
 };
 const POLICY = DEFAULT_POLICY + policyOf([["kept", { more: { on_logout: "detach" } }]]).replace("profiles:\n", "");
 
@@ -201,6 +202,37 @@ suite("an identity with an end", { env, policy: POLICY }, ({ fog, test }) => {
 		assert.equal((await logOut(token)).status, 400, "a replay after the restart");
 		await fog.show({ id: session.id, token: provider.forge() });
 		await end(session);
+	}, { timeout: 40_000 });
+
+	// stop() of every instance looks for what api() has sent and got; here also what came by other ways.
+	test("no token, code or key in a log, a metric, a file, a command line or an environment, also after crashes (S5, S19, S38)", async () => {
+		const signedIn = await provider.signIn("bob");
+		fog.secrets.add("a code", signedIn.code);
+		fog.secrets.add("an ID token", signedIn.id_token);
+		const session = await fog.create({ token: signedIn.access_token });
+		const byQuery = await JsonTerminal.open(fog, session.attach, { via: "query" });
+		const again = await fog.mint({ id: session.id, token: signedIn.access_token });
+		await exchange(fog.url, "GET", `/v1/sessions/${session.id}/pty?token=${again.token}`);
+		const driver = await attach(session, signedIn.access_token);
+		assert.equal((await driver.renew(await fog.mint({ id: session.id, token: signedIn.access_token }))).state, "renewed");
+		const logout = logoutToken({ sub: "nobody" });
+		fog.secrets.add("a logout token", logout);
+		assert.equal((await logOut(logout)).status, 200);
+		await fog.api("GET", "/v1/sessions", { token: `${signedIn.access_token.slice(0, -8)}AAAAAAAA` });
+		for (const role of ["authd", "gatewayd", "placerd", "fetcher"])
+			await fog.kill(role, "SIGABRT");
+		await fog.waitReady();
+		const metrics = await until("metrics", () =>
+			exchange(`http://${fog.events({ event: "metrics_listening" }).at(-1).addr}`, "GET", "/metrics"));
+		assert.equal(metrics.status, 200);
+		assert.match(metrics.body, /^fog_/m);
+		assert.ok(fog.secrets.size > 20, "secrets were noted");
+		fog.secrets.assertNotIn("the metrics", metrics.body);
+		fog.secrets.assertNotIn("the log", fog.logs());
+		for (const { pid } of [fog.fogd, ...fog.holders()])
+			fog.secrets.assertNotInProcess(pid, `process ${pid}`);
+		byQuery.destroy();
+		await end(session, "bob");
 	}, { timeout: 40_000 });
 
 	test("docs/identity.md: the device flow as it stands", async () => {
