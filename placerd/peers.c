@@ -367,6 +367,7 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 	if (!q)
 		return 0;
 	q->role = want->role;
+	q->sid_hash = grant.sid_hash;
 	rc = write_attached(d, s, q, AUDIT_INTENT, NULL);
 	if (rc == 0)
 		rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_ATTACH, m->request_id, &m->trace, &grant,
@@ -562,15 +563,17 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
 	struct asked *q = find_asked(d, m);
-	const struct session *s = registry_find(d->registry, &q->session_id);
+	struct session *s = registry_find(d->registry, &q->session_id);
 
 	(void)from;
 	if (!id_equal(&q->session_id, &m->u.session_role.session_id) ||
 	    q->role != m->u.session_role.role)
 		return -FOG_E_LIAR;
 	peers_take(d, q->id);
-	if (s)
+	if (s) {
+		session_driven(s, q->role, q->sid_hash);
 		write_attached(d, s, q, AUDIT_OUTCOME, NULL);
+	}
 	log_info("event=attached sid=%s req=%llx role=%s", log_id(&q->session_id),
 	    (unsigned long long)q->id, session_role_name(q->role));
 	peers_answer(q, MSG_AUTH_ATTACHED, &m->u.session_role);

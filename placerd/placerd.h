@@ -44,6 +44,7 @@ struct asked {
 	struct trace trace;
 	struct id128 session_id;
 	uint8_t role;         /* PH_ATTACH, PH_RENEW */
+	uint64_t sid_hash;    /* PH_ATTACH, PH_RENEW */
 	uint32_t ttl_seconds; /* PH_EXTEND */
 	uint64_t attachment;  /* PH_RENEW */
 	bool is_repeat;

@@ -39,6 +39,7 @@ proceed(struct placerd *d, struct peer *from, const struct msg *m, const struct 
 		return 0;
 	q->role = want->role;
 	q->attachment = want->attachment;
+	q->sid_hash = regrant.sid_hash;
 	rc = write_renewed(d, s, q, AUDIT_INTENT, NULL);
 	if (rc == 0)
 		rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_RENEW, m->request_id, &m->trace, &regrant,
@@ -64,14 +65,16 @@ renew_on_renewed(void *ctx, struct peer *from, struct msg *m)
 	struct placerd *d = ctx;
 	const struct pl_renewed *done = &m->u.renewed;
 	struct asked *q = requests_find(d->requests, m->request_id)->data;
-	const struct session *s = registry_find(d->registry, &q->session_id);
+	struct session *s = registry_find(d->registry, &q->session_id);
 
 	(void)from;
 	if (!id_equal(&q->session_id, &done->session_id) || q->attachment != done->attachment)
 		return -FOG_E_LIAR;
 	peers_take(d, q->id);
-	if (s)
+	if (s) {
+		session_driven(s, q->role, q->sid_hash);
 		write_renewed(d, s, q, AUDIT_OUTCOME, NULL);
+	}
 	log_info("event=renewed sid=%s req=%llx role=%s", log_id(&q->session_id),
 	    (unsigned long long)q->id, session_role_name(q->role));
 	peers_answer(q, MSG_AUTH_RENEWED, done);

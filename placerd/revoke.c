@@ -84,13 +84,25 @@ write_detached(struct placerd *d, const struct session *s, struct view by)
 	audit_write(d->keepers.audit, &e);
 }
 
+/* Made under it, or driven under it last. */
+static bool
+concerns(const struct revoked_rule *rule, const struct session *s, uint64_t sid_hash)
+{
+	bool is_theirs = view_is(rule->issuer, s->issuer) &&
+	    (rule->subject.len == 0 || view_is(rule->subject, s->subject));
+
+	return revoked_rule_matches(rule, view_of(s->issuer), view_of(s->subject),
+		   view_of(s->sid)) ||
+	    (is_theirs && sid_hash != 0 && s->driver_sid_hash == sid_hash);
+}
+
 static void
 apply_to(struct placerd *d, const struct revoked_rule *rule, struct session *s, struct view by,
     struct revoke_count *count)
 {
 	uint64_t sid_hash = identity_sid_hash(rule->sid);
 
-	if (!revoked_rule_matches(rule, view_of(s->issuer), view_of(s->subject), view_of(s->sid))) {
+	if (!concerns(rule, s, sid_hash)) {
 		if (may_hold_attachment(rule, s))
 			order_detach(d, s, sid_hash);
 	} else if (s->on_logout == ON_LOGOUT_END) {

@@ -110,6 +110,13 @@ session_set_state(struct session *s, const struct session_change *to,
 	return 0;
 }
 
+void
+session_driven(struct session *s, uint8_t role, uint64_t sid_hash)
+{
+	if (role == ROLE_DRIVER)
+		s->driver_sid_hash = sid_hash;
+}
+
 bool
 session_is_owned_by(const struct session *s, struct view issuer, struct view subject)
 {

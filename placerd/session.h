@@ -27,6 +27,11 @@ struct session {
 	enum node_tier tier;
 	uint64_t created_s, expires_s; /* wall clock, for display */
 	uint64_t born_mono_ms;
+	/*
+	 * Of the sign-in under which it was driven last; 0: it had no sid, or an earlier placerd knew.
+	 * Who signs out of that wants it to end, though an earlier sign-in of theirs has made it.
+	 */
+	uint64_t driver_sid_hash;
 	struct trace trace; /* of the request that made it */
 	int make_error;     /* why it could not be made; 0 */
 	/*
@@ -79,6 +84,9 @@ bool session_may_become(enum session_status from, enum session_status to);
  */
 int session_set_state(struct session *s, const struct session_change *to,
     const struct session_keepers *keepers);
+
+/* Somebody is attached, or has renewed that, in this role and under this sign-in. */
+void session_driven(struct session *s, uint8_t role, uint64_t sid_hash);
 
 bool session_is_owned_by(const struct session *s, struct view issuer, struct view subject);
 

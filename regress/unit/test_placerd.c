@@ -1397,6 +1397,37 @@ test_grant_has_the_identity(void **state)
 	assert_true(identity_sid_hash(view_of("")) == 0);
 }
 
+/* Made under one sign-in and driven under the next: it ends with either. */
+static void
+test_revoke_driven(void **state)
+{
+	struct pl_attach want = { .issuer = view_of(ISSUER),
+		.subject = view_of("alice"),
+		.sid = view_of("s2"),
+		.issued_s = ISSUED,
+		.token_expires_boot_ms = 77,
+		.role = ROLE_DRIVER };
+	struct pl_session_role granted = { .role = ROLE_DRIVER };
+	struct id128 driven, watched;
+
+	(void)state;
+	sync_pty();
+	driven = make_under(1, "default", "alice", "s1");
+	watched = make_under(2, "default", "alice", "s1");
+	for (uint64_t id = 3; id < 5; id++) {
+		want.role = granted.role = id == 3 ? ROLE_DRIVER : ROLE_VIEWER;
+		want.session_id = granted.session_id = id == 3 ? driven : watched;
+		say(AUTH, MSG_PLACE_ATTACH, id, &want);
+		hear(PTY, MSG_PTY_ATTACH, id);
+		say(PTY, MSG_PLACE_ATTACHED, id, &granted);
+		hear(AUTH, MSG_AUTH_ATTACHED, id);
+	}
+	sign_out(5, "alice", "s2", "j1");
+	hear_end(&driven, END_REVOKED);
+	hear_detach(&watched, "s2");
+	hear_nothing(PTY);
+}
+
 static void
 test_rates(void **state)
 {
@@ -1498,6 +1529,7 @@ main(void)
 		WITH_ROLE(test_admin_ends_one),
 		WITH_ROLE(test_renew),
 		WITH_ROLE(test_grant_has_the_identity),
+		WITH_ROLE(test_revoke_driven),
 		WITH_ROLE(test_rates),
 	};
 
