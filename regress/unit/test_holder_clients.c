@@ -553,7 +553,7 @@ test_full_driver_leaves(void **state)
 	probe(viewer, 7);
 	assert_null(strstr(viewer->out, "awake")); /* told before anything is taken or printed */
 	await_statuses(viewer, STREAM_STATE_DRIVER_LEFT, 1);
-	await_text(viewer, "80000");
+	await_text(viewer, "awake\n80000");
 	next = attach(&s);
 	assert_true(next->hello.in_next >= strlen(line) + 80000);
 	stream_free(next);
