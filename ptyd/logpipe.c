@@ -2,6 +2,7 @@
 /* Lines from the roles, with time and role in front, to standard error. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,46 +29,48 @@ struct logpipe {
 	char line[LINE_MAX_BYTES];
 };
 
-static unsigned long dropped;
+/* Lines on their way out: as many as a pipe takes at once when it says that it has room. */
+static char out[PIPE_BUF];
+static size_t out_len, out_lines, dropped;
 
 /* A terminal held by ctrl-S or a full journal must not stop the parent: such lines are dropped. */
 static void
-write_out(const char *text, size_t len)
+write_out(void)
 {
-	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) ||
-	    write(STDERR_FILENO, text, len) < 0)
-		dropped++;
+	if (out_len > 0 && (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, out, out_len) < 0))
+		dropped += out_lines;
+	out_len = out_lines = 0;
 }
 
 static void
 print_line(const char *role, pid_t pid, const char *line, size_t len)
 {
-	char out[LINE_MAX_BYTES + 128], when[RFC3339_UTC_SIZE] = "";
-	bool journal = getenv("JOURNAL_STREAM") != NULL;
-	int n;
+	char when[RFC3339_UTC_SIZE] = "";
+	const char *gap = getenv("JOURNAL_STREAM") ? "" : " "; /* it has times of its own */
 
-	if (!journal)
+	if (*gap)
 		rfc3339_utc(wall_s(), when);
-	if (dropped > 0) {
-		n = snprintf(out, sizeof(out), "fogd: %lu log lines dropped\n", dropped);
-		dropped = 0;
-		write_out(out, (size_t)n);
-	}
-	n = snprintf(out, sizeof(out), "%s%s%s[%d] %.*s\n", when, journal ? "" : " ", role,
-	    (int)pid, (int)len, line);
-	if (n > 0)
-		write_out(out, (size_t)n < sizeof(out) ? (size_t)n : sizeof(out) - 1);
+	if (sizeof(out) - out_len < len + 256)
+		write_out();
+	if (dropped > 0)
+		out_len += (size_t)snprintf(out + out_len, sizeof(out) - out_len,
+		    "fogd: %zu log lines dropped\n", dropped);
+	dropped = 0;
+	out_len += (size_t)snprintf(out + out_len, sizeof(out) - out_len, "%s%s%s[%d] %.*s\n", when,
+	    gap, role, (int)pid, (int)len, line);
+	out_lines++;
 }
 
 void
 logpipe_own_sink(enum log_level level, const char *line)
 {
 	char text[LOG_LINE_MAX + 16];
-	int n = snprintf(text, sizeof(text), "%s %s", log_level_name(level), line);
 
-	print_line("fogd", getpid(), text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+	snprintf(text, sizeof(text), "%s %s", log_level_name(level), line);
+	print_line("fogd", getpid(), text, strlen(text));
+	write_out();
 }
 
 /* Control characters of a role that was broken into do not reach the operator's terminal (S34). */
@@ -130,6 +133,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	for (int i = 0; i < 16 && l->lines < LINES_A_SECOND && read_some(l); i++)
 		;
+	write_out();
 	if (l->lines < LINES_A_SECOND)
 		return;
 	event_del(l->readable);
@@ -162,6 +166,7 @@ logpipe_free(struct logpipe *l)
 		return;
 	while (read_some(l))
 		;
+	write_out();
 	if (l->readable)
 		event_free(l->readable);
 	if (l->rest)
