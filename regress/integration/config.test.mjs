@@ -165,6 +165,20 @@ describe("fogd -n", () => {
 		}
 	});
 
+	it("a signing key that others can read is refused", async () => {
+		put(DEFAULT_POLICY);
+		const file = path.join(dir, "key");
+		fs.writeFileSync(file, `${KEY}\n`);
+		for (const [mode, wanted] of [[0o600, 0], [0o640, 0], [0o644, 1]]) {
+			fs.chmodSync(file, mode);
+			const { code, text } = await runFogd(["-n"], { dir, env: { SESSION_TOKEN_SIGNING_KEY_FILE: file } });
+			assert.equal(code, wanted, text);
+			if (wanted !== 0)
+				assert.match(text, /SESSION_TOKEN_SIGNING_KEY_FILE=.*must not be readable by others/);
+			assert.ok(!text.includes(KEY.slice(0, 16)));
+		}
+	});
+
 	it("-T prints what it understood, and no secret", async () => {
 		put(DEFAULT_POLICY);
 		const { code, stdout, text } = await runFogd(["-T"], { dir, env: { SESSION_TOKEN_SIGNING_KEY: KEY, SESSION_TOKEN_SIGNING_KEY_PREVIOUS: KEY,
