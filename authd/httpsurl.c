@@ -93,8 +93,8 @@ read_port(const char *text, size_t len, uint16_t *out)
 	return 0;
 }
 
-static size_t
-host_length(const char *text, size_t len)
+size_t
+url_host_length(const char *text, size_t len)
 {
 	const char *bracket = text[0] == '[' ? memchr(text, ']', len) : NULL;
 	const char *colon = memchr(text, ':', len);
@@ -117,7 +117,7 @@ https_url_parse(const char *text, size_t len, struct https_url *out)
 	memcpy(url.text, text, len);
 	authority_len = strcspn(authority, "/?");
 	/* A user before the host is refused with it: no host and no port has an @. */
-	host_len = host_length(authority, authority_len);
+	host_len = url_host_length(authority, authority_len);
 	if (read_host(authority, host_len, &url) != 0 ||
 	    read_port(authority + host_len, authority_len - host_len, &url.port) != 0)
 		return -1;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "authd/metadata.h"
 #include "common/cleanup.h"
 
 #define SCHEME_END "://"
@@ -157,17 +158,6 @@ read_port(const char *text, size_t len, struct htu *out)
 	return 0;
 }
 
-static size_t
-host_length(const char *text, size_t len)
-{
-	const char *bracket = text[0] == '[' ? memchr(text, ']', len) : NULL;
-	const char *colon = memchr(text, ':', len);
-
-	if (bracket != NULL)
-		return (size_t)(bracket + 1 - text);
-	return colon != NULL ? (size_t)(colon - text) : len;
-}
-
 /* How many dots a segment is, when it is one or two dots and nothing else; else 0. */
 static size_t
 dots_of(const char *segment, size_t len)
@@ -217,7 +207,7 @@ htu_parse(struct view text, struct htu *out)
 		return -1;
 	path = authority + strcspn(authority, "/");
 	/* A user before the host is refused with it: no host and no port has an @. */
-	host_len = host_length(authority, (size_t)(path - authority));
+	host_len = url_host_length(authority, (size_t)(path - authority));
 	if (read_host(authority, host_len, &htu) != 0 ||
 	    read_port(authority + host_len, (size_t)(path - authority) - host_len, &htu) != 0)
 		return -1;

@@ -69,6 +69,9 @@ struct metadata {
  */
 int https_url_parse(const char *text, size_t len, struct https_url *out);
 
+/* Of the host at the front of an authority, an IPv6 address with its brackets: its bytes. len > 0. */
+size_t url_host_length(const char *text, size_t len);
+
 /*
  * Whether a configured issuer can be one (Discovery 3): an https URL of at most ISSUER_MAX_BYTES
  * without query. *out is set on success. Returns 0 or -1.

@@ -24,6 +24,14 @@ view_equal(struct view a, struct view b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+int
+view_compare(struct view a, struct view b)
+{
+	if (a.len != b.len)
+		return a.len < b.len ? -1 : 1;
+	return a.len ? memcmp(a.p, b.p, a.len) : 0;
+}
+
 bool
 view_is(struct view v, const char *text)
 {

@@ -26,6 +26,8 @@ struct view view_of(const char *text); /* NULL reads as empty */
 struct view view_bytes(const void *p, size_t len);
 bool view_equal(struct view a, struct view b); /* not for secrets */
 bool view_is(struct view v, const char *text);
+/* For trees: by length, then by bytes. Below, equal to or above 0. */
+int view_compare(struct view a, struct view b);
 /* Copies with a NUL. -FOG_E_BOUNDS if it does not fit or holds a NUL. */
 int view_copy(struct view v, char *out, size_t out_size);
 

@@ -25,22 +25,14 @@ struct quota {
 };
 
 static int
-compare_views(struct view a, struct view b)
-{
-	if (a.len != b.len)
-		return a.len < b.len ? -1 : 1;
-	return a.len ? memcmp(a.p, b.p, a.len) : 0;
-}
-
-static int
 compare_keys(const void *left, const void *right)
 {
 	const struct quota_key *a = left, *b = right;
-	int order = compare_views(a->subject, b->subject);
+	int order = view_compare(a->subject, b->subject);
 
 	if (order == 0)
-		order = compare_views(a->issuer, b->issuer);
-	return order ? order : compare_views(a->profile, b->profile);
+		order = view_compare(a->issuer, b->issuer);
+	return order ? order : view_compare(a->profile, b->profile);
 }
 
 static struct tally *

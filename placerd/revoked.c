@@ -66,21 +66,13 @@ struct revoked {
 /* --- the tree --- */
 
 static int
-compare_views(struct view a, struct view b)
-{
-	if (a.len != b.len)
-		return a.len < b.len ? -1 : 1;
-	return a.len ? memcmp(a.p, b.p, a.len) : 0;
-}
-
-static int
 compare_owners(const void *left, const void *right)
 {
 	const struct owner *a = left, *b = right;
-	int order = compare_views(a->name, b->name);
+	int order = view_compare(a->name, b->name);
 
 	if (order == 0)
-		order = compare_views(a->issuer, b->issuer);
+		order = view_compare(a->issuer, b->issuer);
 	return order ? order : (int)a->is_sid - (int)b->is_sid;
 }
 
@@ -88,9 +80,9 @@ static int
 compare_jtis(const void *left, const void *right)
 {
 	const struct jti *a = left, *b = right;
-	int order = compare_views(a->name, b->name);
+	int order = view_compare(a->name, b->name);
 
-	return order ? order : compare_views(a->issuer, b->issuer);
+	return order ? order : view_compare(a->issuer, b->issuer);
 }
 
 static struct view

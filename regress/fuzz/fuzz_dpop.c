@@ -2,7 +2,7 @@
 /*
  * DPoP proofs under libFuzzer. The first byte says what the rest is: a proof as it comes; a header,
  * or claims, that get the other half and a right signature, so that the code behind the signature is
- * reached; or a URL. links: authd/dpop.c authd/htu.c authd/seen.c authd/jws.c authd/jwa.c
+ * reached; or a URL. links: authd/dpop.c authd/htu.c authd/httpsurl.c authd/seen.c authd/jws.c authd/jwa.c
  * links: authd/jwkread.c authd/claimread.c authd/tokenerr.c
  */
 #include "authd/dpop.h"

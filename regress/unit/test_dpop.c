@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of authd/dpop.c: keys are made at start, a good proof is damaged in one way (RFC 9449 4.3,
- * 11). links: authd/dpop.c authd/htu.c authd/seen.c authd/jws.c authd/jwa.c authd/jwkread.c
+ * 11). links: authd/dpop.c authd/htu.c authd/httpsurl.c authd/seen.c authd/jws.c authd/jwa.c authd/jwkread.c
  * links: authd/claimread.c authd/tokenerr.c
  */
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of authd/htu.c. */
+/* Tests of authd/htu.c. links: authd/htu.c authd/httpsurl.c */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
