@@ -132,10 +132,12 @@ settle_runtime(struct config *c, char *err, size_t err_size)
 		    log_escape(view_of(c->runtime), shown, sizeof(shown)));
 		return -1;
 	}
+	if (*c->runtime)
+		c->use_stub = 1; /* the same choice by its two names */
 	if (!c->use_stub) {
 		snprintf(err, err_size,
-		    "USE_STUB_CONNECTOR: must be 1 in this version: the only "
-		    "runtime is the stub, and it is for development on a loopback listener");
+		    "RUNTIME: must be stub in this version (or USE_STUB_CONNECTOR 1): it is the "
+		    "only runtime, for development on a loopback listener");
 		return -1;
 	}
 	free(c->runtime);

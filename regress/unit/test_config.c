@@ -50,6 +50,26 @@ test_defaults(void **state)
 	config_fini(&c);
 }
 
+static const char *
+stub_by_its_new_name(const char *name)
+{
+	return strcmp(name, "RUNTIME") == 0 ? "stub" : NULL;
+}
+
+/* The two names are the same choice. */
+static void
+test_runtime(void **state)
+{
+	struct config c;
+	char err[256];
+
+	(void)state;
+	assert_int_equal(config_from_env(&c, stub_by_its_new_name, err, sizeof(err)), 0);
+	assert_int_equal(c.use_stub, 1);
+	assert_string_equal(c.runtime, "stub");
+	config_fini(&c);
+}
+
 /* The message names the variable and says what would be right. */
 static void
 test_bad_values(void **state)
@@ -70,7 +90,7 @@ test_bad_values(void **state)
 		{ "USE_K8S", "1", "USE_K8S: not available" },
 		{ "NODES_CONFIG", "/etc/nodes.yaml", "NODES_CONFIG" },
 		{ "OTEL_EXPORTER_OTLP_ENDPOINT", "http://x", "OTEL_EXPORTER_OTLP_ENDPOINT" },
-		{ "USE_STUB_CONNECTOR", "0", "must be 1 in this version" },
+		{ "USE_STUB_CONNECTOR", "0", "USE_STUB_CONNECTOR" },
 		{ "USE_STUB_CONNECTOR", "yes", "whole number from 0 to 1" },
 		{ "ATTACH_TOKEN_TTL_SECONDS", "61", "from 1 to 60" },
 		{ "ATTACH_TOKEN_TTL_SECONDS", "0", "from 1 to 60" },
@@ -127,7 +147,7 @@ test_issuer(void **state)
 		{ "GATEWAY_URL", "https://shell.example.org/fog", "with no path behind" },
 		{ "GATEWAY_URL", "https://a@shell.example.org", "with no path behind" },
 		{ "GATEWAY_URL", "https://", "with no path behind" },
-		{ "USE_STUB_CONNECTOR", "0", "must be 1 in this version" },
+		{ "USE_STUB_CONNECTOR", "0", "USE_STUB_CONNECTOR" },
 	};
 
 	(void)state;
@@ -254,6 +274,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_runtime),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_issuer),
 		cmocka_unit_test(test_contradiction),
