@@ -38,7 +38,7 @@ GATEWAYD_LIBS	= $(WSLAY_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) $(SSL_LIBS) 
 AUTHD_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 PLACERD_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 FETCHER_LIBS	= $(CURL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_EXTRA_LIBS) $(BASE_LIBS)
-FOGCTL_LIBS	= $(JANSSON_LIBS) $(EVENT_LIBS)
+FOGCTL_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
 SPAWNER_LIBS	= $(BASE_LIBS)
@@ -69,7 +69,7 @@ UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
 FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
 # Programs that the integration tests start.
 HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regress/try_syscall.c \
-		  regress/fetch_probe.c)
+		  regress/fetch_probe.c regress/sandbox_probe.c)
 HELPER_BIN	= $(patsubst %.c,$(B)/regress/%,$(notdir $(HELPER_SRC)))
 # Programs of make bench.
 BENCH_SRC	= $(wildcard regress/bench_verify.c regress/http_load.c)
@@ -84,7 +84,7 @@ LINKS := $(shell awk 'FNR <= 10 && sub(/.*[ *]links:/, "") { sub(/\*\/.*/, ""); 
 # ---- configure --------------------------------------------------------------------------------------
 
 # These goals work before a compiler or autoconf is there: they install, then call make again.
-NO_CONFIG = help deps deps-test deps-lint run-dev test sanitize coverage fuzz fuzz-smoke integration bench \
+NO_CONFIG = help deps deps-test deps-lint run-dev test sanitize coverage fuzz fuzz-smoke integration bench vmtest \
 	    clean distclean dist
 ifneq ($(filter-out $(NO_CONFIG),$(or $(MAKECMDGOALS),all)),)
 include $(CONFIG)
@@ -289,13 +289,31 @@ bench: regress-npm
 	@$(B)/regress/bench_verify --openssl
 	@FOG_BUILD=$(abspath $(B)) node regress/bench/identity.mjs
 
+# ---- a machine with systemd ----------------------------------------------------------------------------
+
+VM = $(B)/vm
+VM_PAYLOAD = $(B)/vm-payload
+
+$(VM)/root.img: regress/vm/build.sh
+	@echo '  VM      $(VM)'
+	@regress/vm/build.sh $(VM)
+
+# Debian 12 in an emulated machine, the service installed in it; VMTEST_TIMEOUT=600. Making the image takes root.
+.PHONY: vmtest
+vmtest:
+	@build-aux/deps.sh run vm
+	$(SUBMAKE) B=$(B) all $(VM)/root.img
+	@rm -rf $(VM_PAYLOAD) && cp -R regress/vm/payload $(VM_PAYLOAD)
+	@$(MAKE) --no-print-directory -s B=$(B) install DESTDIR=$(abspath $(VM_PAYLOAD)/tree) prefix=/usr
+	@regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
+
 # ---- lint -------------------------------------------------------------------------------------------
 
 C_DIRS = common common/compat gatewayd authd placerd ptyd fetcher fogctl regress regress/unit regress/fuzz regress/bench
 C_SRC = $(wildcard $(C_DIRS:%=%/*.c))
 C_HDR = $(wildcard $(C_DIRS:%=%/*.h))
 MAN = $(wildcard man/*.[158])
-SHELL_SRC = $(wildcard build-aux/*.sh regress/*.sh regress/*/*.sh .ci/run)
+SHELL_SRC = $(wildcard build-aux/*.sh regress/*.sh regress/*/*.sh regress/vm/payload/*.sh .ci/run)
 
 .PHONY: lint lint-format lint-cppcheck lint-tidy lint-man lint-shell format
 lint: lint-format lint-shell lint-man lint-cppcheck lint-tidy
@@ -392,5 +410,6 @@ help:
 	@echo 'sanitize     unit and integration tests under ASAN and UBSAN'
 	@echo 'coverage     line coverage of the parsers by unit tests'
 	@echo 'lint         clang-format, bash -n, mandoc, cppcheck, clang-tidy'
+	@echo 'vmtest       the installed service under systemd, in an emulated Debian 12'
 	@echo 'bench        throughput, latency and memory figures'
 	@echo 'install      DESTDIR= prefix=     uninstall     dist     clean     distclean'
