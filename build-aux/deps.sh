@@ -11,6 +11,7 @@ declare -A groups=(
 	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core
 		jq vim-tiny"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
+	[vm]="mmdebstrap kmod cpio busybox-static e2fsprogs qemu-system-x86"
 )
 readonly least_node=18
 

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+# Sourced by the check-*.sh: named checks, the API, and the processes of the service. The time limits are those
+# of an emulated machine.
+# shellcheck shell=bash
+set -uo pipefail
+
+readonly address=127.0.0.1 port=8080
+readonly unit=cloudshell-fog.service
+readonly wait_seconds=60
+failures=0
+trap '[ $failures = 0 ] || exit 1' EXIT
+
+# check NAME COMMAND...: the command says why on its output; that is shown only when it fails.
+check() {
+	local name=$1 why
+	shift
+	if why=$("$@" 2>&1); then
+		echo "ok $name"
+		return 0
+	fi
+	failures=$((failures + 1))
+	echo "not ok $name"
+	why=${why:-$* failed}
+	echo "#   ${why//$'\n'/$'\n'#   }"
+	return 1
+}
+
+# wait_for COMMAND...: until it succeeds, for a minute. Its last output is what it has to say.
+wait_for() {
+	local end=$((SECONDS + wait_seconds)) said
+	until said=$("$@" 2>&1); do
+		if [ $SECONDS -ge $end ]; then
+			echo "not within $wait_seconds s: $* ${said:+($said)}"
+			return 1
+		fi
+		sleep 0.2
+	done
+	[ -z "$said" ] || echo "$said"
+}
+
+equal() {
+	[ "$1" = "$2" ] || {
+		echo "is '$1', should be '$2'"
+		return 1
+	}
+}
+
+differ() {
+	[ "$1" != "$2" ] || {
+		echo "is '$1' as before"
+		return 1
+	}
+}
+
+# api METHOD PATH [JSON]: the body on standard output; fails where the status is not one of 2xx.
+api() {
+	curl -sS --max-time 30 --fail-with-body -X "$1" -H 'Authorization: Bearer alice' \
+		-H 'Content-Type: application/json' ${3:+-d "$3"} "http://$address:$port$2"
+}
+
+is_ready() {
+	api GET /readyz
+}
+
+# create_session: prints its id.
+create_session() {
+	api POST /v1/sessions '{"profile": "default", "ttl_seconds": 3600}' | jq -er .session_id
+}
+
+# session_goes_on SESSION: the service has it, with somebody attached or nobody.
+session_goes_on() {
+	local status
+	status=$(api GET "/v1/sessions/$1" | jq -er .status)
+	[[ $status =~ ^(running|detached)$ ]] || {
+		echo "status: $status"
+		return 1
+	}
+}
+
+# journal_has PATTERN SECONDS: a line of the service, not older than this time.
+journal_has() {
+	journalctl --no-pager -q -u $unit -S "@$2" -g "$1" || {
+		echo "not in the journal: $1"
+		return 1
+	}
+}
+
+main_pid() {
+	systemctl show -P MainPID $unit
+}
+
+# pids_of PROGRAM: the processes that run this file of ours.
+pids_of() {
+	find /proc/[0-9]*/exe -lname "/usr/libexec/cloudshell-fog/$1" -o -lname "/usr/sbin/$1" 2>/dev/null |
+		cut -d / -f 3
+}
+
+# The init of a session runs from a memfd, and its child is the shell.
+shells() {
+	local init
+	for init in $(pgrep -f '^session-init'); do
+		pgrep -P "$init"
+	done
+}
+
+# status_field PID FIELD: a line of /proc/PID/status, its words parted by one blank.
+status_field() {
+	sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | tr '\t' ' '
+}
+
+# type_line SESSION LINE PATTERN: attaches, types the line, waits until the output matches and prints it. A
+# WebSocket client in bash: the mask of its frames (RFC 6455 5.3) is zero, so that they stay readable.
+type_line() {
+	local grant token frame ws header raw reader end
+	grant=$(api POST "/v1/sessions/$1/attach" '{"role": "driver"}') || return
+	token=$(jq -er .token <<<"$grant") || return
+	frame='{"type":"stdin","data_b64":"'$(printf '%s\n' "$2" | base64 -w 0)'"}'
+	if [ ${#frame} -gt 125 ]; then
+		echo "too long for a short frame: $2"
+		return 1
+	fi
+	exec {ws}<>"/dev/tcp/$address/$port" || return
+	printf '%s\r\n' "GET /v1/sessions/$1/pty HTTP/1.1" "Host: $address:$port" 'Upgrade: websocket' \
+		'Connection: Upgrade' 'Sec-WebSocket-Version: 13' 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' \
+		"Sec-WebSocket-Protocol: fog.pty.json, fog.token.$token" '' >&"$ws"
+	read -r -t 30 -u "$ws" header
+	if [[ $header != 'HTTP/1.1 101 '* ]]; then
+		echo "attach: $header"
+		exec {ws}>&-
+		return 1
+	fi
+	raw=$(mktemp)
+	cat <&"$ws" >"$raw" &
+	reader=$!
+	# shellcheck disable=SC2059 # the length is part of the format
+	printf "\x81\x$(printf '%x' $((0x80 | ${#frame})))\0\0\0\0%s" "$frame" >&"$ws"
+	end=$((SECONDS + wait_seconds))
+	until output_of "$raw" | grep -q "$3" || [ $SECONDS -ge $end ]; do
+		sleep 0.2
+	done
+	kill $reader
+	exec {ws}>&-
+	output_of "$raw" | grep "$3"
+	end=$?
+	[ $end = 0 ] || output_of "$raw"
+	rm -f "$raw"
+	return $end
+}
+
+# output_of FILE: what the frames of the terminal say, without carriage returns.
+output_of() {
+	local data
+	grep -ao '"data_b64":"[^"]*"' "$1" | while read -r data; do
+		data=${data#*:\"}
+		base64 -d <<<"${data%\"}"
+	done | tr -d '\r'
+}
