@@ -234,7 +234,11 @@ suite("viewers", {}, ({ fog, test }) => {
 		const { session, driver, holder } = await drive({ quiet: true });
 		const gatewayd = await fog.roleProcess("gatewayd");
 		const memory = () => ({ gatewayd: memoryKiB(gatewayd.pid)?.anon ?? 0, holder: memoryKiB(holder.pid)?.anon ?? 0 });
-		await floodStalled(session, driver, memory); // ring and buffers have been used once
+		// Ring and buffers have been used once, those of each worker: beside another viewer this one is on the driver's.
+		const other = await view(session);
+		await floodStalled(session, driver, memory);
+		await other.close();
+		await floodStalled(session, driver, memory);
 		const before = memory();
 		const watched = [];
 		for (let round = 0; round < FLOOD_ROUNDS; round++)
