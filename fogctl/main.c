@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "fogctl/fogctl.h"
+#include "fogctl/image.h"
 
 enum { OPTION_JSON, OPTION_SOCKET, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
 
@@ -164,7 +165,10 @@ run(const struct wish *w)
 static void
 print_usage(FILE *out)
 {
-	fprintf(out, "usage: fogctl [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:\n");
+	fprintf(out,
+	    "usage: fogctl [OPTION...] COMMAND [ARGUMENT...]\n"
+	    "       fogctl image COMMAND ...  (without a service: fogctl image --help)\n\n"
+	    "Commands:\n");
 	for (size_t i = 0; i < COUNT_OF(commands); i++) {
 		const struct fogctl_argument *a = commands[i].argument;
 		char line[80];
@@ -226,6 +230,8 @@ find_command(struct wish *w, char **words, int count)
 
 	if (count == 0)
 		return refuse_usage("a command is needed", NULL);
+	if (strcmp(words[0], "image") == 0)
+		return refuse_usage("its options stand behind it", words[0]);
 	for (size_t i = 0; used == 0 && i < COUNT_OF(commands); i++) {
 		used = match_name(commands[i].name, words, count);
 		w->command = &commands[i];
@@ -254,6 +260,9 @@ main(int argc, char **argv)
 	struct wish wish = { .socket = FOGCTL_SOCKET };
 	int option, status;
 
+	/* Its options are its own. */
+	if (argc > 1 && strcmp(argv[1], "image") == 0)
+		return image_main(argc - 1, argv + 1);
 	make_long_options(long_options);
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (option) {
