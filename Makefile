@@ -276,7 +276,7 @@ sanitize:
 coverage:
 	$(SUBMAKE) B=build-cov $(COV_ARGS) unit-bin
 	@find build-cov -name '*.gcda' -delete
-	@$(RUN_TESTS) unit build-cov/regress $(filter-out test_holder test_holder_clients test_ptyd,$(UNIT))
+	@$(RUN_TESTS) unit build-cov/regress $(filter-out test_holder test_holder_clients test_holder_identity test_ptyd,$(UNIT))
 	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
 
 $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a

@@ -34,7 +34,7 @@ printf '\\033[?1049l'; stty sane
 const vim = process.env.FOG_EDITOR ??
 	["/usr/bin/vim", "/usr/local/bin/vim", "/usr/bin/vim.tiny"].find((file) => fs.existsSync(file));
 const editor = vim
-	? { start: `${vim} -u NONE -i NONE -n -N --cmd 'set ruler showcmd ttimeoutlen=10'`, command: /^\S*\/vim\S* /,
+	? { start: `${vim} -u NONE -i NONE -n -N --cmd 'set ruler showcmd ttimeoutlen=100'`, command: /^\S*\/vim\S* /,
 		opened: /VIM - Vi IMproved|All/, write: (text) => `o${text}\x1b`, busy: /-- INSERT --/, quit: ":q!\n" }
 	: { start: "sh ./editor", command: /^sh .*editor/, opened: /0 typed/, write: (text) => `${text},`, quit: "Q" };
 
