@@ -62,7 +62,7 @@ pack_groups(const struct devtoken *t, struct identity *out)
 	return w.err;
 }
 
-/* Such a token is as old as its use: a revocation is for what was done before it. */
+/* Such a token has no time of issue (0): none of it is newer than a revocation. */
 static int
 verify_dev(struct view bearer, struct identity *out, struct refusal *why)
 {
@@ -74,7 +74,6 @@ verify_dev(struct view bearer, struct identity *out, struct refusal *why)
 		return refuse(why, -FOG_E_BAD_TOKEN, why->detail);
 	}
 	memset(out, 0, sizeof(*out));
-	out->issued_s = (uint64_t)wall_s();
 	if (copy_text(out->issuer, sizeof(out->issuer), DEVTOKEN_ISSUER) != 0 ||
 	    copy_text(out->subject, sizeof(out->subject), t.subject) != 0 ||
 	    pack_groups(&t, out) != 0) {

@@ -30,18 +30,12 @@ new_trace(struct trace *out)
 	return -FOG_E_INTERNAL;
 }
 
-/*
- * The last moment, by the provider's clock, of a token that can be out now: authd takes one dated
- * ahead of us by the skew. The dev shim's clock is our own.
- */
+/* The last moment, by the provider's clock, of a token that can be out now: authd takes one dated
+ * ahead of us by the skew. */
 static uint64_t
-latest_issued_s(struct view issuer)
+latest_issued_s(void)
 {
-	static const char scheme[] = "https://";
-	size_t len = strlen(scheme);
-	bool is_provider = issuer.len > len && memcmp(issuer.p, scheme, len) == 0;
-
-	return (uint64_t)wall_s() + (is_provider ? proc_config()->oidc_skew_seconds : 0);
+	return (uint64_t)wall_s() + proc_config()->oidc_skew_seconds;
 }
 
 static int
@@ -61,7 +55,7 @@ revoke_subject(void *ctx, const struct ucred *by, struct view issuer, struct vie
 	struct pl_revoke what = { .issuer = issuer,
 		.subject = subject,
 		.sid = view_of(""),
-		.at_s = latest_issued_s(issuer),
+		.at_s = latest_issued_s(),
 		.jti = view_of("") };
 	struct revoke_count count = { 0 };
 	struct trace trace;

@@ -261,6 +261,8 @@ suite("viewers", {}, ({ fog, test }) => {
 		const from = got();
 		await until("one has all", () => got().some((bytes, i) => bytes - from[i] >= RACE_BYTES), { timeout: 60_000, interval: 1 });
 		const [a, b] = got().map((bytes, i) => bytes - from[i]);
+		// The slower goes on until a viewer of it that does not read must have been skipped.
+		await until("the other too", () => got().every((bytes, i) => bytes - from[i] >= RACE_BYTES), { timeout: 60_000, interval: 1 });
 		for (const terminal of terminals) {
 			const mark = `mark${++floods}`;
 			terminal.type("\x03");
