@@ -27,12 +27,14 @@ FOGCTL_SRC	= $(wildcard fogctl/*.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
-SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c shellfilter.c))
+SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c connector_sandbox.c \
+		  sandbox.c idmap.c storage.c egress.c egress_link.c cgroup.c cgroupfile.c shellfilter.c))
 HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_attach.c holder_client.c holder_broker.c holder_identity.c \
 		  holder_input.c holder_tokens.c holder_window.c holder_time.c holder_idle.c))
 INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
 
-# What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage.
+# What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage. (libnftables brings one
+# for its own output, which is not asked for.)
 BASE_LIBS	= $(EVENT_LIBS) $(SECCOMP_LIBS)
 GATEWAYD_LIBS	= $(WSLAY_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 AUTHD_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
@@ -41,10 +43,10 @@ FETCHER_LIBS	= $(CURL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_EXTRA_LIBS) $(BAS
 FOGCTL_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
-SPAWNER_LIBS	= $(BASE_LIBS)
+SPAWNER_LIBS	= $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
 HOLDER_LIBS	= $(EVENT_LIBS)
 ALL_LIBS	= $(CMOCKA_LIBS) $(CURL_LIBS) $(WSLAY_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
-		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
+		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
 
 # A sanitized role cannot be given ASAN_OPTIONS: fogd clears the environment.
 PROGRAM_EXTRA	= $(if $(filter yes,$(SANITIZERS)),$(call objs,build-aux/asan_defaults.c))
@@ -69,7 +71,7 @@ UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
 FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
 # Programs that the integration tests start.
 HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regress/try_syscall.c \
-		  regress/fetch_probe.c regress/sandbox_probe.c)
+		  regress/fetch_probe.c regress/sandbox_probe.c regress/egress_probe.c regress/fault_tracer.c)
 HELPER_BIN	= $(patsubst %.c,$(B)/regress/%,$(notdir $(HELPER_SRC)))
 # Programs of make bench.
 BENCH_SRC	= $(wildcard regress/bench_verify.c regress/http_load.c)
@@ -262,7 +264,8 @@ integration:
 	$(SUBMAKE) B=$(B) all helper-bin regress-npm
 	@FOG_BUILD=$(abspath $(B)) $(RUN_TESTS) integration $(B)/regress $(INTEGRATION)
 
-# What runs as root links libevent's core, libseccomp, and the init of a session nothing at all.
+# What runs as root links libevent's core and libseccomp, the spawner libnftables and libmnl too, and the init of a
+# session nothing at all.
 check-linkage: $(PROGRAMS)
 	@$(if $(filter yes,$(SANITIZERS)),:,build-aux/check-linkage.sh $(B))
 
@@ -282,8 +285,11 @@ coverage:
 $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a
 	$(link) $(SSL_LIBS) $(CRYPTO_LIBS)
 
-# ROUNDS=5; TTYD=/path/to/ttyd; BENCH_ARGS='--quick --strict --json FILE'
+# ROUNDS=5; TTYD=/path/to/ttyd; BENCH_ARGS='--quick --only sandbox --strict --json FILE'
+# As root the sandboxes are measured too, beside those of other programs; without these they are left out.
 bench: regress-npm
+	@[ "$$(id -u)" != 0 ] || build-aux/deps.sh bench || :
+	@[ "$$(id -u)" != 0 ] || build-aux/make-users.sh etc/sysusers.d/cloudshell-fog.conf
 	$(SUBMAKE) B=$(B) all $(BENCH_BIN)
 	@FOG_BUILD=$(abspath $(B)) TTYD='$(TTYD)' $(B)/regress/bench $(BENCH_ARGS)
 	@$(B)/regress/bench_verify --openssl
@@ -293,19 +299,29 @@ bench: regress-npm
 
 VM = $(B)/vm
 VM_PAYLOAD = $(B)/vm-payload
+ECHO_CLIENT = $(B)/regress/echo_client
 
 $(VM)/root.img: regress/vm/build.sh
 	@echo '  VM      $(VM)'
 	@regress/vm/build.sh $(VM)
 
-# Debian 12 in an emulated machine, the service installed in it; VMTEST_TIMEOUT=600. Making the image takes root.
-.PHONY: vmtest
+$(ECHO_CLIENT): $(call objs,regress/echo_client.c)
+	$(link)
+
+# The Debian packages, installed in an emulated Debian 12. Making the image takes root.
+.PHONY: vmtest vm-payload
 vmtest:
-	@build-aux/deps.sh run vm
-	$(SUBMAKE) B=$(B) all $(VM)/root.img
-	@rm -rf $(VM_PAYLOAD) && cp -R regress/vm/payload $(VM_PAYLOAD)
-	@$(MAKE) --no-print-directory -s B=$(B) install DESTDIR=$(abspath $(VM_PAYLOAD)/tree) prefix=/usr
+	@build-aux/deps.sh run vm package
+	$(SUBMAKE) B=$(B) web $(ECHO_CLIENT) $(VM)/root.img
+	$(SUBMAKE) B=$(B) vm-payload
 	@regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
+
+# How fast this machine is goes along, so that the emulated one can tell how much slower it is.
+vm-payload: $(ECHO_CLIENT)
+	@rm -rf $(VM_PAYLOAD) && cp -R regress/vm/payload $(VM_PAYLOAD)
+	@cp $(ECHO_CLIENT) $(VM_PAYLOAD)/
+	@$(ECHO_CLIENT) speed >$(VM_PAYLOAD)/builder_speed
+	@regress/vm/package.sh $(WEB) $(VM_PAYLOAD)
 
 # ---- lint -------------------------------------------------------------------------------------------
 
@@ -360,7 +376,7 @@ pkgdatadir = $(datadir)/cloudshell-fog
 confdir = $(sysconfdir)/cloudshell-fog
 UNITS = $(wildcard etc/systemd/*.service etc/systemd/*.socket etc/systemd/*.slice etc/systemd/*.target)
 CONFFILES = $(wildcard etc/gateway.env etc/policy.yaml)
-DOCS = $(wildcard README.md README.privsep PROTOCOL CHANGELOG.md SECURITY.md LICENSE docs/openapi.json)
+DOCS = $(wildcard README.md README.privsep PROTOCOL CHANGELOG.md SECURITY.md LICENSE docs/openapi.json docs/identity.md docs/sandbox.md)
 D = $(DESTDIR)
 
 .PHONY: install uninstall

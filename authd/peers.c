@@ -567,8 +567,8 @@ on_check(void *ctx, struct peer *from, struct msg *m)
 {
 	if (ask(ctx, from, m, PH_READY))
 		sent(ctx, m->request_id,
-		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CHECK, m->request_id, &m->trace, NULL,
-			-1));
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CHECK, m->request_id, &m->trace,
+			&m->u.check, -1));
 	return 0;
 }
 
@@ -586,7 +586,8 @@ static const struct relay {
 	unsigned last, about;
 	enum names names;
 } relays[] = {
-	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, PH_SHOW, PH_SHOW, NAMES_SESSION },
+	{ MSG_AUTH_SESSION, MSG_GATE_SESSION, 0, 0, NAMES_SESSION },
+	{ MSG_AUTH_SHOWN, MSG_GATE_SHOWN, PH_SHOW, PH_SHOW, NAMES_SESSION },
 	{ MSG_AUTH_ENDED, MSG_GATE_ENDED, PH_END, PH_END, NAMES_SESSION },
 	{ MSG_AUTH_EXTENDED, MSG_GATE_EXTENDED, PH_EXTEND, PH_EXTEND, NAMES_SESSION },
 	{ MSG_AUTH_PROFILE, MSG_GATE_PROFILE, 0, 0, NAMES_SESSION },
@@ -599,6 +600,7 @@ static const struct relay {
 
 /* Where a payload names a session, the id is its first field. */
 _Static_assert(offsetof(union payload, session.session_id) == 0 &&
+	offsetof(union payload, shown.session_id) == 0 &&
 	offsetof(union payload, session_role.session_id) == 0 &&
 	offsetof(union payload, renewed.session_id) == 0 &&
 	offsetof(union payload, session_id.session_id) == 0,
@@ -681,14 +683,15 @@ sign_in_of(const struct authd *a)
 	return a->dev_shim ? SIGN_IN_DEV : SIGN_IN_WAITING;
 }
 
+#define COPY_READY(T, kind, name, min, max) .name = m->u.ready.name,
+
 static int
 on_ready(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
 	struct asked *q = take(a, m->request_id);
-	struct pl_gate_ready ready = { .sessions_known = m->u.ready.sessions_known,
-		.audit_writable = m->u.ready.audit_writable,
-		.sign_in = (uint8_t)sign_in_of(a) };
+	struct pl_gate_ready ready = { .sign_in = (uint8_t)sign_in_of(a),
+		FIELDS_ready(COPY_READY, ) };
 
 	(void)from;
 	answer(q, MSG_GATE_READY, &ready);
@@ -866,6 +869,7 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_NODES] = on_nodes,
 	[MSG_AUTH_CHECK] = on_check,
 	[MSG_AUTH_SESSION] = on_relayed,
+	[MSG_AUTH_SHOWN] = on_relayed,
 	[MSG_AUTH_CREATED] = on_created,
 	[MSG_AUTH_MINTABLE] = on_mintable,
 	[MSG_AUTH_ENDED] = on_relayed,

@@ -7,11 +7,14 @@ set -euo pipefail
 # "package", or "command=package" where any version of the command will do, wherever it comes from.
 declare -A groups=(
 	[run]="gcc libc6-dev make autoconf pkg-config ca-certificates libevent-dev libwslay-dev libssl-dev
-		libcurl4-openssl-dev libjansson-dev libyaml-dev libseccomp-dev node=nodejs npm=npm"
+		libcurl4-openssl-dev libjansson-dev libyaml-dev libseccomp-dev libnftables-dev libmnl-dev mke2fs=e2fsprogs
+		node=nodejs npm=npm"
 	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core
-		jq vim-tiny"
+		jq vim-tiny nftables iproute2"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
 	[vm]="mmdebstrap kmod cpio busybox-static e2fsprogs qemu-system-x86"
+	[bench]="bwrap=bubblewrap crun=crun"
+	[package]="dpkg-dev debhelper"
 )
 readonly least_node=18
 

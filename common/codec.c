@@ -65,6 +65,9 @@ put_field(struct writer *w, const struct field *f, const void *at)
 	case FIELD_raw32:
 		put_raw(w, at, sizeof(struct raw32));
 		return true;
+	case FIELD_raw768:
+		put_raw(w, at, sizeof(struct raw768));
+		return true;
 	case FIELD_str:
 	case FIELD_bytes:
 	case FIELD_list:
@@ -136,6 +139,9 @@ get_field(struct reader *r, const struct field *f, void *at)
 		return true;
 	case FIELD_raw32:
 		get_raw(r, at, sizeof(struct raw32));
+		return true;
+	case FIELD_raw768:
+		get_raw(r, at, sizeof(struct raw768));
 		return true;
 	case FIELD_str:
 	case FIELD_bytes:

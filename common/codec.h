@@ -14,16 +14,21 @@ enum field_kind {
 	FIELD_u16,
 	FIELD_u32,
 	FIELD_u64,
-	FIELD_id,    /* struct id128, 16 bytes */
-	FIELD_raw32, /* struct raw32, 32 bytes */
-	FIELD_str,   /* struct view: clean text */
-	FIELD_bytes, /* struct view: anything */
-	FIELD_list,  /* struct view: packed strings */
-	FIELD_tail   /* struct view: all that is left of the record, no length in front */
+	FIELD_id,     /* struct id128, 16 bytes */
+	FIELD_raw32,  /* struct raw32, 32 bytes */
+	FIELD_raw768, /* struct raw768, 768 bytes */
+	FIELD_str,    /* struct view: clean text */
+	FIELD_bytes,  /* struct view: anything */
+	FIELD_list,   /* struct view: packed strings */
+	FIELD_tail    /* struct view: all that is left of the record, no length in front */
 };
 
 struct raw32 {
 	unsigned char b[32];
+};
+
+struct raw768 {
+	unsigned char b[768];
 };
 
 typedef uint8_t field_u8;
@@ -32,6 +37,7 @@ typedef uint32_t field_u32;
 typedef uint64_t field_u64;
 typedef struct id128 field_id;
 typedef struct raw32 field_raw32;
+typedef struct raw768 field_raw768;
 typedef struct view field_str;
 typedef struct view field_bytes;
 typedef struct view field_list;

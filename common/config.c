@@ -121,28 +121,34 @@ refuse_not_built(const char *(*get)(const char *), char *err, size_t err_size)
 	return 0;
 }
 
-/* RUNTIME and USE_STUB_CONNECTOR are the same choice; only the stub exists yet. */
+/*
+ * The stub means the dev shim as well; the dev shim may have a sandbox (S24). A sandbox cannot be made
+ * without root.
+ */
 static int
 settle_runtime(struct config *c, char *err, size_t err_size)
 {
-	if (*c->runtime && strcmp(c->runtime, "stub") != 0) {
-		char shown[80];
+	const char *runtime = *c->runtime ? c->runtime : (c->use_stub ? "stub" : "sandbox");
+	bool is_stub = strcmp(runtime, "stub") == 0;
+	char shown[80], *settled;
 
-		snprintf(err, err_size, "RUNTIME=%s: not available in this version; write stub",
-		    log_escape(view_of(c->runtime), shown, sizeof(shown)));
-		return -1;
-	}
-	if (*c->runtime)
-		c->use_stub = 1; /* the same choice by its two names */
-	if (!c->use_stub) {
+	if (!is_stub && strcmp(runtime, "sandbox") != 0) {
 		snprintf(err, err_size,
-		    "RUNTIME: must be stub in this version (or USE_STUB_CONNECTOR 1): it is the "
-		    "only runtime, for development on a loopback listener");
+		    "RUNTIME=%s: not available in this version; write sandbox or stub",
+		    log_escape(view_of(runtime), shown, sizeof(shown)));
 		return -1;
 	}
+	if (!is_stub && geteuid() != 0) {
+		snprintf(err, err_size,
+		    "RUNTIME=sandbox: needs root; start as root, or write stub "
+		    "(USE_STUB_CONNECTOR=1), for development on a loopback listener");
+		return -1;
+	}
+	c->use_stub = c->use_stub || is_stub;
+	settled = strdup(runtime);
 	free(c->runtime);
-	c->runtime = strdup("stub");
-	return c->runtime ? 0 : -1;
+	c->runtime = settled;
+	return settled ? 0 : -1;
 }
 
 /* Set to anything but what it is without being set. */

@@ -139,6 +139,14 @@ id_equal(const struct id128 *a, const struct id128 *b)
 	return memcmp(a->b, b->b, ID_BYTES) == 0;
 }
 
+bool
+id_is_zero(const struct id128 *id)
+{
+	static const struct id128 zero;
+
+	return id_equal(id, &zero);
+}
+
 static bool
 is_all_zero(const unsigned char *bytes, size_t len)
 {

@@ -60,6 +60,9 @@ int id_parse(const char *text, size_t len, struct id128 *out);
 
 bool id_equal(const struct id128 *a, const struct id128 *b);
 
+/* All zero: in a message that can go without an id, none. */
+bool id_is_zero(const struct id128 *id);
+
 /* A new trace id, never all zero (W3C Trace Context 3.2.2.3). Returns 0, or -1 with errno. */
 int trace_random(unsigned char out[static TRACE_ID_BYTES]);
 

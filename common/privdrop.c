@@ -219,12 +219,20 @@ set_limit(__rlimit_resource_t what, rlim_t value)
 	return setrlimit(what, &(struct rlimit){ value, value });
 }
 
+int
+privdrop_core_limit(void)
+{
+	static const struct rlimit one = { 1, 1 };
+
+	return setrlimit(RLIMIT_CORE, &one) == 0 ? 0 : set_limit(RLIMIT_CORE, 1);
+}
+
 const char *
 privdrop_limits(uint64_t nofile, bool may_write_files)
 {
 	if (set_limit(RLIMIT_NOFILE, nofile) != 0)
 		return "RLIMIT_NOFILE";
-	if (set_limit(RLIMIT_CORE, 0) != 0)
+	if (privdrop_core_limit() != 0)
 		return "RLIMIT_CORE";
 	if (!may_write_files && set_limit(RLIMIT_FSIZE, 0) != 0)
 		return "RLIMIT_FSIZE";

@@ -33,7 +33,12 @@ const char *privdrop_to_session(uid_t uid, gid_t gid);
 /* After the filter: PR_GET_SECCOMP says 2. */
 bool privdrop_filter_is_on(void);
 
-/* RLIMIT_NOFILE, RLIMIT_CORE 0, RLIMIT_FSIZE (0: leave). */
+/*
+ * RLIMIT_CORE 1: with 0 a core_pattern that is a pipe would still get a dump (core(5)), with 1 nothing
+ * does. 0 where it is that already and may not be raised. 0 or -1.
+ */
+int privdrop_core_limit(void);
+/* RLIMIT_NOFILE, RLIMIT_FSIZE (0: leave) and the above. */
 const char *privdrop_limits(uint64_t nofile, bool may_write_files);
 
 #endif

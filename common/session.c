@@ -12,6 +12,7 @@ static const char *const stages[] = { "unknown", STAGES(NAME_ROW) };
 static const char *const roles[] = { "unknown", "driver", "viewer" };
 static const char *const sign_ins[] = { "unknown", SIGN_INS(NAME_ROW) };
 static const char *const fetch_errors[] = { "ok", FETCH_ERRORS(NAME_ROW) };
+static const char *const limits[] = { LIMITS(NAME_ROW) };
 static const char *const tiers[] = { "unknown", "fog", "cloud" };
 
 const char *
@@ -54,6 +55,12 @@ const char *
 session_fetch_error_name(unsigned error)
 {
 	return error < COUNT_OF(fetch_errors) ? fetch_errors[error] : "unknown";
+}
+
+const char *
+session_limit_name(unsigned limit)
+{
+	return limit < COUNT_OF(limits) ? limits[limit] : "unknown";
 }
 
 int

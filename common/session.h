@@ -38,7 +38,17 @@
 	X(INIT, "init") \
 	X(SHELL, "shell") \
 	X(HOLDER, "holder") \
-	X(ADOPT, "adopt")
+	X(ADOPT, "adopt") \
+	X(IMAGE, "image") \
+	X(STORAGE, "storage") \
+	X(HOME, "home") \
+	X(DEVICES, "devices") \
+	X(NETWORK, "network") \
+	X(ROOT, "root") \
+	X(PROC, "proc") \
+	X(TERMINAL, "terminal") \
+	X(LIMITS, "limits") \
+	X(FILTER, "filter")
 
 #define ENUM_STATUS(name, text) STATUS_##name,
 #define ENUM_END(name, text) END_##name,
@@ -50,7 +60,35 @@ enum spawn_stage { STAGE_NONE, STAGES(ENUM_STAGE) STAGE_COUNT };
 enum attach_role { ROLE_NONE, ROLE_DRIVER, ROLE_VIEWER };
 enum exit_kind { EXIT_NONE, EXIT_CODE, EXIT_SIGNAL };
 enum node_tier { TIER_NONE, TIER_FOG, TIER_CLOUD };
-enum connector { CONNECTOR_NONE, CONNECTOR_STUB };
+enum connector { CONNECTOR_NONE, CONNECTOR_STUB, CONNECTOR_SANDBOX };
+enum home_mode { HOME_EPHEMERAL, HOME_PERSISTENT };
+enum limits_mode { LIMITS_REQUIRED, LIMITS_BEST_EFFORT };
+
+/* The limits of a session (S29): bit 1 << LIMIT_x says that one holds. X(NAME, public name) */
+#define LIMITS(X) \
+	X(CPU, "cpu") \
+	X(MEMORY, "memory") \
+	X(SWAP, "swap") \
+	X(PIDS, "pids") \
+	X(IO, "io") \
+	X(STORAGE, "storage")
+
+#define ENUM_LIMIT(name, text) LIMIT_##name,
+enum session_limit { LIMITS(ENUM_LIMIT) LIMIT_COUNT };
+
+/* What is known of a session's consumption: bit 1 << USAGE_x of a usage record. */
+enum session_usage {
+	USAGE_CPU,
+	USAGE_MEMORY,
+	USAGE_MEMORY_PEAK,
+	USAGE_PIDS,
+	USAGE_OOM_KILLS,
+	USAGE_CPU_PRESSURE,
+	USAGE_MEMORY_PRESSURE,
+	USAGE_IO_PRESSURE,
+	USAGE_COUNT
+};
+
 enum auth_scheme { SCHEME_NONE, SCHEME_BEARER, SCHEME_DPOP }; /* RFC 6750 2.1, RFC 9449 7.1 */
 
 /* How it stands with the identity provider's keys (GET /readyz). X(NAME, text) */
@@ -79,8 +117,10 @@ enum sign_in { SIGN_IN_NONE, SIGN_INS(ENUM_SIGN_IN) SIGN_IN_COUNT };
 #define ENUM_FETCH_ERROR(name, text) FETCH_E_##name,
 enum fetch_error { FETCH_OK, FETCH_ERRORS(ENUM_FETCH_ERROR) FETCH_E_COUNT };
 
-#define SESSION_SLOTS 4096 /* live sessions of a node; one uid range each */
 #define SESSION_IDS_PER_SLOT 65536
+#define SESSION_RANGES 4096 /* of so many ids each, from SESSION_UID_BASE */
+#define SESSION_SLOTS \
+	(SESSION_RANGES - 1) /* live sessions of a node; the last range is their holders' */
 
 /* Static text; "unknown" for a number that is not in the table. */
 const char *session_status_name(unsigned status);
@@ -90,6 +130,7 @@ const char *session_role_name(unsigned role);
 const char *session_tier_name(unsigned tier);
 const char *session_sign_in_name(unsigned sign_in);
 const char *session_fetch_error_name(unsigned error);
+const char *session_limit_name(unsigned limit);
 /* True once the shell is gone: exited, expired, terminated, failed, lost. */
 int session_has_ended(unsigned status);
 

@@ -162,6 +162,8 @@ int image_put_file(int root_fd, const char *path, mode_t mode, const char *text,
     struct image_error *err);
 int image_put_dir(int root_fd, const char *path, mode_t mode, struct image_error *err);
 int image_put_symlink(int root_fd, const char *path, const char *target, struct image_error *err);
+/* /etc/resolv.conf becomes a link to /run/resolv.conf, which every session has its own of. */
+int image_put_resolver(int root_fd, struct image_error *err);
 /*
  * Copies a file, a symlink or an empty directory as an inode of its own, owner 0:0, without setuid
  * and setgid. What is missing, of another kind, or not for everybody to read is left out.

@@ -70,7 +70,6 @@ static const struct {
 	    "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n" },
 	{ "etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n" },
 	{ "etc/hostname", "session\n" },
-	{ "etc/resolv.conf", "# The session's resolver is put here.\n" },
 	{ "etc/shells", "/bin/sh\n/bin/bash\n" },
 	{ "etc/profile",
 	    "export PATH=\"${PATH:-/usr/local/bin:/usr/bin:/bin}\"\n"
@@ -246,6 +245,8 @@ put_etc(struct base *b, struct image_error *err)
 	for (size_t i = 0; i < COUNT_OF(files); i++)
 		if (image_put_file(b->root_fd, files[i].path, 0644, files[i].text, err) != 0)
 			return -1;
+	if (image_put_resolver(b->root_fd, err) != 0)
+		return -1;
 	return image_copy(b->host_fd, CA_BUNDLE, b->root_fd, CA_BUNDLE, err);
 }
 

@@ -108,6 +108,21 @@ image_put_symlink(int root_fd, const char *path, const char *target, struct imag
 	return 0;
 }
 
+int
+image_put_resolver(int root_fd, struct image_error *err)
+{
+	cleanup_fd int etc = image_open_beneath(root_fd, "etc", O_RDONLY | O_DIRECTORY);
+
+	/* Of another kind: the scan refuses it by name. */
+	if (etc < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return 0;
+	if (etc < 0 && errno != ENOENT)
+		return image_fail_errno(err, "/etc");
+	if (etc >= 0 && unlinkat(etc, "resolv.conf", 0) != 0 && errno != ENOENT)
+		return image_fail_errno(err, "/etc/resolv.conf");
+	return image_put_symlink(root_fd, "etc/resolv.conf", "/run/resolv.conf", err);
+}
+
 /* A new file of no bytes; *out stays -1 when there is one. -1 with errno. */
 static int
 create_file(int root_fd, const char *path, int *out)

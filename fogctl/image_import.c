@@ -234,6 +234,8 @@ unpack(int staging_fd, struct image_error *err)
 	root_fd = image_open_beneath(staging_fd, "rootfs", O_RDONLY | O_DIRECTORY);
 	if (root_fd < 0)
 		return image_fail_errno(err, "the unpacked image");
+	if (image_put_resolver(root_fd, err) != 0)
+		return -1;
 	return image_put_mount_points(root_fd, err);
 }
 

@@ -219,10 +219,13 @@ send_bare_problem(struct conn *c)
 	send_answer(c, &a);
 }
 
+/* All that a double surely holds: 0.07 is written as that, not as 0.070000000000000007. */
+#define DIGITS JSON_REAL_PRECISION(15)
+
 static void
 send_json(struct conn *c, unsigned status, const char *type, const char *lines, json_t *obj)
 {
-	cleanup_free char *text = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
+	cleanup_free char *text = obj ? json_dumps(obj, JSON_COMPACT | DIGITS) : NULL;
 	struct answer a = { .status = status, .type = type, .lines = lines, .bytes = text };
 
 	json_decref(obj);
@@ -338,6 +341,16 @@ challenge_lines(const struct conn *c, const struct problem *p, char out[static C
 	challenge_write(&ch, out);
 }
 
+/*
+ * Some sessions cannot be made until somebody changes the node, which has no cgroups or not that
+ * image. Where another try may do, placerd says when.
+ */
+static bool
+retry_helps(const struct problem *p)
+{
+	return p->retry_after_s > 0 || (p->error != FOG_E_SPAWN && p->error != -FOG_E_SPAWN);
+}
+
 /* The header lines that a status asks for (RFC 6750 3, RFC 9110 10.2.1, 10.2.3, 15.5.22). */
 static void
 problem_lines(const struct conn *c, unsigned status, const struct problem *p,
@@ -353,7 +366,7 @@ problem_lines(const struct conn *c, unsigned status, const struct problem *p,
 		snprintf(out, size, "Allow: %s\r\n", c->x.allow);
 	else if (status == 426)
 		snprintf(out, size, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-	else if (status == 429 || status == 503)
+	else if ((status == 429 || status == 503) && retry_helps(p))
 		snprintf(out, size, "Retry-After: %u\r\n",
 		    p->retry_after_s ? p->retry_after_s : RETRY_AFTER_SECONDS);
 }

@@ -57,4 +57,7 @@ void api_health(struct conn *c);
 void api_ready(struct conn *c);
 void api_metrics(struct conn *c);
 
+/* Answers a scrape. node: as placerd has told; NULL: nobody has. */
+void api_metrics_answer(struct conn *c, const struct pl_gate_ready *node);
+
 #endif

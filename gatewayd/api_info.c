@@ -11,6 +11,8 @@
 #include "gatewayd/peers.h"
 #include "gatewayd/worker.h"
 
+#define SCRAPE_WAIT_MS 1000 /* then a scrape has this process's own counters alone */
+
 void
 api_list_profiles(struct conn *c)
 {
@@ -52,18 +54,28 @@ api_health(struct conn *c)
 void
 api_ready(struct conn *c)
 {
-	peers_ask(c, MSG_AUTH_CHECK, PH_READY, NULL);
+	static const struct pl_check check;
+
+	peers_ask(c, MSG_AUTH_CHECK, PH_READY, &check);
 }
 
 void
 api_metrics(struct conn *c)
+{
+	static const struct pl_check check = { .with_totals = 1 };
+
+	peers_ask_within(c, MSG_AUTH_CHECK, PH_READY, &check, SCRAPE_WAIT_MS);
+}
+
+void
+api_metrics_answer(struct conn *c, const struct pl_gate_ready *node)
 {
 	size_t len;
 	char *text;
 
 	workers_count(c->g->workers, &c->g->metrics.terminal_in_bytes,
 	    &c->g->metrics.terminal_out_bytes);
-	text = metrics_text(&c->g->metrics, api_route_label, api_route_count(), &len);
+	text = metrics_text(&c->g->metrics, node, api_route_label, api_route_count(), &len);
 	if (text)
 		answer_text(c, "text/plain; version=0.0.4; charset=utf-8", text, len);
 	else

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "common/cleanup.h"
+#include "common/imageref.h"
 #include "common/mono.h"
 
 #define MILLI 1000
@@ -47,6 +48,17 @@ exit_json(unsigned kind, uint32_t value)
 	return json_pack("{s:i}", "code", (int)value);
 }
 
+static void
+set_image_ref(json_t *obj, const struct raw32 *image)
+{
+	char text[IMAGEREF_DIGEST_TEXT_SIZE];
+
+	if (imageref_is_none(image))
+		return;
+	imageref_format(image, text);
+	json_object_set_new(obj, "image_ref", json_string(text));
+}
+
 struct json_t *
 api_json_session(const struct pl_session *s)
 {
@@ -56,11 +68,83 @@ api_json_session(const struct pl_session *s)
 	    time_json(s->expires_s), "placement", placement_json(s->node, s->region, s->tier),
 	    "placement_reason", s->placement_reason.p, s->placement_reason.len);
 
+	if (obj)
+		set_image_ref(obj, &s->image);
 	if (obj && s->exit_kind != EXIT_NONE)
 		json_object_set_new(obj, "exit", exit_json(s->exit_kind, s->exit_value));
 	if (obj && s->end_reason != END_NONE)
 		json_object_set_new(obj, "end_reason",
 		    json_string(session_end_name(s->end_reason)));
+	return obj;
+}
+
+static json_t *
+limits_json(uint32_t holds)
+{
+	json_t *enforced = json_array();
+
+	for (unsigned limit = 0; enforced && limit < LIMIT_COUNT; limit++) {
+		if (holds & 1u << limit)
+			json_array_append_new(enforced, json_string(session_limit_name(limit)));
+	}
+	return json_pack("{s:o}", "enforced", enforced);
+}
+
+static json_t *
+count_json(uint64_t count)
+{
+	return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
+}
+
+static json_t *
+percent_json(uint32_t hundredths)
+{
+	return json_real(hundredths / 100.0);
+}
+
+static void
+set_if_known(json_t *obj, const char *name, uint32_t known, enum session_usage what, json_t *value)
+{
+	if (known & 1u << what)
+		json_object_set(obj, name, value);
+	json_decref(value);
+}
+
+static json_t *
+usage_json(const struct pl_shown *s)
+{
+	json_t *obj = json_object(), *pressure = json_object();
+
+	set_if_known(obj, "cpu_seconds", s->known, USAGE_CPU,
+	    json_real((double)s->cpu_usec / 1000000));
+	set_if_known(obj, "memory_bytes", s->known, USAGE_MEMORY, count_json(s->memory_bytes));
+	set_if_known(obj, "memory_peak_bytes", s->known, USAGE_MEMORY_PEAK,
+	    count_json(s->memory_peak_bytes));
+	set_if_known(obj, "pids", s->known, USAGE_PIDS, count_json(s->pids));
+	set_if_known(obj, "oom_kills", s->known, USAGE_OOM_KILLS, count_json(s->oom_kills));
+	set_if_known(pressure, "cpu", s->known, USAGE_CPU_PRESSURE, percent_json(s->cpu_pressure));
+	set_if_known(pressure, "memory", s->known, USAGE_MEMORY_PRESSURE,
+	    percent_json(s->memory_pressure));
+	set_if_known(pressure, "io", s->known, USAGE_IO_PRESSURE, percent_json(s->io_pressure));
+	if (json_object_size(pressure) > 0)
+		json_object_set(obj, "pressure", pressure);
+	json_decref(pressure);
+	return obj;
+}
+
+#define COPY_SESSION(T, kind, name, min, max) .name = s->name,
+
+struct json_t *
+api_json_shown(const struct pl_shown *s)
+{
+	struct pl_session row = { FIELDS_session(COPY_SESSION, ) };
+	json_t *obj = api_json_session(&row);
+
+	/* Of one that has ended, and of the stub, nobody can tell. */
+	if (!obj || (s->holds == 0 && s->known == 0))
+		return obj;
+	json_object_set_new(obj, "limits", limits_json(s->holds));
+	json_object_set_new(obj, "usage", usage_json(s));
 	return obj;
 }
 

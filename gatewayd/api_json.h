@@ -14,6 +14,8 @@ struct json_t;
 
 /* A new object, the caller's; NULL when out of memory or when a text is not UTF-8. */
 struct json_t *api_json_session(const struct pl_session *s);
+/* With what it uses, as far as that is known. */
+struct json_t *api_json_shown(const struct pl_shown *s);
 struct json_t *api_json_profile(const struct pl_profile *p);
 struct json_t *api_json_node(const struct pl_node *n, const char *url);
 struct json_t *api_json_created(const struct pl_created *s, const char *ws_url);

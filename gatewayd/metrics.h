@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters, and their text for Prometheus (format 0.0.4). Labels are ours alone (S38). */
+/*
+ * Counters, and their text for Prometheus (format 0.0.4), with those of the node as placerd tells
+ * them. Labels are ours alone, and nothing is of one person or one session (S38).
+ */
 #ifndef GATEWAYD_METRICS_H
 #define GATEWAYD_METRICS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/msg.h"
 
 #define METRICS_ROUTES_MAX 24
 #define METRICS_CLASSES 6 /* 1xx..5xx by their first digit */
@@ -27,9 +32,10 @@ void metrics_count_refusal(struct metrics *m, int error);
 
 /*
  * The text of one scrape; free() it. NULL when out of memory. route_label writes the labels of
- * route 0..routes-1: `method="GET",route="/healthz"`.
+ * route 0..routes-1: `method="GET",route="/healthz"`. node NULL: nobody has told of it. What is not
+ * known of it is left out.
  */
-char *metrics_text(const struct metrics *m,
+char *metrics_text(const struct metrics *m, const struct pl_gate_ready *node,
     void (*route_label)(size_t route, char *out, size_t out_size), size_t routes, size_t *len);
 
 #endif

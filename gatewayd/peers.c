@@ -39,7 +39,9 @@ answer_lost(struct conn *c, enum msg_phase phase, int error)
 {
 	bool authd = proc_peer(EDGE_GATE_AUTH) != NULL;
 
-	if (phase == PH_READY)
+	if (phase == PH_READY && c->is_metrics)
+		api_metrics_answer(c, NULL);
+	else if (phase == PH_READY)
 		answer_json_unready(c, api_json_ready(authd, false, NULL));
 	else
 		answer_error(c, error, NULL);
@@ -51,6 +53,7 @@ struct question {
 	const struct trace *trace;
 	const void *payload;
 	void *data; /* of the request: a connection, or a renewal in PH_RENEW */
+	uint64_t timeout_ms;
 };
 
 /* 0, or an error that nobody has been told yet. *id is set before authd can answer. */
@@ -67,8 +70,7 @@ ask(struct gateway *g, const struct question *q, uint64_t *id)
 	/* The table alone is no bound: a client that has left is out of it, its question is not. */
 	if (peer_queued(auth) >= GATEWAY_PENDING_MAX)
 		return -FOG_E_FULL;
-	r = requests_add(g->requests, this_id, q->phase, q->trace, g->config->request_timeout_ms,
-	    q->data);
+	r = requests_add(g->requests, this_id, q->phase, q->trace, q->timeout_ms, q->data);
 	if (!r)
 		return -FOG_E_FULL;
 	*id = this_id;
@@ -85,11 +87,20 @@ ask(struct gateway *g, const struct question *q, uint64_t *id)
 void
 peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload)
 {
+	peers_ask_within(c, type, phase, payload, UINT64_MAX);
+}
+
+void
+peers_ask_within(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload,
+    uint64_t timeout_ms)
+{
+	uint64_t most_ms = c->g->config->request_timeout_ms;
 	struct question q = { .type = type,
 		.phase = phase,
 		.trace = &c->x.trace,
 		.payload = payload,
-		.data = c };
+		.data = c,
+		.timeout_ms = timeout_ms < most_ms ? timeout_ms : most_ms };
 	int rc = ask(c->g, &q, &c->x.request_id);
 
 	if (rc != 0)
@@ -106,7 +117,8 @@ peers_ask_renewal(struct gateway *g, struct renewal *r)
 		.phase = PH_RENEW,
 		.trace = &r->trace,
 		.payload = &use,
-		.data = r };
+		.data = r,
+		.timeout_ms = g->config->request_timeout_ms };
 	uint64_t id;
 	int rc = ask(g, &q, &id);
 
@@ -179,6 +191,20 @@ on_session(void *ctx, struct peer *from, struct msg *m)
 	if (!id_equal(&m->u.session.session_id, &c->x.session_id))
 		return -FOG_E_LIAR;
 	answer_json(finish(g, r), 200, api_json_session(&m->u.session));
+	return 0;
+}
+
+static int
+on_shown(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	const struct conn *c = r->data;
+
+	(void)from;
+	if (!id_equal(&m->u.shown.session_id, &c->x.session_id))
+		return -FOG_E_LIAR;
+	answer_json(finish(g, r), 200, api_json_shown(&m->u.shown));
 	return 0;
 }
 
@@ -349,9 +375,14 @@ on_ready(void *ctx, struct peer *from, struct msg *m)
 {
 	struct gateway *g = ctx;
 	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
-	json_t *obj = api_json_ready(true, true, &m->u.gate_ready);
+	json_t *obj;
 
 	(void)from;
+	if (c->is_metrics) {
+		api_metrics_answer(c, &m->u.gate_ready);
+		return 0;
+	}
+	obj = api_json_ready(true, true, &m->u.gate_ready);
 	if (api_is_ready(&m->u.gate_ready))
 		answer_json(c, 200, obj);
 	else
@@ -408,6 +439,7 @@ on_deliver(void *ctx, struct peer *from, struct msg *m)
 
 const msg_handler peers_handlers[MSG_COUNT] = {
 	[MSG_GATE_SESSION] = on_session,
+	[MSG_GATE_SHOWN] = on_shown,
 	[MSG_GATE_EXTENDED] = on_session,
 	[MSG_GATE_CREATED] = on_created,
 	[MSG_GATE_MINTED] = on_minted,

@@ -13,6 +13,9 @@ struct renewal;
  * there is nobody to ask it is answered at once.
  */
 void peers_ask(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload);
+/* As that, but given up sooner: after timeout_ms, or the time for any request if that is less. */
+void peers_ask_within(struct conn *c, enum msg_type type, enum msg_phase phase, const void *payload,
+    uint64_t timeout_ms);
 
 /* Asks authd for an attached client; renewal_answer() gets what comes of it. */
 void peers_ask_renewal(struct gateway *g, struct renewal *r);

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "common/cleanup.h"
+#include "common/imageref.h"
 #include "common/log.h"
 #include "common/mono.h"
 
@@ -123,6 +124,17 @@ set_ids(json_t *line, const struct audit_event *e)
 	return rc;
 }
 
+static int
+set_image(json_t *line, const struct raw32 *image)
+{
+	char text[IMAGEREF_DIGEST_TEXT_SIZE];
+
+	if (!image || imageref_is_none(image))
+		return 0;
+	imageref_format(image, text);
+	return set_text(line, "image", view_of(text));
+}
+
 static json_t *
 line_new(const struct audit *a, const struct audit_event *e)
 {
@@ -140,6 +152,7 @@ line_new(const struct audit *a, const struct audit_event *e)
 	rc |= set_text(line, "issuer", e->issuer);
 	rc |= set_text(line, "subject", e->subject);
 	rc |= set_text(line, "profile", e->profile);
+	rc |= set_image(line, e->image);
 	rc |= set_text(line, "role", e->role);
 	rc |= set_text(line, "rule_id", e->rule_id);
 	rc |= set_text(line, "node", e->node);

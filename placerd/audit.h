@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "common/buf.h"
+#include "common/codec.h"
 #include "common/id.h"
 #include "common/msg.h"
 
@@ -41,6 +42,7 @@ struct audit_event {
 	enum audit_phase phase;
 	const struct id128 *session_id;
 	struct view issuer, subject, profile, role, rule_id, node, reason, actor, detail;
+	const struct raw32 *image; /* its digest; NULL, or all zero: none */
 	const struct trace *trace;
 };
 

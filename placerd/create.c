@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "common/cleanup.h"
 #include "common/codec.h"
 #include "common/log.h"
@@ -16,6 +18,8 @@
 #include "common/proc.h"
 #include "placerd/place.h"
 #include "placerd/quota.h"
+
+#define SPAWN_RETRY_SECONDS 1
 
 /* What was decided on one request. */
 struct verdict {
@@ -25,6 +29,12 @@ struct verdict {
 	struct place_node node;
 	char reasons[PLACE_REASON_BYTES];
 };
+
+bool
+create_in_sandbox(void)
+{
+	return strcmp(proc_config()->runtime, "sandbox") == 0;
+}
 
 /* A retry measures latencies anew, so they are no part of what has to be the same. */
 static uint64_t
@@ -135,7 +145,8 @@ static void
 decide(const struct placerd *d, const struct pl_create *want, struct verdict *v)
 {
 	struct policy_identity who = { want->issuer, want->subject, want->groups };
-	struct policy_request request = { want->profile, want->ttl_seconds, want->image_ref };
+	struct policy_request request = { want->profile, want->ttl_seconds, want->image_ref,
+		.needs_image = create_in_sandbox() };
 	struct quota_key key = { want->issuer, want->subject, want->profile };
 
 	memset(v, 0, sizeof(*v));
@@ -169,13 +180,42 @@ refuse_denied(struct placerd *d, struct peer *from, const struct msg *m, const s
 
 /* --- reserve --- */
 
+bool
+create_load(void)
+{
+	struct raw32 ignored;
+
+	return create_home_id(view_of("i"), view_of("s"), view_of("p"), &ignored) == 0;
+}
+
+/* Neither an issuer nor a subject nor a profile has a NUL in it. */
+int
+create_home_id(struct view issuer, struct view subject, struct view profile, struct raw32 *out)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct raw32 id;
+	bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+	    EVP_DigestUpdate(ctx, issuer.p, issuer.len) && EVP_DigestUpdate(ctx, "", 1) &&
+	    EVP_DigestUpdate(ctx, subject.p, subject.len) && EVP_DigestUpdate(ctx, "", 1) &&
+	    EVP_DigestUpdate(ctx, profile.p, profile.len) && EVP_DigestFinal_ex(ctx, id.b, NULL);
+
+	EVP_MD_CTX_free(ctx);
+	if (!good)
+		return -FOG_E_INTERNAL;
+	*out = id;
+	return 0;
+}
+
 #define COPY_OWNED(T, kind, name, min, max) .name = owned->name,
 
+/* What it may use, for FIELDS_box; egress is where its rules are packed. */
 static struct pl_plan
-plan_of(const struct pl_owned *owned, const struct verdict *v)
+plan_of(const struct pl_owned *owned, const struct verdict *v,
+    unsigned char egress[static EGRESS_RULES_MAX * EGRESS_RULE_BYTES])
 {
 	const struct policy_limits *limits = &v->decision.limits;
 	uint32_t ring_bytes = (uint32_t)limits->ring_bytes; /* POLICY_RING_MAX_BYTES at most */
+	size_t egress_len = egress_pack(limits->egress, limits->n_egress, egress);
 
 	return (struct pl_plan){ .ttl_seconds = v->decision.ttl_seconds,
 		.idle_timeout_s = limits->idle_timeout_seconds,
@@ -183,6 +223,12 @@ plan_of(const struct pl_owned *owned, const struct verdict *v)
 		.cpu_milli = limits->cpu_milli,
 		.memory_bytes = limits->memory_bytes,
 		.storage_bytes = limits->storage_bytes,
+		.pids = limits->pids,
+		.io_weight = (uint16_t)limits->io_weight,
+		.limits = (uint8_t)limits->limits_mode,
+		.home = (uint8_t)limits->home,
+		.resolver = view_bytes(limits->dns.address, limits->dns.len),
+		.egress = view_bytes(egress, egress_len),
 		FIELDS_owned(COPY_OWNED, ) };
 }
 
@@ -200,6 +246,7 @@ describe(const struct pl_create *want, const struct verdict *v, const struct id1
 		.region = v->node.region,
 		.tier = (uint8_t)v->node.tier,
 		.placement_reason = view_of(v->reasons),
+		.image = v->decision.image,
 		.issuer = want->issuer,
 		.subject = want->subject,
 		.sid = want->sid,
@@ -249,6 +296,7 @@ write_intents(struct placerd *d, const struct session *s, const struct trace *tr
 
 	decided.reason = view_of(s->placement_reason);
 	decided.rule_id = created.rule_id = view_of(policy_rule_id(POLICY_ALLOW));
+	created.image = &s->image;
 	if (audit_write(d->keepers.audit, &decided) != 0)
 		return -FOG_E_NO_AUDIT;
 	return audit_write(d->keepers.audit, &created);
@@ -280,6 +328,7 @@ order(struct placerd *d, struct session *s, const struct msg *m, const struct pl
 static int
 proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdict *v)
 {
+	unsigned char egress[EGRESS_RULES_MAX * EGRESS_RULE_BYTES];
 	struct id128 id;
 	struct pl_owned owned;
 	struct pl_plan plan;
@@ -288,8 +337,13 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 
 	if (rc == 0) {
 		owned = describe(&m->u.create, v, &id);
-		rc = reserve(d, m, &owned, &v->decision, &s);
+		plan = plan_of(&owned, v, egress);
+		if (plan.home == HOME_PERSISTENT)
+			rc = create_home_id(owned.issuer, owned.subject, owned.profile,
+			    &plan.home_id);
 	}
+	if (rc == 0)
+		rc = reserve(d, m, &owned, &v->decision, &s);
 	if (rc != 0)
 		return peers_refuse_message(from, m, rc, "", "");
 	if (!peers_ask(d, from, m, PH_CREATE, &id)) {
@@ -301,7 +355,6 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 		unreserve(d, s);
 		return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 	}
-	plan = plan_of(&owned, v);
 	order(d, s, m, &plan);
 	return 0;
 }
@@ -329,14 +382,18 @@ create_on_request(void *ctx, struct peer *from, struct msg *m)
 
 static void
 write_outcome(struct placerd *d, const struct session *s, const struct trace *trace,
-    const char *reason)
+    const struct pl_refused *why)
 {
 	struct audit_event allocated = peers_audit_of(s, AUDIT_RUNTIME_ALLOCATED, AUDIT_OUTCOME,
 	    trace);
 	struct audit_event created = peers_audit_of(s, AUDIT_SESSION_CREATED, AUDIT_OUTCOME, trace);
 
-	created.reason = view_of(reason);
-	if (!reason)
+	allocated.image = created.image = &s->image;
+	if (why) {
+		created.reason = view_of(err_code(why->error));
+		created.detail = why->detail;
+	}
+	if (!why)
 		audit_write(d->keepers.audit, &allocated);
 	audit_write(d->keepers.audit, &created);
 }
@@ -377,17 +434,39 @@ fail(struct placerd *d, const struct asked *q, const struct pl_refused *why, enu
 	peers_answer(q, MSG_AUTH_REFUSED, why);
 	if (!s)
 		return;
-	write_outcome(d, s, &q->trace, err_code(why->error));
+	write_outcome(d, s, &q->trace, why);
 	s->idem_key[0] = '\0'; /* whoever repeats it gets another try */
 	s->make_error = -(int)why->error;
 	if (!session_has_ended(s->status))
 		peers_change(d, s, &failed);
 }
 
+/* Stages that fail until somebody changes the node or the policy: there is no point in a retry. */
+static const enum spawn_stage lasting_stages[] = { STAGE_IMAGE, STAGE_LIMITS, STAGE_NETWORK,
+	STAGE_NAMESPACE, STAGE_IDS, STAGE_FILTER };
+
+/* ptyd says "STAGE: cause". */
+static bool
+is_lasting(struct view detail)
+{
+	for (size_t i = 0; i < COUNT_OF(lasting_stages); i++) {
+		struct view stage = view_of(session_stage_name(lasting_stages[i]));
+
+		if (detail.len > stage.len && detail.p[stage.len] == ':' &&
+		    view_equal(view_bytes(detail.p, stage.len), stage))
+			return true;
+	}
+	return false;
+}
+
 void
 create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why)
 {
-	fail(d, q, why, END_SPAWN);
+	struct pl_refused to = *why;
+
+	if (to.error == FOG_E_SPAWN && to.retry_after_s == 0 && !is_lasting(to.detail))
+		to.retry_after_s = SPAWN_RETRY_SECONDS;
+	fail(d, q, &to, END_SPAWN);
 }
 
 /*

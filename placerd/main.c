@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* placerd: the role, its policy file and the reload of it; `placerd -n NAME` only checks one. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,43 @@ print_ring(const struct policy_profile *p)
 		dprintf(STDERR_FILENO, "ring_size %llu ", (unsigned long long)p->limits.ring_bytes);
 }
 
+static void
+print_images(const struct policy_profile *p)
+{
+	dprintf(STDERR_FILENO, "images");
+	for (size_t i = 0; i < p->n_images; i++)
+		dprintf(STDERR_FILENO, " %s", p->images[i].ref);
+	dprintf(STDERR_FILENO, "%s ", p->n_images == 0 ? " (none)" : "");
+}
+
+static void
+print_network(const struct policy_limits *limits)
+{
+	char text[EGRESS_TEXT_SIZE > INET6_ADDRSTRLEN ? EGRESS_TEXT_SIZE : INET6_ADDRSTRLEN];
+
+	dprintf(STDERR_FILENO, "egress");
+	for (size_t i = 0; i < limits->n_egress; i++) {
+		egress_format(&limits->egress[i], text);
+		dprintf(STDERR_FILENO, " \"%s\"", text);
+	}
+	dprintf(STDERR_FILENO, "%s ", limits->n_egress == 0 ? " (none)" : "");
+	if (limits->dns.len > 0 &&
+	    inet_ntop(limits->dns.len == 4 ? AF_INET : AF_INET6, limits->dns.address, text,
+		sizeof(text)))
+		dprintf(STDERR_FILENO, "dns %s ", text);
+}
+
+/* What a sandbox of it is like. */
+static void
+print_box(const struct policy_limits *limits)
+{
+	dprintf(STDERR_FILENO, "pids %u ", limits->pids);
+	if (limits->io_weight > 0)
+		dprintf(STDERR_FILENO, "io_weight %u ", limits->io_weight);
+	dprintf(STDERR_FILENO, "home %s limits %s ", policy_home_name(limits->home),
+	    policy_limits_name(limits->limits_mode));
+}
+
 /* fogd -T: each profile in one line, as it was understood. */
 static void
 print_policy(const struct policy *policy)
@@ -89,6 +127,9 @@ print_policy(const struct policy *policy)
 		    p->limits.idle_timeout_seconds, p->max_sessions,
 		    policy_on_logout_name(p->limits.on_logout));
 		print_ring(p);
+		print_box(&p->limits);
+		print_images(p);
+		print_network(&p->limits);
 		dprintf(STDERR_FILENO, "allowed_groups");
 		print_groups(p);
 	}
@@ -217,6 +258,10 @@ load(void *ctx)
 	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0 ||
 	    load_revoked(d) != 0)
 		return -1;
+	if (!create_load()) {
+		log_error("event=start_failed step=\"SHA-256\"");
+		return -1;
+	}
 	d->creates = rate_new(proc_config()->creates_per_minute);
 	d->attaches = rate_new(proc_config()->attaches_per_minute);
 	d->keepers.quota = quota_new();

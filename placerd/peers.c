@@ -71,10 +71,19 @@ struct asked *
 peers_ask(struct placerd *d, struct peer *from, const struct msg *m, enum msg_phase phase,
     const struct id128 *session_id)
 {
+	return peers_ask_within(d, from, m, phase, session_id, UINT64_MAX);
+}
+
+struct asked *
+peers_ask_within(struct placerd *d, struct peer *from, const struct msg *m, enum msg_phase phase,
+    const struct id128 *session_id, uint64_t timeout_ms)
+{
 	/* Sooner than authd gives up: who knows most says what it was. */
-	uint64_t timeout_ms = proc_config()->request_timeout_ms / 10 * 8;
+	uint64_t most_ms = proc_config()->request_timeout_ms / 10 * 8;
 	struct asked *q = calloc(1, sizeof(*q));
 
+	if (timeout_ms > most_ms)
+		timeout_ms = most_ms;
 	if (!q || !requests_add(d->requests, m->request_id, phase, &m->trace, timeout_ms, q)) {
 		refuse_plainly(from, m, q ? -FOG_E_FULL : -FOG_E_NOMEM);
 		free(q);
@@ -129,6 +138,8 @@ on_lost(void *ctx, struct request *r, int error)
 		TAILQ_REMOVE(&d->repeats, q, next);
 	if (q->phase == PH_CREATE)
 		create_on_lost(d, q, error);
+	else if (q->phase == PH_SHOW)
+		show_on_lost(d, q);
 	else
 		peers_refuse(q, error, "", "");
 	free(q);
@@ -153,16 +164,17 @@ peers_audit_of(const struct session *s, enum audit_name name, enum audit_phase p
 void
 peers_change(struct placerd *d, struct session *s, const struct session_change *to)
 {
-	bool was_starting = s->status == STATUS_STARTING;
+	enum session_status was = s->status;
 
 	if (session_set_state(s, to, &d->keepers) != 0) {
 		log_debug("event=state_ignored sid=%s from=%s to=%s", log_id(&s->id),
 		    session_status_name(s->status), session_status_name(to->status));
 		return;
 	}
+	totals_count(&d->totals, was, s->status);
 	if (session_has_ended(s->status))
 		registry_settle(d->registry, s);
-	if (was_starting && s->status != STATUS_STARTING)
+	if (was == STATUS_STARTING && s->status != STATUS_STARTING)
 		event_active(d->loose_ends, EV_TIMEOUT, 0);
 }
 
@@ -259,19 +271,6 @@ find_for(struct placerd *d, const struct pl_who_session *who)
 {
 	registry_sweep(d->registry, mono_ms());
 	return registry_find_owned(d->registry, &who->session_id, who->issuer, who->subject);
-}
-
-static int
-on_show(void *ctx, struct peer *from, struct msg *m)
-{
-	struct placerd *d = ctx;
-	struct session *s = find_for(d, &m->u.who_session);
-	struct pl_session row;
-
-	if (!s)
-		return peers_refuse_unknown(d, from, m);
-	row = session_to_wire(s);
-	return answer_message(from, m, MSG_AUTH_SESSION, &row);
 }
 
 static int
@@ -410,17 +409,6 @@ on_nodes(void *ctx, struct peer *from, struct msg *m)
 
 	answer_message(from, m, MSG_AUTH_NODE, &self);
 	return answer_message(from, m, MSG_AUTH_DONE, NULL);
-}
-
-static int
-on_check(void *ctx, struct peer *from, struct msg *m)
-{
-	struct placerd *d = ctx;
-	struct pl_ready ready = { .sessions_known = d->is_synced };
-
-	/* A front that is told "not ready" sends nothing that would try the log again. */
-	ready.audit_writable = audit_retry(d->keepers.audit) == 0;
-	return answer_message(from, m, MSG_AUTH_READY, &ready);
 }
 
 /* --- ptyd: its list of sessions --- */
@@ -617,6 +605,8 @@ on_refused(void *ctx, struct peer *from, struct msg *m)
 	    (unsigned long long)q->id, err_code(why->error));
 	if (q->phase == PH_CREATE) {
 		create_on_refused(d, q, why);
+	} else if (q->phase == PH_SHOW) {
+		show_on_lost(d, q);
 	} else {
 		if (q->phase == PH_ATTACH && s)
 			write_attached(d, s, q, AUDIT_OUTCOME, err_code(why->error));
@@ -717,7 +707,7 @@ peers_start(struct placerd *d)
 const msg_handler peers_requests[MSG_COUNT] = {
 	[MSG_PLACE_CREATE] = create_on_request,
 	[MSG_PLACE_LIST] = on_list,
-	[MSG_PLACE_SHOW] = on_show,
+	[MSG_PLACE_SHOW] = show_on_request,
 	[MSG_PLACE_END] = on_end,
 	[MSG_PLACE_MINT] = on_mint,
 	[MSG_PLACE_ATTACH] = on_attach,
@@ -738,7 +728,7 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_RENEW] = identity_on_request,
 	[MSG_PLACE_PROFILES] = identity_on_request,
 	[MSG_PLACE_NODES] = identity_on_request,
-	[MSG_PLACE_CHECK] = on_check,
+	[MSG_PLACE_CHECK] = totals_on_check,
 	[MSG_PLACE_REVOKE] = revoke_on_request,
 	[MSG_PLACE_KNOWN] = on_known,
 	[MSG_PLACE_KNOWN_ALL] = on_known_all,
@@ -747,6 +737,7 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_ENDED] = on_ended,
 	[MSG_PLACE_EXTENDED] = extend_on_extended,
 	[MSG_PLACE_RENEWED] = renew_on_renewed,
+	[MSG_PLACE_USAGE] = show_on_usage,
 	[MSG_PLACE_REFUSED] = on_refused,
 	[MSG_PLACE_STATE] = on_state,
 };

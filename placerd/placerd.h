@@ -21,6 +21,14 @@
 struct asked;
 struct event;
 
+/* For GET /metrics. The counters begin at 0 with this process. */
+struct totals {
+	uint64_t made;
+	uint64_t ended[STATUS_COUNT]; /* by how it ended */
+	struct pl_usage used;         /* of all sessions together, as ptyd has said last */
+	uint64_t used_mono_ms;        /* when; 0: never */
+};
+
 struct placerd {
 	struct policy *policy;
 	struct policy *next_policy; /* prepared by a reload */
@@ -30,6 +38,7 @@ struct placerd {
 	struct rate *creates, *attaches; /* of each subject */
 	struct requests *requests;       /* what ptyd was asked; data: struct asked */
 	TAILQ_HEAD(, asked) repeats;     /* creates that wait for the session of an earlier one */
+	struct totals totals;
 	struct event *loose_ends; /* repeats to be answered, abandoned sessions to be ended */
 	char node_name[65];
 	bool is_synced;  /* ptyd has told all its sessions on the present pair */
@@ -72,6 +81,9 @@ int peers_find_living(struct placerd *d, const struct id128 *id, struct view iss
 /* Enters a request in the table. NULL: it has been refused. */
 struct asked *peers_ask(struct placerd *d, struct peer *from, const struct msg *m,
     enum msg_phase phase, const struct id128 *session_id);
+/* As that, but given up sooner: after timeout_ms, or the time for any request if that is less. */
+struct asked *peers_ask_within(struct placerd *d, struct peer *from, const struct msg *m,
+    enum msg_phase phase, const struct id128 *session_id, uint64_t timeout_ms);
 /* Out of the table; the caller frees it. NULL when the table does not have it any more. */
 struct asked *peers_take(struct placerd *d, uint64_t id);
 /* rc of an order: a failed one is refused, unless the edge went down by it and refused it. */
@@ -128,7 +140,32 @@ int extend_on_request(void *ctx, struct peer *from, struct msg *m);
 int extend_on_extended(void *ctx, struct peer *from, struct msg *m);
 void extend_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
 
+/*
+ * show.c: one session, with what it uses, if ptyd can tell: only one that lives, in a sandbox, and
+ * only when ptyd does so at once. Else nothing is known of that, and the rest is said all the same.
+ */
+int show_on_request(void *ctx, struct peer *from, struct msg *m);
+int show_on_usage(void *ctx, struct peer *from, struct msg *m);
+/* ptyd is late or gone, or cannot tell. */
+void show_on_lost(struct placerd *d, const struct asked *q);
+
+/*
+ * totals.c: whether this part is ready, and all sessions of this node together: for GET /readyz and
+ * GET /metrics (S38).
+ */
+/* A session has changed its state. */
+void totals_count(struct totals *t, enum session_status from, enum session_status to);
+int totals_on_check(void *ctx, struct peer *from, struct msg *m);
+/* The answer of a check that has waited for ptyd. used NULL: it is late or gone, or cannot tell. */
+void totals_on_usage(struct placerd *d, const struct asked *q, const struct pl_usage *used);
+
 /* create.c: the making of a session. */
+/* Loads the hash of create_home_id, which needs the file system, and no filter yet. */
+bool create_load(void);
+/* What a kept home goes by: SHA-256 of issuer, subject and profile. 0 or -FOG_E_INTERNAL. */
+int create_home_id(struct view issuer, struct view subject, struct view profile, struct raw32 *out);
+/* RUNTIME=sandbox: a session has an image, and its consumption is known. */
+bool create_in_sandbox(void);
 int create_on_request(void *ctx, struct peer *from, struct msg *m);
 int create_on_started(void *ctx, struct peer *from, struct msg *m);
 void create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);

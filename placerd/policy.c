@@ -3,12 +3,16 @@
 
 #include "placerd/policy.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/imageref.h"
 #include "placerd/yaml.h"
+
+#define DNS_PORT 53
 
 struct policy {
 	struct policy_profile *profiles;
@@ -52,7 +56,32 @@ set_profile_name(const struct yaml_type *type, const struct yaml_scalar *scalar,
 	return yaml_set_string(type, scalar, &profile->name, why, why_size);
 }
 
+/* Words that stand for the numbers of an enum. */
+struct words {
+	const char *const *text;
+	size_t count;
+	const char *wanted;
+};
+
+static int
+set_word(const struct words *words, const struct yaml_scalar *scalar, unsigned *value, char *why,
+    size_t why_size)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		if (strcmp(scalar->text, words->text[i]) == 0) {
+			*value = (unsigned)i;
+			return 0;
+		}
+	}
+	(void)snprintf(why, why_size, "must be %s", words->wanted);
+	return -1;
+}
+
 static const char *const on_logouts[] = { [ON_LOGOUT_END] = "end", [ON_LOGOUT_DETACH] = "detach" };
+static const char
+    *const homes[] = { [HOME_EPHEMERAL] = "ephemeral", [HOME_PERSISTENT] = "persistent" };
+static const char *const
+    limits_modes[] = { [LIMITS_REQUIRED] = "required", [LIMITS_BEST_EFFORT] = "best-effort" };
 
 const char *
 policy_on_logout_name(enum on_logout on_logout)
@@ -60,19 +89,137 @@ policy_on_logout_name(enum on_logout on_logout)
 	return on_logouts[on_logout < COUNT_OF(on_logouts) ? on_logout : ON_LOGOUT_END];
 }
 
+const char *
+policy_home_name(enum home_mode home)
+{
+	return homes[home < COUNT_OF(homes) ? home : HOME_EPHEMERAL];
+}
+
+const char *
+policy_limits_name(enum limits_mode limits_mode)
+{
+	return limits_modes[limits_mode < COUNT_OF(limits_modes) ? limits_mode : LIMITS_REQUIRED];
+}
+
 static int
 set_on_logout(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field,
     char *why, size_t why_size)
 {
+	static const struct words words = { on_logouts, COUNT_OF(on_logouts), "end or detach" };
+
 	(void)type;
-	for (size_t i = 0; i < COUNT_OF(on_logouts); i++) {
-		if (strcmp(scalar->text, on_logouts[i]) == 0) {
-			*(enum on_logout *)field = (enum on_logout)i;
-			return 0;
-		}
+	return set_word(&words, scalar, field, why, why_size);
+}
+
+static int
+set_home(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field, char *why,
+    size_t why_size)
+{
+	static const struct words words = { homes, COUNT_OF(homes), "ephemeral or persistent" };
+	struct policy_profile *profile = (struct policy_profile *)((char *)field -
+	    offsetof(struct policy_profile, limits.home));
+
+	(void)type;
+	profile->home_line = scalar->line;
+	return set_word(&words, scalar, field, why, why_size);
+}
+
+static int
+set_limits_mode(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field,
+    char *why, size_t why_size)
+{
+	static const struct words words = { limits_modes, COUNT_OF(limits_modes),
+		"required or best-effort" };
+
+	(void)type;
+	return set_word(&words, scalar, field, why, why_size);
+}
+
+static int
+set_image(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field, char *why,
+    size_t why_size)
+{
+	struct policy_image *image = field;
+	const char *wrong = imageref_parse(view_bytes(scalar->text, scalar->len), &image->digest);
+
+	if (wrong) {
+		(void)snprintf(why, why_size, "%s", wrong);
+		return -1;
 	}
-	(void)snprintf(why, why_size, "must be end or detach");
+	return yaml_set_string(type, scalar, &image->ref, why, why_size);
+}
+
+static int
+set_egress(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field, char *why,
+    size_t why_size)
+{
+	const char *wrong = egress_parse(scalar->text, field);
+
+	(void)type;
+	if (!wrong)
+		return 0;
+	(void)snprintf(why, why_size, "%s", wrong);
 	return -1;
+}
+
+/* What asking the resolver needs. */
+static struct egress_rule
+dns_query(const struct policy_dns *dns)
+{
+	struct egress_rule query = { .family = dns->len == 4 ? 4 : 6,
+		.prefix = (uint8_t)(dns->len * 8),
+		.protocol = EGRESS_UDP,
+		.port_from = DNS_PORT,
+		.port_to = DNS_PORT };
+
+	memcpy(query.address, dns->address, dns->len);
+	return query;
+}
+
+static int
+set_dns(const struct yaml_type *type, const struct yaml_scalar *scalar, void *field, char *why,
+    size_t why_size)
+{
+	struct policy_dns *dns = field;
+	struct egress_rule query;
+	const char *wrong = "must be an IPv4 or IPv6 address, such as 10.0.0.53";
+
+	(void)type;
+	dns->line = scalar->line;
+	if (inet_pton(AF_INET, scalar->text, dns->address) == 1)
+		dns->len = 4;
+	else if (inet_pton(AF_INET6, scalar->text, dns->address) == 1)
+		dns->len = 16;
+	query = dns_query(dns);
+	if (dns->len > 0)
+		wrong = egress_check(&query);
+	if (!wrong)
+		return 0;
+	(void)snprintf(why, why_size, "%s", wrong);
+	return -1;
+}
+
+static void *
+append_image(void *list)
+{
+	struct policy_profile *profile = list;
+	struct policy_image *grown;
+
+	grown = reallocarray(profile->images, profile->n_images + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	profile->images = grown;
+	memset(&grown[profile->n_images], 0, sizeof(*grown));
+	return &grown[profile->n_images++];
+}
+
+/* The reader asks for no more than the list may have. */
+static void *
+append_egress(void *list)
+{
+	struct policy_limits *limits = &((struct policy_profile *)list)->limits;
+
+	return &limits->egress[limits->n_egress++];
 }
 
 static void *
@@ -100,6 +247,7 @@ append_profile(void *list)
 		return NULL;
 	policy->profiles = grown;
 	memset(&grown[policy->n_profiles], 0, sizeof(*grown));
+	grown[policy->n_profiles].limits.pids = POLICY_PIDS_DEFAULT;
 	return &grown[policy->n_profiles++];
 }
 
@@ -107,6 +255,11 @@ static const struct yaml_type group_type = { .kind = YAML_KIND_SCALAR,
 	.min = 1,
 	.max = POLICY_GROUP_MAX_BYTES,
 	.set = yaml_set_string };
+static const struct yaml_type image_type = { .kind = YAML_KIND_SCALAR,
+	.min = 1,
+	.max = IMAGEREF_MAX_BYTES,
+	.set = set_image };
+static const struct yaml_type egress_type = { .kind = YAML_KIND_SCALAR, .set = set_egress };
 
 /* clang-format off */
 #define SCALAR_AS(key, presence, setter, member, least, most) \
@@ -114,12 +267,16 @@ static const struct yaml_type group_type = { .kind = YAML_KIND_SCALAR,
 	  { .kind = YAML_KIND_SCALAR, .set = (setter), .min = (least), .max = (most) } }
 #define SCALAR(key, setter, member, least, most) \
 	SCALAR_AS(key, YAML_REQUIRED, setter, member, least, most)
-#define OPTIONAL(key, setter, member, least, most) /* left out: zero */ \
+#define OPTIONAL(key, setter, member, least, most) /* left out: as append_profile has it */ \
 	SCALAR_AS(key, YAML_OPTIONAL, setter, member, least, most)
-#define LIST(key, appender, item_type, least, most) /* filled into the whole struct */ \
-	{ key, YAML_REQUIRED, 0, \
+#define LIST_AS(key, presence, appender, item_type, least, most) /* into the whole struct */ \
+	{ key, presence, 0, \
 	  { .kind = YAML_KIND_LIST, .append = (appender), .item = &(item_type), \
 	    .min = (least), .max = (most) } }
+#define LIST(key, appender, item_type, least, most) \
+	LIST_AS(key, YAML_REQUIRED, appender, item_type, least, most)
+#define OPTIONAL_LIST(key, appender, item_type, most) \
+	LIST_AS(key, YAML_OPTIONAL, appender, item_type, 0, most)
 #define LATER(key) { key, YAML_RESERVED, 0, { 0 } }
 
 static const struct yaml_key profile_keys[] = {
@@ -128,7 +285,7 @@ static const struct yaml_key profile_keys[] = {
 	SCALAR("memory", yaml_set_bytes, limits.memory_bytes,
 	       POLICY_MEMORY_MIN_BYTES, POLICY_MEMORY_MAX_BYTES),
 	SCALAR("storage", yaml_set_bytes, limits.storage_bytes,
-	       POLICY_MEMORY_MIN_BYTES, POLICY_MEMORY_MAX_BYTES),
+	       POLICY_STORAGE_MIN_BYTES, POLICY_STORAGE_MAX_BYTES),
 	SCALAR("max_ttl_seconds", yaml_set_u32, max_ttl_seconds, 1, POLICY_TTL_MAX_SECONDS),
 	SCALAR("max_sessions", yaml_set_u32, max_sessions, 1, POLICY_SESSIONS_MAX),
 	LIST("allowed_groups", append_group, group_type, 0, POLICY_GROUPS_MAX),
@@ -137,16 +294,18 @@ static const struct yaml_key profile_keys[] = {
 	OPTIONAL("ring_size", yaml_set_bytes, limits.ring_bytes,
 		 POLICY_RING_MIN_BYTES, POLICY_RING_MAX_BYTES),
 	OPTIONAL("on_logout", set_on_logout, limits.on_logout, 0, 0),
-	LATER("pids"),
-	LATER("egress"),
-	LATER("images"),
+	OPTIONAL("pids", yaml_set_u32, limits.pids, POLICY_PIDS_MIN, POLICY_PIDS_MAX),
+	OPTIONAL("io_weight", yaml_set_u32, limits.io_weight, 1, POLICY_IO_WEIGHT_MAX),
+	OPTIONAL("home", set_home, limits.home, 0, 0),
+	OPTIONAL("limits", set_limits_mode, limits.limits_mode, 0, 0),
+	OPTIONAL_LIST("images", append_image, image_type, POLICY_IMAGES_MAX),
+	OPTIONAL_LIST("egress", append_egress, egress_type, EGRESS_RULES_MAX),
+	OPTIONAL("dns", set_dns, limits.dns, 0, 0),
 	LATER("regions"),
 	LATER("data_labels"),
 	LATER("min_trust"),
 	LATER("recording"),
 	LATER("shell"),
-	LATER("home"),
-	LATER("limits"),
 	{ 0 }
 };
 
@@ -181,6 +340,84 @@ check_names_differ(const struct policy *policy, const char *file_name, char *err
 	return 0;
 }
 
+/* Link-local and the like, which a rule reaches only if it names them. */
+static bool
+wants_naming(const struct egress_rule *query)
+{
+	for (size_t i = 0; i < egress_range_count; i++) {
+		const struct egress_range *range = &egress_ranges[i];
+
+		if (range->family == query->family &&
+		    egress_is_within(query, range->prefix, range->address))
+			return true;
+	}
+	return false;
+}
+
+/* The rule for the host's own addresses (common/egress.h) cannot be held against it here. */
+static bool
+rule_lets_dns_out(const struct egress_rule *rule, const struct policy_dns *dns)
+{
+	struct egress_rule query = dns_query(dns);
+
+	if (rule->protocol != EGRESS_ANY && rule->protocol != EGRESS_UDP)
+		return false;
+	if (rule->port_to != 0 && (rule->port_from > DNS_PORT || rule->port_to < DNS_PORT))
+		return false;
+	return rule->family == query.family &&
+	    egress_is_within(&query, rule->prefix, rule->address) &&
+	    (!wants_naming(&query) || egress_reach_of(rule) == EGRESS_NAMED);
+}
+
+static bool
+can_reach_its_dns(const struct policy_limits *limits)
+{
+	for (size_t i = 0; i < limits->n_egress; i++) {
+		if (rule_lets_dns_out(&limits->egress[i], &limits->dns))
+			return true;
+	}
+	return limits->dns.len == 0;
+}
+
+/* A resolver that no packet reaches makes every name a long wait: said here, not found out there. */
+static int
+check_dns(const struct policy *policy, const char *file_name, char *err, size_t err_size)
+{
+	for (size_t i = 0; i < policy->n_profiles; i++) {
+		const struct policy_dns *dns = &policy->profiles[i].limits.dns;
+		char path[40], address[INET6_ADDRSTRLEN] = "";
+
+		if (can_reach_its_dns(&policy->profiles[i].limits))
+			continue;
+		(void)inet_ntop(dns->len == 4 ? AF_INET : AF_INET6, dns->address, address,
+		    sizeof(address));
+		(void)snprintf(path, sizeof(path), "profiles[%zu].dns", i);
+		yaml_format_error(err, err_size, file_name, dns->line, path,
+		    "no egress rule lets UDP port 53 through to %s; add \"%s udp 53\" to egress",
+		    address, address);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check_homes(const struct policy *policy, const char *file_name, char *err, size_t err_size)
+{
+	for (size_t i = 0; i < policy->n_profiles; i++) {
+		const struct policy_profile *profile = &policy->profiles[i];
+		char path[40];
+
+		if (profile->limits.home != HOME_PERSISTENT ||
+		    profile->limits.storage_bytes >= POLICY_STORAGE_MIN_WITH_HOME_BYTES)
+			continue;
+		(void)snprintf(path, sizeof(path), "profiles[%zu].home", i);
+		yaml_format_error(err, err_size, file_name, profile->home_line, path,
+		    "a persistent home needs a storage of at least 64Mi");
+		return -1;
+	}
+	return 0;
+}
+
 struct policy *
 policy_new_from_yaml(const char *file_name, const void *bytes, size_t len, char *err,
     size_t err_size)
@@ -192,7 +429,9 @@ policy_new_from_yaml(const char *file_name, const void *bytes, size_t len, char 
 		return NULL;
 	}
 	if (yaml_read(file_name, bytes, len, &policy_type, policy, err, err_size) < 0 ||
-	    check_names_differ(policy, file_name, err, err_size) < 0) {
+	    check_names_differ(policy, file_name, err, err_size) < 0 ||
+	    check_dns(policy, file_name, err, err_size) < 0 ||
+	    check_homes(policy, file_name, err, err_size) < 0) {
 		policy_free(policy);
 		return NULL;
 	}
@@ -205,6 +444,9 @@ profile_fini(struct policy_profile *profile)
 	for (size_t i = 0; i < profile->n_groups; i++)
 		free(profile->groups[i]);
 	free(profile->groups);
+	for (size_t i = 0; i < profile->n_images; i++)
+		free(profile->images[i].ref);
+	free(profile->images);
 	free(profile->name);
 }
 
@@ -314,14 +556,72 @@ rule_groups(const struct inquiry *inquiry, char *detail, size_t size)
 	return false;
 }
 
-/* No profile can allow an image before there is a key for it. */
+/* Those allowed, behind the text that is there. */
+static void
+append_images(char *detail, size_t size, const struct policy_profile *profile)
+{
+	for (size_t i = 0; i < profile->n_images; i++) {
+		if (!append_name(detail, size, i ? ", " : "", profile->images[i].ref))
+			return;
+	}
+}
+
+static bool
+rule_digest(const struct inquiry *inquiry, char *detail, size_t size)
+{
+	const struct policy_request *request = inquiry->request;
+	const struct policy_profile *profile = inquiry->profile;
+	struct raw32 digest;
+	const char *wrong;
+
+	if (!request->needs_image || request->image_ref.len == 0 || profile->n_images == 0)
+		return true;
+	wrong = imageref_parse(request->image_ref, &digest);
+	if (!wrong)
+		return true;
+	(void)snprintf(detail, size, "%s; profile \"%s\" allows ", wrong, profile->name);
+	append_images(detail, size, profile);
+	return false;
+}
+
+/* The one asked for, or the first; NULL: it is none of them. */
+static const struct policy_image *
+find_image(const struct policy_request *request, const struct policy_profile *profile)
+{
+	struct raw32 digest;
+
+	if (request->image_ref.len == 0)
+		return profile->n_images ? &profile->images[0] : NULL;
+	if (imageref_parse(request->image_ref, &digest))
+		return NULL;
+	for (size_t i = 0; i < profile->n_images; i++) {
+		if (memcmp(&profile->images[i].digest, &digest, sizeof(digest)) == 0)
+			return &profile->images[i];
+	}
+	return NULL;
+}
+
 static bool
 rule_images(const struct inquiry *inquiry, char *detail, size_t size)
 {
-	if (inquiry->request->image_ref.len == 0)
+	const struct policy_request *request = inquiry->request;
+	const struct policy_profile *profile = inquiry->profile;
+
+	if (request->needs_image ? find_image(request, profile) != NULL
+				 : request->image_ref.len == 0)
 		return true;
-	(void)snprintf(detail, size, "profile \"%s\" allows no image_ref; leave it out",
-	    inquiry->profile->name);
+	if (!request->needs_image) {
+		(void)snprintf(detail, size, "profile \"%s\" allows no image_ref; leave it out",
+		    profile->name);
+	} else if (profile->n_images == 0) {
+		(void)snprintf(detail, size,
+		    "profile \"%s\" names no image to run in: an admin has to list one under "
+		    "images in policy.yaml, with the digest that `fogctl image list` shows",
+		    profile->name);
+	} else {
+		(void)snprintf(detail, size, "profile \"%s\" allows ", profile->name);
+		append_images(detail, size, profile);
+	}
 	return false;
 }
 
@@ -369,6 +669,7 @@ static rule_fn *const rules[POLICY_ALLOW] = {
 	[POLICY_IDENTITY] = rule_identity,
 	[POLICY_PROFILE] = rule_profile,
 	[POLICY_GROUPS] = rule_groups,
+	[POLICY_DIGEST] = rule_digest,
 	[POLICY_IMAGES] = rule_images,
 	[POLICY_TTL] = rule_ttl,
 	[POLICY_LIFE] = rule_life,
@@ -378,10 +679,14 @@ static rule_fn *const rules[POLICY_ALLOW] = {
 static void
 allow(const struct inquiry *inquiry, struct policy_decision *decision)
 {
+	const struct policy_image *image = find_image(inquiry->request, inquiry->profile);
+
 	decision->rule = POLICY_ALLOW;
 	decision->limits = inquiry->profile->limits;
 	decision->max_sessions = inquiry->profile->max_sessions;
 	decision->ttl_seconds = wanted_ttl(inquiry);
+	if (inquiry->request->needs_image && image)
+		decision->image = image->digest;
 }
 
 static void

@@ -11,7 +11,10 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "common/codec.h"
+#include "common/egress.h"
 #include "common/err.h"
+#include "common/session.h"
 
 #define POLICY_PROFILES_MAX 64
 #define POLICY_NAME_MAX_BYTES 64
@@ -20,8 +23,16 @@
 #define POLICY_TTL_MAX_SECONDS (86400 * 7)
 #define POLICY_SESSIONS_MAX 64
 #define POLICY_CPU_MAX_MILLI UINT64_C(1024000)
-#define POLICY_MEMORY_MIN_BYTES (UINT64_C(1) << 20)
-#define POLICY_MEMORY_MAX_BYTES (UINT64_C(1) << 44) /* 16Ti; storage likewise */
+#define POLICY_MEMORY_MIN_BYTES (UINT64_C(8) << 20)
+#define POLICY_MEMORY_MAX_BYTES (UINT64_C(1) << 44) /* 16Ti */
+#define POLICY_STORAGE_MIN_BYTES (UINT64_C(16) << 20)
+#define POLICY_STORAGE_MAX_BYTES (UINT64_C(1) << 43)
+#define POLICY_STORAGE_MIN_WITH_HOME_BYTES (UINT64_C(64) << 20) /* a quarter of it is the rest */
+#define POLICY_PIDS_MIN 2
+#define POLICY_PIDS_MAX 4194304 /* the kernel's own limit */
+#define POLICY_PIDS_DEFAULT 512
+#define POLICY_IO_WEIGHT_MAX 10000
+#define POLICY_IMAGES_MAX 16
 #define POLICY_IDLE_MAX_SECONDS POLICY_TTL_MAX_SECONDS
 #define POLICY_RING_MIN_BYTES (UINT64_C(64) << 10)
 #define POLICY_RING_MAX_BYTES (UINT64_C(64) << 20)
@@ -30,6 +41,15 @@
 /* What a session does when its owner signs out at the provider, or is revoked by an admin. */
 enum on_logout { ON_LOGOUT_END, ON_LOGOUT_DETACH };
 const char *policy_on_logout_name(enum on_logout on_logout); /* as in the file; static */
+const char *policy_home_name(enum home_mode home);
+const char *policy_limits_name(enum limits_mode limits_mode);
+
+/* The resolver of a session. */
+struct policy_dns {
+	unsigned char address[16]; /* network order */
+	size_t len;                /* 0: none, 4 or 16 */
+	size_t line;               /* where it stands in the file, from 1 */
+};
 
 /* What one session gets. */
 struct policy_limits {
@@ -39,16 +59,31 @@ struct policy_limits {
 	uint64_t ring_bytes;           /* of output kept; 0: the profile does not say */
 	uint32_t idle_timeout_seconds; /* 0: none */
 	enum on_logout on_logout;
+	uint32_t pids;
+	uint32_t io_weight; /* 0: the profile does not say */
+	enum home_mode home;
+	enum limits_mode limits_mode;
+	struct policy_dns dns;
+	struct egress_rule egress[EGRESS_RULES_MAX];
+	size_t n_egress; /* none: nothing may go out */
+};
+
+struct policy_image {
+	char *ref; /* as in the file */
+	struct raw32 digest;
 };
 
 struct policy_profile {
 	char *name;
-	size_t line; /* where its name stands in the file, from 1 */
+	size_t line;      /* where its name stands in the file, from 1 */
+	size_t home_line; /* likewise; 0: it does not say */
 	struct policy_limits limits;
 	uint32_t max_ttl_seconds;
 	uint32_t max_sessions; /* of one subject, at one time */
 	char **groups;         /* none: every authenticated subject */
 	size_t n_groups;
+	struct policy_image *images; /* the first is for who asks for none */
+	size_t n_images;
 };
 
 struct policy;
@@ -78,6 +113,7 @@ struct policy_request {
 	struct view profile;
 	uint32_t ttl_seconds;  /* 0: as long as the profile allows */
 	struct view image_ref; /* empty: none */
+	bool needs_image;      /* the session is to run in an image (RUNTIME=sandbox) */
 };
 
 /*
@@ -90,6 +126,7 @@ struct policy_request {
 	R(IDENTITY, FOG_E_DENIED, "identity.missing") \
 	R(PROFILE, FOG_E_UNKNOWN_PROFILE, "profile.unknown") \
 	R(GROUPS, FOG_E_DENIED, "profile.allowed_groups") \
+	R(DIGEST, FOG_E_IMAGE_REF, "profile.images") \
 	R(IMAGES, FOG_E_DENIED, "profile.images") \
 	R(TTL, FOG_E_TTL, "profile.max_ttl_seconds") \
 	R(LIFE, FOG_E_TTL, "session.not_shorter") \
@@ -106,6 +143,7 @@ struct policy_decision {
 	struct policy_limits limits;
 	uint32_t ttl_seconds;
 	uint32_t max_sessions; /* for quota_reserve in the same turn of the event loop */
+	struct raw32 image;    /* 0: it needs none */
 };
 
 /*

@@ -133,6 +133,7 @@ session_fill(struct session *s, const struct pl_owned *from)
 	s->created_s = from->created_s;
 	s->expires_s = from->expires_s;
 	s->idem_hash = from->idem_hash;
+	s->image = from->image;
 	if (COPY_TEXT(s, from, issuer) != 0 || COPY_TEXT(s, from, subject) != 0 ||
 	    COPY_TEXT(s, from, sid) != 0 || COPY_TEXT(s, from, profile) != 0 ||
 	    COPY_TEXT(s, from, node) != 0 || COPY_TEXT(s, from, region) != 0 ||
@@ -157,5 +158,6 @@ session_to_wire(const struct session *s)
 		.exit_kind = (uint8_t)s->exit_kind,
 		.exit_value = s->exit_value,
 		.end_reason = (uint8_t)s->end_reason,
+		.image = s->image,
 	};
 }

@@ -24,6 +24,7 @@ struct session {
 	char profile[65], node[65], region[65], placement_reason[65];
 	char idem_key[129]; /* empty: none, or no longer to be repeated */
 	uint64_t idem_hash;
+	struct raw32 image; /* its digest; 0: none, or none is known */
 	enum node_tier tier;
 	uint64_t created_s, expires_s; /* wall clock, for display */
 	uint64_t born_mono_ms;

@@ -112,7 +112,7 @@ check_socket(const char *name, const struct id128 *id)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	uint32_t base = proc_config()->session_uid_base;
+	uint32_t slot;
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
@@ -124,8 +124,8 @@ check_socket(const char *name, const struct id128 *id)
 	}
 	log_warnx("event=holder_left_alone file=%s detail=\"it has no readable record\"", name);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
-	    plan_owns_uid(base, who.uid))
-		hold_stray_slot((who.uid - base) / SESSION_IDS_PER_SLOT);
+	    plan_slot_of_holder(proc_config()->session_uid_base, who.uid, &slot))
+		hold_stray_slot(slot);
 }
 
 static int

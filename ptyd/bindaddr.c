@@ -92,7 +92,7 @@ bindaddr_open(const char *variable, const char *addr, bool need_loopback, bool c
 	if (!parse(addr, &a))
 		FAIL("%s=%s: not an address; write 127.0.0.1:8080 or [::1]:8080", variable, addr);
 	if (need_loopback && !is_loopback(&a))
-		FAIL("%s=%s: USE_STUB_CONNECTOR=1 has no sandbox, so the listener must be on "
+		FAIL("%s=%s: without OIDC_ISSUER_URL, or with USE_STUB_CONNECTOR=1, it must be on "
 		     "loopback; write 127.0.0.1:PORT or [::1]:PORT",
 		    variable, addr);
 	if (check_only)

@@ -2,12 +2,14 @@
 /* What placerd and the spawner say to the broker. See broker.h. */
 #include "ptyd/broker.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "common/cleanup.h"
+#include "common/egress.h"
 #include "common/log.h"
 #include "common/mono.h"
 #include "common/proc.h"
@@ -88,16 +90,41 @@ session_of_plan(const struct pl_plan *from, uint32_t slot)
 	return s;
 }
 
+#define IPV4_BYTES 4
+#define COPY_BOX(T, kind, name, min, max) .name = m->u.plan.name,
+
+/* The spawner gets a record of one size, and rules that have been looked at. */
+static int
+copy_network(const struct pl_plan *from, struct pl_spawn *to)
+{
+	struct egress_rule rules[EGRESS_RULES_MAX];
+	int count = egress_unpack(from->egress.p, from->egress.len, rules);
+
+	if (count < 0 ||
+	    (from->resolver.len != 0 && from->resolver.len != IPV4_BYTES &&
+		from->resolver.len != sizeof(to->resolver)))
+		return -FOG_E_BOUNDS;
+	to->egress_count = (uint8_t)count;
+	egress_pack(rules, (size_t)count, to->egress.b);
+	to->resolver_len = (uint8_t)from->resolver.len;
+	memcpy(&to->resolver, from->resolver.p, from->resolver.len);
+	return 0;
+}
+
 static int
 order_session(struct session *s, const struct msg *m, const char **why)
 {
 	struct pl_spawn order = { .session_id = s->record.pl.session_id,
 		.slot = s->record.pl.slot,
-		.connector = CONNECTOR_STUB,
 		.cols = FIRST_COLS,
-		.rows = FIRST_ROWS };
+		.rows = FIRST_ROWS,
+		.image = m->u.plan.image,
+		FIELDS_box(COPY_BOX, ) };
 	int fd, rc;
 
+	*why = "plan: its egress or its resolver is malformed";
+	if (copy_network(&m->u.plan, &order) != 0)
+		return -FOG_E_SPAWN;
 	*why = "plan: its record cannot be written";
 	if (!session_save(s))
 		return -FOG_E_SPAWN;
@@ -284,6 +311,44 @@ place_on_renew(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* Where a session lives; id 0: where all do. */
+static int
+find_slot(const struct id128 *id, struct session **s, uint32_t *slot)
+{
+	*s = session_find(id);
+	*slot = *s ? (*s)->record.pl.slot : SESSION_SLOTS;
+	if (id_is_zero(id))
+		return 0;
+	return *s && (*s)->holds_slot && !session_is_ended(*s) ? 0 : -FOG_E_NO_SESSION;
+}
+
+/* What it has used: the spawner can read that. */
+static int
+place_on_show(void *ctx, struct peer *from, struct msg *m)
+{
+	struct pl_slot slot = { .session_id = m->u.session_id.session_id };
+	struct pending *p = NULL;
+	struct session *s;
+	int rc = find_slot(&slot.session_id, &s, &slot.slot);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0) {
+		p = pending_new(s, m, PH_SHOW, proc_config()->request_timeout_ms);
+		rc = p ? 0 : -FOG_E_FULL;
+	}
+	if (rc != 0) {
+		broker_refuse(m->request_id, &m->trace, rc, "");
+		return 0;
+	}
+	rc = proc_send(EDGE_PTY_SPAWN, MSG_SPAWN_USAGE, m->request_id, &m->trace, &slot, -1);
+	/* Unless the edge went down by it and its requests with it. */
+	p = rc ? pending_find(m->request_id, s, PH_SHOW) : NULL;
+	if (p)
+		pending_refuse(p, -FOG_E_UNAVAILABLE, "");
+	return 0;
+}
+
 /* A note: what is not there, or not any more, has nobody attached. */
 static int
 place_on_detach(void *ctx, struct peer *from, struct msg *m)
@@ -393,6 +458,24 @@ spawner_on_spawned(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+spawner_on_usage(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.usage.session_id);
+	bool is_known = s || id_is_zero(&m->u.usage.session_id);
+	struct pending *p = is_known ? pending_find(m->request_id, s, PH_SHOW) : NULL;
+
+	(void)ctx;
+	(void)from;
+	if (!p)
+		return is_known ? -FOG_E_LIAR : 0; /* forgotten meanwhile */
+	pending_done(p);
+	return proc_send(EDGE_PLACE_PTY, MSG_PLACE_USAGE, m->request_id, &m->trace, &m->u.usage,
+		   -1) == -FOG_E_BOUNDS
+	    ? -FOG_E_LIAR
+	    : 0;
+}
+
+static int
 error_of_stage(unsigned stage)
 {
 	if (stage == STAGE_PTY)
@@ -400,20 +483,59 @@ error_of_stage(unsigned stage)
 	return stage == STAGE_SHELL ? -FOG_E_NO_SHELL : -FOG_E_SPAWN;
 }
 
+/* What a person can be told better than errno does. */
+static const struct {
+	enum spawn_stage stage;
+	int error;
+	const char *text;
+} causes[] = {
+	{ STAGE_IMAGE, ENOENT, "it is not in the store of this node; see fogctl image list" },
+	{ STAGE_LIMITS, EOPNOTSUPP,
+	    "this node cannot enforce those of cpu, memory and pids (it has no cgroup v2 for "
+	    "sessions); a profile that accepts that says limits: best-effort" },
+	{ STAGE_STORAGE, ENOSPC, "the disk of this node is full" },
+	{ STAGE_STORAGE, EROFS, "the disk of this node is read-only" },
+	{ STAGE_STORAGE, ENODEV, "this node has no loop devices, or no ext4" },
+	{ STAGE_STORAGE, EAGAIN, "each free loop device was taken by others; try again" },
+	{ STAGE_STORAGE, ENOENT, "this node has no mke2fs; install e2fsprogs" },
+	{ STAGE_STORAGE, ERANGE,
+	    "storage has to be 16Mi at least, 64Mi with a home that is kept, and 8Ti at most" },
+	{ STAGE_HOME, EBUSY, "it is in use by another session of yours with this profile" },
+	{ STAGE_HOME, ENOSPC, "the disk of this node is full" },
+	{ STAGE_HOME, EROFS, "the disk of this node is read-only" },
+	{ STAGE_HOME, EUCLEAN, "its file system is damaged; an admin can run e2fsck on it" },
+	{ STAGE_HOME, ENOENT, "this node has no mke2fs or e2fsck; install e2fsprogs" },
+	{ STAGE_NETWORK, ENONET,
+	    "this node forwards no packets; set net.ipv4.ip_forward=1 (IPv6: "
+	    "net.ipv6.conf.all.forwarding=1)" },
+	{ STAGE_NETWORK, EPROTONOSUPPORT, "the kernel of this node has no nf_tables" },
+};
+
+static const char *
+cause_of(unsigned stage, int error)
+{
+	const char *text = strerrordesc_np(error);
+
+	for (size_t i = 0; i < COUNT_OF(causes); i++) {
+		if (causes[i].stage == stage && causes[i].error == error)
+			return causes[i].text;
+	}
+	return text ? text : "unknown";
+}
+
 static int
 spawner_on_failed(void *ctx, struct peer *from, struct msg *m)
 {
 	const struct pl_spawn_failed *failed = &m->u.spawn_failed;
 	struct session *s = session_find(&failed->session_id);
-	const char *text = strerrordesc_np((int)failed->error_number);
-	char detail[128];
+	char detail[256];
 
 	(void)ctx;
 	(void)from;
 	if (!s || s->stage != SESSION_MAKING || !pending_find(m->request_id, s, PH_CREATE))
 		return -FOG_E_LIAR;
 	snprintf(detail, sizeof(detail), "%s: %s", session_stage_name(failed->stage),
-	    text ? text : "unknown");
+	    cause_of(failed->stage, (int)failed->error_number));
 	session_abort(s, error_of_stage(failed->stage), detail);
 	return 0;
 }
@@ -424,9 +546,11 @@ const msg_handler broker_handlers[MSG_COUNT] = {
 	[MSG_PTY_EXTEND] = place_on_extend,
 	[MSG_PTY_END] = place_on_end,
 	[MSG_PTY_RENEW] = place_on_renew,
+	[MSG_PTY_SHOW] = place_on_show,
 	[MSG_PTY_DETACH] = place_on_detach,
 	[MSG_PTY_END_NOW] = place_on_end_now,
 	[MSG_PTY_STATE_KEPT] = place_on_state_kept,
 	[MSG_PTY_SPAWNED] = spawner_on_spawned,
 	[MSG_PTY_SPAWN_FAILED] = spawner_on_failed,
+	[MSG_PTY_USAGE] = spawner_on_usage,
 };

@@ -30,7 +30,7 @@ struct session;
 /* A request of placerd about a session, until it is answered. */
 struct pending {
 	SLIST_ENTRY(pending) next;
-	struct session *session;
+	struct session *session; /* NULL: about all of them together */
 	uint64_t id;
 	struct trace trace;
 	enum msg_phase phase;
@@ -40,11 +40,13 @@ struct pending {
 	uint64_t attachment;  /* PH_RENEW */
 };
 
+SLIST_HEAD(pendings, pending);
+
 struct session {
 	TAILQ_ENTRY(session) next;
 	struct record record;
 	enum session_stage stage;
-	SLIST_HEAD(, pending) pendings;
+	struct pendings pendings;
 	struct peer *holder;   /* NULL: not connected */
 	int pidfd;             /* of the holder, opened before it showed its nonce */
 	struct event *on_exit; /* the pidfd */
@@ -70,6 +72,7 @@ struct broker {
 	struct slots slots;
 	struct slots strays; /* of holders without a readable record: taken for good */
 	struct requests *requests;
+	struct pendings of_all;
 	bool list_is_due; /* placerd has a new end and no list yet */
 };
 
@@ -123,7 +126,7 @@ void session_refuse_all(struct session *s, int error, const char *detail);
 void broker_try_list(void);
 void broker_refuse(uint64_t id, const struct trace *trace, int error, const char *detail);
 
-/* NULL: too many, or the id is known. */
+/* s NULL: about all sessions. NULL: too many, or the id is known. */
 struct pending *pending_new(struct session *s, const struct msg *m, enum msg_phase phase,
     uint64_t timeout_ms);
 /* The pending request of this id, if it is about this session in this phase. */

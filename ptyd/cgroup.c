@@ -469,6 +469,26 @@ cgroup_session_make(const struct cgroup *c, uint32_t slot, const struct cgroup_l
 	return 0;
 }
 
+unsigned
+cgroup_session_holds(const struct cgroup *c, int dir)
+{
+	static const struct {
+		const char *file;
+		unsigned limit;
+	} rows[] = { { "cpu.max", CGROUP_CPU }, { "memory.max", CGROUP_MEMORY },
+		{ "memory.swap.max", CGROUP_SWAP }, { "pids.max", CGROUP_PIDS },
+		{ "io.weight", CGROUP_IO } };
+	unsigned on = 0;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cleanup_fd int fd = c->sys->open_below(dir, rows[i].file, O_PATH | O_CLOEXEC);
+
+		if (fd >= 0)
+			on |= rows[i].limit;
+	}
+	return on;
+}
+
 int
 cgroup_session_kill(const struct cgroup *c, int dir)
 {

@@ -119,6 +119,9 @@ int cgroup_session_make(const struct cgroup *c, uint32_t slot, const struct cgro
 /* The group of a session that an earlier spawner made. -ENOENT: there is none. */
 int cgroup_session_open(const struct cgroup *c, uint32_t slot, int *dir);
 
+/* Which limits the group of a session has, as cgroup_session_make says it. */
+unsigned cgroup_session_holds(const struct cgroup *c, int dir);
+
 /* SIGKILL to all in it, those being forked included. Does not wait. */
 int cgroup_session_kill(const struct cgroup *c, int dir);
 

@@ -1,27 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a runtime has to bring (DESIGN 4): four functions. The holder's side is the same for all.
- * The first three run in children of the spawner before their exec, so they allocate nothing and
- * log nothing; they return 0 or -errno.
+ * What a runtime has to bring (DESIGN 4). The holder's side is the same for all. Those that run in
+ * children of the spawner before their exec allocate nothing and log nothing; they return 0 or
+ * -errno, and may name the stage in l->stage.
+ *
+ *   maker: allocate, fork                    init: attach, limits
+ *          settle, then it is the holder           then it is session-init
  */
 #ifndef FOG_CONNECTOR_H
 #define FOG_CONNECTOR_H
 
+#include "common/msg.h"
 #include "ptyd/launch.h"
 
 struct connector_ops {
 	const char *name;
-	/* In the maker: where the session will live. The next child of this process is its init. */
-	int (*allocate)(const struct launch *l);
-	/* In the init, a session leader with 0, 1 and 2 set: makes the terminal its own. */
-	int (*attach)(const struct launch *l);
-	/* In the init, before its ids are dropped: what it may use. */
-	int (*limits)(const struct launch *l);
+	/* In the spawner, once, while it may still open files: what all its sessions need. */
+	int (*start)(void);
+	/* In the spawner: a session is about to be made. */
+	void (*begin)(const struct pl_spawn *order);
+	/* In the maker: where the session will live. */
+	int (*allocate)(struct launch *l);
+	/* In the maker: as fork; *pid is 0 in what becomes the session's init. */
+	int (*fork)(struct launch *l, pid_t *pid);
+	/* In the maker: what init waits for, until l->master is there. */
+	int (*settle)(struct launch *l, pid_t init);
+	/* In the init, a session leader: goes where it is to live; then l->slave is its terminal. */
+	int (*attach)(struct launch *l);
+	/* In the init: what it may use, and the loss of all else. */
+	int (*limits)(struct launch *l);
 	/* In the spawner: ends the session of this holder, whatever it does. */
 	int (*terminate)(int holder_pidfd);
+	/* In the spawner: nothing of a slot's session is left. -EAGAIN: not yet, call again soon. */
+	int (*release)(uint32_t slot);
+	/*
+	 * In the spawner: what the session in this slot has used, as far as that is known; of
+	 * SESSION_SLOTS, what all together have.
+	 */
+	void (*usage)(uint32_t slot, struct pl_usage *out);
 };
 
 /* A plain local shell, for development: no walls but ids, a filter and a pid namespace. */
 extern const struct connector_ops connector_stub;
+/* Namespaces, an image, limits (S25 to S30). */
+extern const struct connector_ops connector_sandbox;
 
 #endif

@@ -115,8 +115,8 @@ struct logpipe *logpipe_new(struct event_base *base, const char *role, pid_t pid
 void logpipe_free(struct logpipe *l);
 void logpipe_own_sink(enum log_level level, const char *line);
 
-/* notify.c: one datagram to NOTIFY_SOCKET, if there is one. */
-void notify_init(void);
+/* notify.c: datagrams to NOTIFY_SOCKET, if there is one; a watchdog is told that base turns. */
+void notify_init(struct event_base *base);
 void notify_send(const char *state);
 
 #endif

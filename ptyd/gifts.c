@@ -443,8 +443,8 @@ open_listeners(struct fogd *f, bool check_only, char err[static ERR_SIZE])
 {
 	const struct config *c = &f->config;
 
-	if (bindaddr_open("LISTEN_ADDR", c->listen_addr, c->use_stub, check_only, &f->listener,
-		err) != 0)
+	if (bindaddr_open("LISTEN_ADDR", c->listen_addr, c->use_stub || !*c->oidc_issuer_url,
+		check_only, &f->listener, err) != 0)
 		return -1;
 	if (strcmp(c->metrics_addr, "off") == 0)
 		return 0;

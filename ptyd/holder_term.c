@@ -9,9 +9,10 @@
 
 #include "ptyd/launch.h"
 
-#define GATHER_BYTES 65536 /* the most read in one wake-up */
-#define LONE_BYTES 256     /* less is an echo: nothing more waits behind it */
-#define FLOOD_BYTES 8192   /* more in one wake-up is a flood */
+#define STREAM_SIZE_MAX 1000U /* of stream.def: columns, rows */
+#define GATHER_BYTES 65536    /* the most read in one wake-up */
+#define LONE_BYTES 256        /* less is an echo: nothing more waits behind it */
+#define FLOOD_BYTES 8192      /* more in one wake-up is a flood */
 
 /* In a flood: what comes in so little time makes fuller frames, and fewer wake-ups of everybody. */
 static const struct timespec flood_wait = { .tv_nsec = 100000 };
@@ -201,8 +202,9 @@ term_start(struct holder *h)
 
 	if (ioctl(HOLDER_FD_MASTER, TIOCGWINSZ, &size) != 0)
 		return -1;
-	h->cols = h->cols_wanted = size.ws_col;
-	h->rows = h->rows_wanted = size.ws_row;
+	/* The shell may have been quick to make it none at all. */
+	h->cols = h->cols_wanted = size.ws_col - 1U < STREAM_SIZE_MAX ? size.ws_col : 80;
+	h->rows = h->rows_wanted = size.ws_row - 1U < STREAM_SIZE_MAX ? size.ws_row : 24;
 	h->term_readable = event_new(h->base, HOLDER_FD_MASTER, EV_READ | EV_PERSIST,
 	    on_term_readable, h);
 	h->term_writable = event_new(h->base, HOLDER_FD_MASTER, EV_WRITE | EV_PERSIST,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -69,11 +70,16 @@ idmap_check_userns(int fd)
  * child that is not dumpable would ask for CAP_SYS_PTRACE, which we do not have.
  */
 static _Noreturn void
-hold_namespace(int out)
+hold_namespace(pid_t maker, int out)
 {
-	int fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-	ssize_t n = write(out, &fd, sizeof(fd));
+	ssize_t n;
+	int fd;
 
+	/* With the descriptors it would keep mounts and locks of a maker that was killed. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != maker)
+		_exit(1);
+	fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+	n = write(out, &fd, sizeof(fd));
 	(void)n;
 	for (;;)
 		pause();
@@ -102,14 +108,14 @@ int
 idmap_make(uint32_t inside_first, uint32_t host_first, int *userns_fd)
 {
 	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD };
+	pid_t anchor, maker = getpid();
 	int fds[2], rc;
-	pid_t anchor;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return -errno;
 	anchor = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (anchor == 0)
-		hold_namespace(fds[1]);
+		hold_namespace(maker, fds[1]);
 	rc = anchor < 0 ? -errno
 			: take_namespace(anchor, fds[0], inside_first, host_first, userns_fd);
 	close(fds[0]);

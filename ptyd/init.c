@@ -4,7 +4,7 @@
  * orphaned, tells the holder how the shell ended, and leaves nothing behind. Started from a
  * sealed memfd with the ids, the limits and the filter of the shell already on.
  *
- *   session-init HOME USER SESSION_ID
+ *   session-init HOME USER SESSION_ID SHELL
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -22,11 +23,11 @@
 
 #include "ptyd/launch.h"
 
-#define SHELL "/bin/sh"
-#define KILL_ROUNDS 1000 /* of 2 ms: then the end of the pid namespace has to do */
+#define LAST_SHELL "/bin/sh" /* where there is no SHELL */
+#define KILL_ROUNDS 1000     /* of 2 ms: then the end of the pid namespace has to do */
 #define CHILDREN_MAX 4096
 
-enum { ARG_HOME = 1, ARG_USER, ARG_SESSION_ID, ARG_COUNT };
+enum { ARG_HOME = 1, ARG_USER, ARG_SESSION_ID, ARG_SHELL, ARG_COUNT };
 
 struct shell {
 	pid_t pid;
@@ -44,21 +45,33 @@ enter_home(const char *home)
 	return chdir("/") == 0 ? "/" : NULL;
 }
 
+/* shell: of env, to be said there. */
+static void
+exec_as_login(const char *path, char **env, char *shell, size_t size)
+{
+	char name[64];
+	char *args[] = { name, NULL };
+
+	snprintf(name, sizeof(name), "-%s", strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+	snprintf(shell, size, "SHELL=%s", path);
+	execve(path, args, env);
+}
+
 /* Nothing of the service's environment is here to inherit; this is all that a shell starts with. */
 static void
 exec_shell(char **argv)
 {
-	static char home[1024 + 8], user[128], logname[128], id[64];
-	char *env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", ("SHELL=" SHELL),
+	static char home[1024 + 8], user[128], logname[128], id[64], shell[128];
+	char *env[] = { "TERM=xterm-256color", "LANG=C.UTF-8", shell,
 		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", home, user,
 		logname, id, NULL };
-	char *args[] = { "-sh", NULL };
 
 	snprintf(home, sizeof(home), "HOME=%s", argv[ARG_HOME]);
 	snprintf(user, sizeof(user), "USER=%s", argv[ARG_USER]);
 	snprintf(logname, sizeof(logname), "LOGNAME=%s", argv[ARG_USER]);
 	snprintf(id, sizeof(id), "FOG_SESSION_ID=%s", argv[ARG_SESSION_ID]);
-	execve(SHELL, args, env);
+	exec_as_login(argv[ARG_SHELL], env, shell, sizeof(shell));
+	exec_as_login(LAST_SHELL, env, shell, sizeof(shell));
 }
 
 /* An own process group in the foreground: ^C reaches the shell and not init. */

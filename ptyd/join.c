@@ -340,19 +340,26 @@ join_end(struct session *s)
 /* --- connecting --- */
 
 /* Who listens there, by the kernel's word from when it began to. */
+static bool
+is_holder_of(const struct session *s, uid_t uid)
+{
+	uint32_t slot;
+
+	if (!proc_is_rooted())
+		return uid == geteuid();
+	return plan_slot_of_holder(proc_config()->session_uid_base, uid, &slot) &&
+	    slot == s->record.pl.slot;
+}
+
 static int
 check_owner(const struct session *s, int fd, pid_t *pid)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
-	uid_t wanted = geteuid();
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
 		return -errno;
-	if (proc_is_rooted() &&
-	    plan_uid(proc_config()->session_uid_base, s->record.pl.slot, &wanted) != 0)
-		return -ERANGE;
-	if (who.uid != wanted) {
+	if (!is_holder_of(s, who.uid)) {
 		log_warnx("event=stranger_at_socket sid=%s uid=%u",
 		    log_id(&s->record.pl.session_id), who.uid);
 		return -EPERM;

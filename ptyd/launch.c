@@ -8,15 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <signal.h>
-#include <sys/prctl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/privdrop.h"
 #include "ptyd/connector.h"
-#include "ptyd/shellfilter.h"
 
 #define SAFE_FD 64 /* above every number that an exec'd program finds something at */
 
@@ -65,50 +63,38 @@ exec_fd(int fd, char *const *argv)
 }
 
 static void
-take_terminal(const struct launch *l, int report)
+must(const struct launch *l, int report, int rc)
 {
-	const int fds[INIT_FD_END] = { l->slave, l->slave,
-		l->slave, [INIT_FD_HOLDER] = l->init_pair[1], [INIT_FD_REPORT] = report };
-	int rc;
-
-	setsid();
-	if (place_fds(fds, INIT_FD_END) != 0)
-		fail(report, STAGE_INIT, errno);
-	rc = l->connector->attach(l);
 	if (rc != 0)
-		fail(report, STAGE_INIT, -rc);
+		fail(report, l->stage, -rc);
 }
 
 static void
-confine_init(const struct launch *l, int report)
+take_terminal(struct launch *l, int report)
 {
-	int rc = l->connector->limits(l);
+	int fds[INIT_FD_END] = { [INIT_FD_HOLDER] = l->init_pair[1], [INIT_FD_REPORT] = report };
 
-	if (rc != 0)
-		fail(report, STAGE_INIT, -rc);
-	if (privdrop_to_session(l->ids.shell_uid, l->ids.shell_gid))
-		fail(report, STAGE_IDS, errno);
-	/*
-	 * After the last change of ids, which would clear it. Outside a pid namespace init must
-	 * live on to kill the others: there the end of its pipe alone tells it.
-	 */
-	if (getpid() == 1 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+	setsid();
+	must(l, report, l->connector->attach(l));
+	l->stage = STAGE_INIT;
+	for (int i = 0; i < INIT_FD_HOLDER; i++)
+		fds[i] = l->slave;
+	if (place_fds(fds, INIT_FD_END) != 0 || ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
 		fail(report, STAGE_INIT, errno);
-	rc = shellfilter_load(l->filter);
-	if (rc != 0)
-		fail(report, STAGE_INIT, -rc);
 }
 
 static _Noreturn void
-become_init(const struct launch *l)
+become_init(struct launch *l)
 {
 	int report = out_of_the_way(l->report, l->report);
 	int exe = out_of_the_way(l->init_exe, report);
 	char *argv[] = { "session-init", (char *)(uintptr_t)l->ids.home,
-		(char *)(uintptr_t)l->ids.user, (char *)(uintptr_t)l->session_id, NULL };
+		(char *)(uintptr_t)l->ids.user, (char *)(uintptr_t)l->session_id,
+		(char *)(uintptr_t)l->ids.shell, NULL };
 
+	l->stage = STAGE_INIT;
 	take_terminal(l, report);
-	confine_init(l, report);
+	must(l, report, l->connector->limits(l));
 	exec_fd(exe, argv);
 	fail(report, STAGE_INIT, errno);
 }
@@ -118,10 +104,11 @@ become_holder(const struct launch *l, int init_pidfd)
 {
 	int report = out_of_the_way(l->report, l->report);
 	int exe = out_of_the_way(l->holder_exe, report);
-	const int fds[HOLDER_FD_END] = { l->null, l->null, l->null, [HOLDER_FD_MASTER] = l->master,
-		[HOLDER_FD_LISTEN] = l->listener, [HOLDER_FD_INIT] = l->init_pair[0],
-		[HOLDER_FD_PLAN] = l->plan, [HOLDER_FD_INIT_PID] = init_pidfd,
-		[HOLDER_FD_FILTER] = l->holder_filter, [HOLDER_FD_REPORT] = report };
+	const int fds[HOLDER_FD_END] = { l->null, l->null,
+		l->null, [HOLDER_FD_MASTER] = l->master, [HOLDER_FD_LISTEN] = l->listener,
+		[HOLDER_FD_INIT] = l->init_pair[0], [HOLDER_FD_PLAN] = l->plan,
+		[HOLDER_FD_INIT_PID] = init_pidfd, [HOLDER_FD_FILTER] = l->holder_filter,
+		[HOLDER_FD_IMAGE] = l->image, [HOLDER_FD_REPORT] = report };
 	char *const argv[] = { "holder", NULL };
 
 	if (place_fds(fds, HOLDER_FD_END) != 0)
@@ -133,34 +120,33 @@ become_holder(const struct launch *l, int init_pidfd)
 }
 
 static _Noreturn void
-make_session(const struct launch *l)
+make_session(struct launch *l)
 {
 	static const int on = 1;
-	int rc, pidfd;
-	pid_t init;
+	int pidfd;
+	pid_t init = -1;
 
 	setsid(); /* signals of fogd's terminal are not a session's */
-	if (chdir("/") != 0)
-		fail(l->report, STAGE_FORK, errno);
-	rc = l->connector->allocate(l);
-	if (rc != 0)
-		fail(l->report, STAGE_NAMESPACE, -rc);
+	l->stage = STAGE_FORK;
 	/* Before anybody can send: what was sent without it names no sender. */
-	if (setsockopt(l->init_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
+	if (chdir("/") != 0 ||
+	    setsockopt(l->init_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
 		fail(l->report, STAGE_FORK, errno);
-	init = fork();
+	must(l, l->report, l->connector->allocate(l));
+	l->stage = STAGE_FORK;
+	must(l, l->report, l->connector->fork(l, &init));
 	if (init == 0)
 		become_init(l);
-	if (init < 0)
-		fail(l->report, STAGE_FORK, errno);
 	pidfd = (int)syscall(SYS_pidfd_open, init, 0);
 	if (pidfd < 0)
 		fail(l->report, STAGE_INIT, errno);
+	l->stage = STAGE_INIT;
+	must(l, l->report, l->connector->settle(l, init));
 	become_holder(l, pidfd);
 }
 
 pid_t
-launch_fork(const struct launch *l)
+launch_fork(struct launch *l)
 {
 	pid_t pid = fork();
 

@@ -4,7 +4,7 @@
  * their exec, the records on their pipes, and the fork itself. session-init links nothing but
  * libc, so what it shares is inline here.
  *
- * spawner -- fork --> maker -- unshare, fork --> init --> shell
+ * spawner -- fork --> maker -- clone --> init --> shell
  *                       `-- drop, exec --> holder
  *
  * One pipe carries a report to the spawner: each of them holds its writing end until it stands
@@ -30,7 +30,8 @@ enum holder_fd {
 	HOLDER_FD_PLAN,     /* sealed memfd: holder_plan */
 	HOLDER_FD_INIT_PID, /* pidfd of init, a child of the holder */
 	HOLDER_FD_FILTER,   /* sealed memfd: its seccomp filter, built once in the spawner */
-	HOLDER_FD_REPORT,   /* closed once the holder listens */
+	HOLDER_FD_IMAGE, /* of the image, with a shared flock: while it is open, it is not removed */
+	HOLDER_FD_REPORT, /* closed once the holder listens */
 	HOLDER_FD_END
 };
 
@@ -101,6 +102,7 @@ launch_shell_end_get(const unsigned char *b, size_t len, enum exit_kind *kind, u
 }
 
 struct connector_ops;
+struct pl_spawn;
 struct sock_fprog;
 
 /* Who the shell is. The texts are borrowed. */
@@ -108,22 +110,26 @@ struct launch_ids {
 	bool change; /* false: started without root, all stay as they are */
 	uid_t holder_uid, shell_uid;
 	gid_t holder_gid, shell_gid;
-	const char *home, *user;
+	const char *home, *user, *shell;
 };
 
 /* All descriptors are borrowed: the caller closes its own after the fork. */
 struct launch {
 	const struct connector_ops *connector;
+	const struct pl_spawn *order;
+	enum spawn_stage stage;          /* where its functions fail, unless they name another */
 	const struct sock_fprog *filter; /* of the shell */
 	int holder_filter;               /* filter_export(PROC_HOLDER) */
 	struct launch_ids ids;
 	const char *session_id;
-	int null, master, slave, listener, plan, report;
-	int init_pair[2]; /* holder's end, init's end */
+	int null, listener, plan, report;
+	int master, slave; /* -1: init opens them where it is to live */
+	int image;         /* HOLDER_FD_IMAGE; null where there is none */
+	int init_pair[2];  /* holder's end, init's end */
 	int holder_exe, init_exe;
 };
 
 /* Forks the maker, which becomes the holder. Its pid, or -1 with errno. */
-pid_t launch_fork(const struct launch *l);
+pid_t launch_fork(struct launch *l);
 
 #endif

@@ -59,20 +59,47 @@ broker_edge_up(void *ctx, struct peer *p)
 	}
 }
 
-/* What is being made goes on, and so does an extension: the next placerd finds it in a list. */
+static struct pending *
+first_in(const struct pendings *list, unsigned phases)
+{
+	struct pending *p;
+
+	SLIST_FOREACH(p, list, next)
+	{
+		if (p->phase & phases)
+			break;
+	}
+	return p;
+}
+
 static void
-drop_pending(void)
+drop_in(const struct pendings *list)
+{
+	struct pending *p;
+
+	/* What is being made goes on, and so does an extension: the next placerd finds it in a list. */
+	while ((p = first_in(list, ~(unsigned)(PH_CREATE | PH_EXTEND))))
+		pending_done(p);
+}
+
+/* Nobody will answer these any more. Each from the front: a refusal may bring placerd's end down. */
+static void
+refuse_shows_in(const struct pendings *list)
+{
+	struct pending *p;
+
+	while ((p = first_in(list, PH_SHOW)))
+		pending_refuse(p, -FOG_E_UNAVAILABLE, "");
+}
+
+static void
+in_all_lists(void (*what)(const struct pendings *list))
 {
 	struct session *s;
-	struct pending *p, *following;
 
-	TAILQ_FOREACH(s, &broker.sessions, next) {
-		for (p = SLIST_FIRST(&s->pendings); p; p = following) {
-			following = SLIST_NEXT(p, next);
-			if (!(p->phase & (PH_CREATE | PH_EXTEND)))
-				pending_done(p);
-		}
-	}
+	what(&broker.of_all);
+	TAILQ_FOREACH(s, &broker.sessions, next)
+		what(&s->pendings);
 }
 
 /* The spawner has died over these. Some may come to life all the same: then to be ended. */
@@ -93,9 +120,11 @@ broker_edge_down(void *ctx, enum edge edge)
 {
 	(void)ctx;
 	if (edge == EDGE_PLACE_PTY)
-		drop_pending();
-	else if (edge == EDGE_PTY_SPAWN)
-		give_up_making();
+		in_all_lists(drop_in);
+	if (edge != EDGE_PTY_SPAWN)
+		return;
+	in_all_lists(refuse_shows_in);
+	give_up_making();
 }
 
 /* The holders end by themselves; a later broker reads here that they were told to. */

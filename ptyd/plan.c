@@ -47,23 +47,64 @@ slots_lowest(const struct slots *s, uint32_t limit, uint32_t *slot)
 	return -FOG_E_FULL;
 }
 
-int
-plan_uid(uint32_t uid_base, uint32_t slot, uid_t *uid)
+/* Also of a slot that no session has. */
+static int
+first_id(uint32_t uid_base, uint32_t range, uid_t *uid)
 {
-	uint64_t first = uid_base + (uint64_t)slot * SESSION_IDS_PER_SLOT;
+	uint64_t first = uid_base + (uint64_t)range * SESSION_IDS_PER_SLOT;
 
-	if (slot >= SESSION_SLOTS || uid_base == 0 ||
-	    first + SESSION_IDS_PER_SLOT - 1 > HIGHEST_UID)
+	if (uid_base == 0 || first + SESSION_IDS_PER_SLOT - 1 > HIGHEST_UID)
 		return -FOG_E_BOUNDS;
 	*uid = (uid_t)first;
 	return 0;
+}
+
+int
+plan_uid(uint32_t uid_base, uint32_t slot, uid_t *uid)
+{
+	return slot < SESSION_SLOTS ? first_id(uid_base, slot, uid) : -FOG_E_BOUNDS;
+}
+
+int
+plan_holder_uid(uint32_t uid_base, uint32_t slot, uid_t *uid)
+{
+	int rc = slot < SESSION_SLOTS ? first_id(uid_base, SESSION_SLOTS, uid) : -FOG_E_BOUNDS;
+
+	if (rc == 0)
+		*uid += slot;
+	return rc;
+}
+
+int
+plan_uid_of_tools(uint32_t uid_base, uid_t *uid)
+{
+	int rc = first_id(uid_base, SESSION_SLOTS, uid);
+
+	if (rc == 0)
+		*uid += SESSION_SLOTS;
+	return rc;
+}
+
+bool
+plan_slot_of_holder(uint32_t uid_base, uid_t uid, uint32_t *slot)
+{
+	uint32_t range, rest;
+
+	if (!plan_owns_uid(uid_base, uid))
+		return false;
+	range = (uid - uid_base) / SESSION_IDS_PER_SLOT;
+	rest = (uid - uid_base) % SESSION_IDS_PER_SLOT;
+	if (range == SESSION_SLOTS ? rest >= SESSION_SLOTS : rest != 0)
+		return false;
+	*slot = range == SESSION_SLOTS ? rest : range;
+	return true;
 }
 
 bool
 plan_owns_uid(uint32_t uid_base, uid_t uid)
 {
 	return uid >= uid_base &&
-	    (uint64_t)uid - uid_base < (uint64_t)SESSION_SLOTS * SESSION_IDS_PER_SLOT;
+	    (uint64_t)uid - uid_base < (uint64_t)SESSION_RANGES * SESSION_IDS_PER_SLOT;
 }
 
 /* A session that is asked for has not begun. NULL, or what is wrong with it. */
@@ -109,7 +150,8 @@ plan_check(const struct pl_plan *p, const struct plan_limits *limits, const stru
 	    slots_lowest(host->slots, SESSION_SLOTS, &found) != 0)
 		return -FOG_E_FULL;
 	*why = "there are no ids left for another session";
-	if (plan_uid(limits->uid_base, found, &uid) != 0)
+	if (plan_uid(limits->uid_base, found, &uid) != 0 ||
+	    plan_holder_uid(limits->uid_base, found, &uid) != 0)
 		return -FOG_E_FULL;
 	*why = NULL;
 	*slot = found;

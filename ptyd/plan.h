@@ -18,7 +18,7 @@
 #define PLAN_RING_MAX_BYTES (64u << 20)
 
 struct slots {
-	uint64_t used[SESSION_SLOTS / 64];
+	uint64_t used[SESSION_RANGES / 64];
 };
 
 struct plan_limits {
@@ -42,8 +42,17 @@ void slots_release(struct slots *s, uint32_t slot);
 /* The lowest free one below limit. 0 or -FOG_E_FULL. */
 int slots_lowest(const struct slots *s, uint32_t limit, uint32_t *slot);
 
-/* First id of a slot's range: the holder's; the shell's is the next. -FOG_E_BOUNDS: no such id. */
+/* First id of a slot's range, the session's own 0. -FOG_E_BOUNDS: no such id. */
 int plan_uid(uint32_t uid_base, uint32_t slot, uid_t *uid);
+/*
+ * The id of its holder: in the last range, so that no session's user namespace has it and nobody in
+ * one can be it.
+ */
+int plan_holder_uid(uint32_t uid_base, uint32_t slot, uid_t *uid);
+/* Of programs that make what sessions use, and of nobody else. */
+int plan_uid_of_tools(uint32_t uid_base, uid_t *uid);
+/* False: this is no holder's id. Those of builds before 0.2 had the first id of their slot's range. */
+bool plan_slot_of_holder(uint32_t uid_base, uid_t uid, uint32_t *slot);
 /* Whether this id belongs to any slot's range. */
 bool plan_owns_uid(uint32_t uid_base, uid_t uid);
 

@@ -23,11 +23,17 @@ set_utf8(int slave)
 }
 
 int
-pty_resize(int master, uint16_t cols, uint16_t rows)
+pty_resize(int fd, uint16_t cols, uint16_t rows)
 {
 	struct winsize size = { .ws_col = cols, .ws_row = rows };
 
-	return ioctl(master, TIOCSWINSZ, &size) == 0 ? 0 : -errno;
+	return ioctl(fd, TIOCSWINSZ, &size) == 0 ? 0 : -errno;
+}
+
+int
+pty_prepare(int fd, uint16_t cols, uint16_t rows)
+{
+	return set_utf8(fd) == 0 ? pty_resize(fd, cols, rows) : -errno;
 }
 
 static int
@@ -44,16 +50,13 @@ int
 pty_open(struct pty *p, uint16_t cols, uint16_t rows)
 {
 	struct pty got = PTY_EMPTY;
-	int error = 0;
+	int error;
 
 	got.master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (got.master < 0)
 		return -errno;
 	got.slave = open_slave(got.master);
-	if (got.slave < 0 || set_utf8(got.slave) != 0)
-		error = -errno;
-	if (error == 0)
-		error = pty_resize(got.master, cols, rows);
+	error = got.slave < 0 ? -errno : pty_prepare(got.slave, cols, rows);
 	if (error != 0)
 		pty_close(&got);
 	else

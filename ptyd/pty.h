@@ -23,7 +23,9 @@ struct pty {
 int pty_open(struct pty *p, uint16_t cols, uint16_t rows);
 /* Gives the slave to a session's ids, mode 0600. 0 or -errno. */
 int pty_give(const struct pty *p, uid_t uid, gid_t gid);
-int pty_resize(int master, uint16_t cols, uint16_t rows);
+/* For UTF-8 and of that size, by either end. 0 or -errno. */
+int pty_prepare(int fd, uint16_t cols, uint16_t rows);
+int pty_resize(int fd, uint16_t cols, uint16_t rows);
 void pty_close(struct pty *p);
 
 #endif

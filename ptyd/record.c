@@ -14,17 +14,40 @@
 #define HEAD_BYTES 12
 #define SUM_BYTES 8
 
-/* Version 1, into the struct of today. */
+/* Earlier versions, into the struct of today: what they did not have is empty. */
+#define FIELDS_record_end(F, T) \
+	F(T, str, idem_key, 0, 128) \
+	F(T, u64, idem_hash, 0, UINT64_MAX) \
+	F(T, raw32, nonce, 0, 0) \
+	F(T, u32, slot, 0, SESSION_SLOTS - 1) \
+	F(T, raw32, broker_nonce, 0, 0) \
+	F(T, u8, acknowledged, 0, 1) \
+	F(T, u64, ended_boot_ms, 0, UINT64_MAX)
+/* clang-format off */
 #define FIELDS_record_1(F, T) \
-	FIELDS_session(F, T) F(T, str, issuer, 1, 255) F(T, str, subject, 1, 255) \
-	    F(T, str, idem_key, 0, 128) F(T, u64, idem_hash, 0, UINT64_MAX) \
-		F(T, raw32, nonce, 0, 0) F(T, u32, slot, 0, SESSION_SLOTS - 1) \
-		    F(T, raw32, broker_nonce, 0, 0) F(T, u8, acknowledged, 0, 1) \
-			F(T, u64, ended_boot_ms, 0, UINT64_MAX)
+	FIELDS_session_base(F, T) \
+	F(T, str, issuer, 1, 255) \
+	F(T, str, subject, 1, 255) \
+	FIELDS_record_end(F, T)
+#define FIELDS_record_2(F, T) \
+	FIELDS_session_base(F, T) \
+	F(T, str, issuer, 1, 255) \
+	F(T, str, subject, 1, 255) \
+	F(T, str, sid, 0, 255) \
+	FIELDS_record_end(F, T)
+/* clang-format on */
+
 static const struct field record_1_fields[] = { FIELDS_record_1(CODEC_ROW,
     struct pl_session_record) };
-static const struct layout record_1 = { "record_1", record_1_fields, COUNT_OF(record_1_fields),
-	sizeof(struct pl_session_record) };
+static const struct field record_2_fields[] = { FIELDS_record_2(CODEC_ROW,
+    struct pl_session_record) };
+static const struct layout earlier[] = {
+	{ "record_1", record_1_fields, COUNT_OF(record_1_fields),
+	    sizeof(struct pl_session_record) },
+	{ "record_2", record_2_fields, COUNT_OF(record_2_fields),
+	    sizeof(struct pl_session_record) },
+};
+_Static_assert(COUNT_OF(earlier) == RECORD_VERSION - 1, "each version before this one is read");
 
 static const char *const suffixes[RECORD_FILE_COUNT] = { ".rec", ".tmp", ".sock" };
 
@@ -59,9 +82,10 @@ check_frame(const unsigned char *bytes, size_t len, const struct layout **layout
 	if (get_u32(&r) != RECORD_MAGIC)
 		return RECORD_BROKEN;
 	version = get_u32(&r);
-	if (r.err == 0 && version != RECORD_VERSION && version != 1)
+	if (r.err == 0 && (version == 0 || version > RECORD_VERSION))
 		return RECORD_OTHER_VERSION;
-	*layout = version == 1 ? &record_1 : &msg_layouts[PAYLOAD_session_record];
+	*layout = version == RECORD_VERSION ? &msg_layouts[PAYLOAD_session_record]
+					    : &earlier[r.err ? 0 : version - 1];
 	length = get_u32(&r);
 	if (r.err || len < HEAD_BYTES + SUM_BYTES || length != len - HEAD_BYTES - SUM_BYTES)
 		return RECORD_BROKEN;

@@ -224,6 +224,22 @@ mount_at(int dir, const char *name, const char *type, const struct option *optio
 
 /* --- in the maker --- */
 
+/* What is mounted nowhere is taken as it is: older kernels (6.1) do not copy that. */
+static int
+take_tree(int dir, uint64_t attributes)
+{
+	struct mount_attr attr = { .attr_set = attributes, .propagation = MS_PRIVATE };
+	int copy = clone_tree(dir, "", attributes);
+	cleanup_fd int same = -1;
+
+	if (copy != -EINVAL)
+		return copy;
+	same = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	if (same < 0 || mount_setattr(same, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0)
+		return -errno;
+	return steal_fd(&same);
+}
+
 static int
 copy_directory(int dir, uint64_t attributes, int *out)
 {
@@ -234,7 +250,7 @@ copy_directory(int dir, uint64_t attributes, int *out)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
-	fd = clone_tree(dir, "", attributes);
+	fd = take_tree(dir, attributes);
 	if (fd < 0)
 		return fd;
 	*out = fd;
@@ -754,23 +770,27 @@ sandbox_enter(struct sandbox *s)
 
 /* By the descriptor of the master, never by the name of the slave. */
 int
-sandbox_open_terminal(struct sandbox *s, int *slave)
+sandbox_open_terminal(struct sandbox *s, int *master, int *slave)
 {
 	static const int unlocked;
-	cleanup_fd int master = -1, peer = -1;
-	int rc;
+	cleanup_fd int ours = -1, peer = -1;
 
 	s->stage = SANDBOX_AT_TERMINAL;
-	master = openat(s->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
-	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlocked) != 0)
+	ours = openat(s->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+	if (ours < 0 || ioctl(ours, TIOCSPTLCK, &unlocked) != 0)
 		return -errno;
-	peer = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	peer = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (peer < 0)
 		return -errno;
-	rc = send_fd(s->sync[1], master);
-	if (rc == 0)
-		*slave = steal_fd(&peer);
-	return rc;
+	*master = steal_fd(&ours);
+	*slave = steal_fd(&peer);
+	return 0;
+}
+
+int
+sandbox_give_terminal(struct sandbox *s, int master)
+{
+	return send_fd(s->sync[1], master);
 }
 
 /* --- in init: nothing that is left --- */

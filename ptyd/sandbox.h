@@ -28,6 +28,9 @@
 #define SANDBOX_HOSTNAME_SIZE 65
 #define SANDBOX_USER_SIZE 33
 #define SANDBOX_DEVICES 6
+/* Who the person is inside; images are made for that (fogctl image). */
+#define SANDBOX_USER "user"
+#define SANDBOX_HOME "/home/" SANDBOX_USER
 
 /* Where it failed. X(NAME, text) */
 #define SANDBOX_STAGES(X) \
@@ -50,8 +53,9 @@ enum sandbox_stage { SANDBOX_AT_NONE, SANDBOX_STAGES(ENUM_SANDBOX_STAGE) SANDBOX
 
 /* Descriptors are borrowed; an optional one that is not there is -1. */
 struct sandbox_plan {
-	int image;    /* directory: the root; ids on disk from 0. Never written */
-	int writable; /* directory of ours with "upper" and "work", both owned by first_id */
+	int image; /* directory: the root; ids on disk from 0. Never written */
+	/* Directories, or mounts that are mounted nowhere yet and become the session's: */
+	int writable; /* with "upper" and "work", both owned by first_id */
 	int home; /* optional: the root of what is /home/USER; its files' ids from home_first_id */
 	int cgroup;             /* optional: where init is born (CLONE_INTO_CGROUP) */
 	uint32_t first_id;      /* of this host: the session's 0 */
@@ -95,9 +99,10 @@ int sandbox_clone(struct sandbox *s, pid_t *pid);
 int sandbox_map(struct sandbox *s, pid_t init);
 /* In init: until it stands in its own root with nothing of the host's left. */
 int sandbox_enter(struct sandbox *s);
-/* In init, after sandbox_enter: a PTY of the session's own devpts, owned by its user. The master
- * goes to the maker, the slave is the caller's. */
-int sandbox_open_terminal(struct sandbox *s, int *slave);
+/* In init, after sandbox_enter: a PTY of the session's own devpts, owned by its user; both ends are the
+ * caller's. Then, as soon as it is as it should be, its master goes to the maker. */
+int sandbox_open_terminal(struct sandbox *s, int *master, int *slave);
+int sandbox_give_terminal(struct sandbox *s, int master);
 /* In the maker: waits for that master, which becomes the caller's. -EPIPE: init has failed. */
 int sandbox_take_terminal(struct sandbox *s, int *master);
 /* In init: limits, ids, capabilities, no_new_privs, Landlock where there is one, the filter; as

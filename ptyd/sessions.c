@@ -21,11 +21,18 @@
 #define KEEP_MS 600000 /* the final state, after placerd has it */
 
 struct broker broker = { .sessions = TAILQ_HEAD_INITIALIZER(broker.sessions),
-	.forgotten = TAILQ_HEAD_INITIALIZER(broker.forgotten) };
+	.forgotten = TAILQ_HEAD_INITIALIZER(broker.forgotten),
+	.of_all = SLIST_HEAD_INITIALIZER(broker.of_all) };
 
 static const char *const stage_names[] = { "making", "joining", "live", "apart", "foreign" };
 
 /* --- pending requests --- */
+
+static struct pendings *
+pendings_of(struct session *s)
+{
+	return s ? &s->pendings : &broker.of_all;
+}
 
 struct pending *
 pending_new(struct session *s, const struct msg *m, enum msg_phase phase, uint64_t timeout_ms)
@@ -42,7 +49,7 @@ pending_new(struct session *s, const struct msg *m, enum msg_phase phase, uint64
 		free(p);
 		return NULL;
 	}
-	SLIST_INSERT_HEAD(&s->pendings, p, next);
+	SLIST_INSERT_HEAD(pendings_of(s), p, next);
 	return p;
 }
 
@@ -68,7 +75,7 @@ pending_free(struct pending *p)
 void
 pending_done(struct pending *p)
 {
-	SLIST_REMOVE(&p->session->pendings, p, pending, next);
+	SLIST_REMOVE(pendings_of(p->session), p, pending, next);
 	pending_free(p);
 }
 
@@ -158,6 +165,7 @@ session_new(const struct pl_session_record *from)
 static void
 release_slot(struct session *s)
 {
+	struct pl_slot slot = { .session_id = s->record.pl.session_id, .slot = s->record.pl.slot };
 	struct session *other;
 
 	if (!s->holds_slot)
@@ -170,8 +178,9 @@ release_slot(struct session *s)
 			return;
 		}
 	}
-	if (!slots_has(&broker.strays, s->record.pl.slot))
-		slots_release(&broker.slots, s->record.pl.slot);
+	proc_send(EDGE_PTY_SPAWN, MSG_SPAWN_RELEASE, 0, NULL, &slot, -1);
+	if (!slots_has(&broker.strays, slot.slot))
+		slots_release(&broker.slots, slot.slot);
 }
 
 void

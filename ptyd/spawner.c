@@ -28,11 +28,12 @@
 #include "common/proc.h"
 #include "ptyd/connector.h"
 #include "ptyd/plan.h"
-#include "ptyd/pty.h"
+#include "ptyd/sandbox.h"
 #include "ptyd/shellfilter.h"
 
 #define MAKING_MAX 64 /* sessions being made at once */
 #define MAKING_DEADLINE_MS 5000
+#define CLEAN_AGAIN_MS 100
 #define SOCKET_NAME_SIZE (ID_TEXT_SIZE + 8)
 
 /* A child: being made, or living as a holder until we can reap it. */
@@ -51,13 +52,16 @@ struct child {
 
 static struct spawner {
 	TAILQ_HEAD(, child) children;
+	struct slots unclean; /* ended, and something of them is left */
+	struct event *cleaner;
 	size_t making;
+	const struct connector_ops *connector;
 	struct sock_fprog filter;
 	struct shell_user user; /* name "" : ids of the slot's own */
 	int null, holder_exe, init_exe, holder_filter;
-} spawner = { .children = TAILQ_HEAD_INITIALIZER(spawner.children), .null = -1 };
-
-static const struct connector_ops *const connectors[] = { [CONNECTOR_STUB] = &connector_stub };
+} spawner = { .children = TAILQ_HEAD_INITIALIZER(spawner.children),
+	.null = -1,
+	.connector = &connector_stub };
 
 /* --- children --- */
 
@@ -120,7 +124,7 @@ static void
 fail_making(struct child *c, enum spawn_stage stage, int error)
 {
 	end_making(c);
-	c->is_killed = connector_stub.terminate(c->pidfd) == 0;
+	c->is_killed = spawner.connector->terminate(c->pidfd) == 0;
 	send_failure(c->request_id, &c->trace, &c->session_id, stage, error);
 }
 
@@ -160,7 +164,10 @@ succeed_making(struct child *c)
 	proc_send(EDGE_PTY_SPAWN, MSG_PTY_SPAWNED, c->request_id, &c->trace, &done, -1);
 }
 
-/* End of file without a report: the holder listens and the shell runs. */
+/*
+ * End of file without a report: the holder listens and the shell runs. Or its maker was killed: that
+ * closes its descriptors before its pidfd tells.
+ */
 static void
 on_report(evutil_socket_t fd, short what, void *arg)
 {
@@ -173,7 +180,7 @@ on_report(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (n < 0)
 		return;
-	if (n == 0 && !has_exited(c))
+	if (n == 0 && !has_exited(c) && !spawner_is_leaving(c->pid))
 		succeed_making(c);
 	else if (launch_report_get(b, (size_t)n, &stage, &error))
 		fail_making(c, stage, error);
@@ -221,14 +228,12 @@ watch_child(struct child *c)
 
 /* All that a session in the making holds here; closed again after the fork. */
 struct making {
-	struct pty pty;
 	int listener, report[2], init_pair[2];
 };
 
 static void
 making_fini(struct making *k)
 {
-	pty_close(&k->pty);
 	close_fd(&k->listener);
 	for (int i = 0; i < 2; i++) {
 		close_fd(&k->report[i]);
@@ -276,32 +281,30 @@ open_listener(const struct id128 *id, int *out)
 static int
 find_ids(uint32_t slot, struct launch_ids *ids)
 {
+	uint32_t base = proc_config()->session_uid_base;
 	uid_t first;
 
-	*ids = (struct launch_ids){ .change = proc_is_rooted(), .home = "/tmp", .user = "session" };
-	if (plan_uid(proc_config()->session_uid_base, slot, &first) != 0)
+	if (plan_uid(base, slot, &first) != 0 || plan_holder_uid(base, slot, &ids->holder_uid) != 0)
 		return -ERANGE;
-	ids->holder_uid = first;
-	ids->holder_gid = (gid_t)first;
-	ids->shell_uid = first + 1;
-	ids->shell_gid = (gid_t)first + 1;
-	if (spawner.user.name[0] == '\0')
-		return 0;
-	ids->shell_uid = spawner.user.uid;
-	ids->shell_gid = spawner.user.gid;
-	ids->home = spawner.user.home;
-	ids->user = spawner.user.name;
+	*ids = (struct launch_ids){ .change = proc_is_rooted(),
+		.holder_uid = ids->holder_uid,
+		.holder_gid = (gid_t)ids->holder_uid,
+		.shell_uid = first + 1,
+		.shell_gid = (gid_t)first + 1,
+		.home = "/tmp",
+		.user = "session",
+		.shell = "/bin/sh" };
+	if (spawner.connector == &connector_sandbox) {
+		ids->home = SANDBOX_HOME;
+		ids->user = SANDBOX_USER;
+		ids->shell = "/bin/bash";
+	} else if (spawner.user.name[0] != '\0') {
+		ids->shell_uid = spawner.user.uid;
+		ids->shell_gid = spawner.user.gid;
+		ids->home = spawner.user.home;
+		ids->user = spawner.user.name;
+	}
 	return 0;
-}
-
-static int
-open_terminal(const struct pl_spawn *order, const struct launch_ids *ids, struct pty *pty)
-{
-	int rc = pty_open(pty, order->cols, order->rows);
-
-	if (rc == 0 && ids->change)
-		rc = pty_give(pty, ids->shell_uid, ids->shell_gid);
-	return rc;
 }
 
 static int
@@ -342,14 +345,16 @@ static int
 fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m)
 {
 	char id[ID_TEXT_SIZE];
-	struct launch l = { .connector = connectors[m->u.spawn.connector],
+	struct launch l = { .connector = spawner.connector,
 		.filter = &spawner.filter,
 		.holder_filter = spawner.holder_filter,
 		.ids = *ids,
 		.session_id = id,
 		.null = spawner.null,
-		.master = k->pty.master,
-		.slave = k->pty.slave,
+		.master = -1,
+		.slave = -1,
+		.image = spawner.null,
+		.order = &m->u.spawn,
 		.listener = k->listener,
 		.plan = m->fd,
 		.report = k->report[1],
@@ -360,6 +365,7 @@ fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m
 	int rc;
 
 	id_format(&m->u.spawn.session_id, id);
+	spawner.connector->begin(&m->u.spawn);
 	pid = launch_fork(&l);
 	if (pid < 0)
 		return -errno;
@@ -396,19 +402,12 @@ check_order(const struct pl_spawn *order, struct launch_ids *ids)
 static int
 make_session(const struct msg *m, enum spawn_stage *stage)
 {
-	struct making k = { .pty = PTY_EMPTY,
-		.listener = -1,
-		.report = { -1, -1 },
-		.init_pair = { -1, -1 } };
+	struct making k = { .listener = -1, .report = { -1, -1 }, .init_pair = { -1, -1 } };
 	struct launch_ids ids;
 	int rc;
 
 	*stage = STAGE_PLAN;
 	rc = check_order(&m->u.spawn, &ids);
-	if (rc == 0) {
-		*stage = STAGE_PTY;
-		rc = open_terminal(&m->u.spawn, &ids, &k.pty);
-	}
 	if (rc == 0) {
 		*stage = STAGE_SOCKET;
 		rc = open_listener(&m->u.spawn.session_id, &k.listener);
@@ -483,12 +482,68 @@ broker_on_kill(void *ctx, struct peer *from, struct msg *m)
 		    pid);
 		return -FOG_E_LIAR;
 	}
-	if (connector_stub.terminate(m->fd) != 0)
+	if (spawner.connector->terminate(m->fd) != 0)
 		return 0;
 	log_info("event=session_killed sid=%s", log_id(&m->u.session_id.session_id));
 	if (c)
 		c->is_killed = true;
 	return 0;
+}
+
+/* --- what is left of one --- */
+
+static void
+clean(uint32_t slot)
+{
+	static const struct timeval soon = { .tv_usec = CLEAN_AGAIN_MS * 1000 };
+	int rc;
+
+	slots_release(&spawner.unclean, slot);
+	if (slot_is_taken(slot))
+		return; /* whoever has it now has cleaned up */
+	rc = spawner.connector->release(slot);
+	if (rc == 0)
+		return;
+	if (rc != -EAGAIN)
+		log_warnx("event=release_failed slot=%u detail=\"%s\"", slot, strerrordesc_np(-rc));
+	slots_take(&spawner.unclean, slot);
+	event_add(spawner.cleaner, &soon);
+}
+
+static void
+on_cleaner(evutil_socket_t fd, short what, void *arg)
+{
+	struct slots due = spawner.unclean;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	for (uint32_t slot = 0; slot < SESSION_SLOTS; slot++) {
+		if (slots_has(&due, slot))
+			clean(slot);
+	}
+}
+
+/* The broker has seen its holder dead. */
+static int
+broker_on_release(void *ctx, struct peer *from, struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	if (m->u.slot.slot >= SESSION_SLOTS)
+		return -FOG_E_LIAR;
+	clean(m->u.slot.slot);
+	return 0;
+}
+
+static int
+broker_on_usage(void *ctx, struct peer *from, struct msg *m)
+{
+	struct pl_usage usage = { .session_id = m->u.slot.session_id };
+
+	(void)ctx;
+	spawner.connector->usage(m->u.slot.slot, &usage);
+	return peer_send(from, MSG_PTY_USAGE, m->request_id, &m->trace, &usage, -1);
 }
 
 /* --- the role --- */
@@ -546,6 +601,8 @@ spawner_load(void *ctx)
 	int rc;
 
 	(void)ctx;
+	if (strcmp(proc_config()->runtime, "sandbox") == 0)
+		spawner.connector = &connector_sandbox;
 	spawner.holder_exe = take_program(GIFT_SPAWNER_HOLDER);
 	spawner.init_exe = take_program(GIFT_SPAWNER_INIT);
 	spawner.null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -560,7 +617,15 @@ spawner_load(void *ctx)
 		return -1;
 	}
 	find_shell_user();
-	return 0;
+	return spawner.connector->start() == 0 ? 0 : -1;
+}
+
+static int
+spawner_start(void *ctx)
+{
+	(void)ctx;
+	spawner.cleaner = evtimer_new(proc_base(), on_cleaner, NULL);
+	return spawner.cleaner ? 0 : -1;
 }
 
 /* The broker has gone: what is half-made would be nobody's. */
@@ -597,11 +662,14 @@ main(void)
 	static const msg_handler handlers[MSG_COUNT] = {
 		[MSG_SPAWN_SESSION] = broker_on_session,
 		[MSG_SPAWN_KILL] = broker_on_kill,
+		[MSG_SPAWN_RELEASE] = broker_on_release,
+		[MSG_SPAWN_USAGE] = broker_on_usage,
 	};
 	static const struct role role = { .id = PROC_SPAWNER,
 		.handlers = handlers,
 		.phase_of = phase_of,
 		.load = spawner_load,
+		.start = spawner_start,
 		.edge_up = spawner_edge_up,
 		.edge_down = spawner_edge_down,
 		.stop = spawner_stop };

@@ -26,5 +26,7 @@ bool shell_user_find(FILE *passwd, uid_t uid, struct shell_user *u);
 pid_t spawner_pid_of(int pidfd);
 /* Real and effective uid of a process and its name, out of /proc. False: it has gone. */
 bool spawner_process_of(pid_t pid, uid_t *uid, char *name, size_t name_size);
+/* It has closed all its descriptors: it is about to end, or has ended. */
+bool spawner_is_leaving(pid_t pid);
 
 #endif

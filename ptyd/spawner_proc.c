@@ -87,3 +87,13 @@ spawner_process_of(pid_t pid, uid_t *uid, char *name, size_t name_size)
 	*uid = (uid_t)got;
 	return true;
 }
+
+bool
+spawner_is_leaving(pid_t pid)
+{
+	char path[64], text[STATUS_FILE_BYTES];
+	long room;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return !read_proc(path, text) || !find_number(text, "\nFDSize:\t", &room) || room == 0;
+}

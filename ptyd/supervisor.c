@@ -202,14 +202,15 @@ watch_signals(struct fogd *f)
 
 /* --- start --- */
 
-static void
-usage(FILE *out)
+static _Noreturn void
+usage(int status)
 {
 	fputs("usage: fogd [-dv]      run (in the foreground; -d for a terminal, -v more log)\n"
 	      "       fogd -n         check the configuration\n"
 	      "       fogd -T         print the configuration as understood\n"
 	      "Configuration is by environment variables: fog-gateway.env(5)\n",
-	    out);
+	    status == 0 ? stdout : stderr);
+	exit(status);
 }
 
 static void
@@ -221,16 +222,13 @@ parse_options(int argc, char **argv, struct options *o)
 		o->check |= c == 'n';
 		o->print |= c == 'T';
 		o->verbose |= c == 'v';
-		if (c == 'h' || c == '?') {
-			usage(c == 'h' ? stdout : stderr);
-			exit(c == 'h' ? 0 : 2);
-		}
+		if (c == 'h' || c == '?')
+			usage(c == 'h' ? 0 : 2);
 	}
 	if (optind == argc)
 		return;
 	fprintf(stderr, "fogd: %s: takes no arguments\n", argv[optind]);
-	usage(stderr);
-	exit(2);
+	usage(2);
 }
 
 static void
@@ -273,10 +271,8 @@ prepare_table(struct fogd *f)
 {
 	f->rooted = geteuid() == 0;
 	for (size_t i = 0; i < FOGD_ROLES; i++) {
-		f->children[i] = (struct child){ .fogd = f,
-			.program = &programs[i],
-			.exe_fd = -1,
-			.pidfd = -1 };
+		f->children[i] = (struct child){ .fogd = f, .program = &programs[i] };
+		f->children[i].exe_fd = f->children[i].pidfd = -1;
 	}
 	f->next_files = f->files = NO_FILES;
 	f->listener = f->metrics = f->page = f->signing_key = f->signing_key_previous = -1;
@@ -294,8 +290,9 @@ say_what_is_missing(const struct fogd *f)
 	if (!filter_is_built())
 		log_warnx("event=no_filters detail=\"this is a sanitizer build\"");
 	if (f->config.use_stub)
-		log_warnx("event=dev_mode detail=\"%sshells are not sandboxed; loopback only\"",
-		    *f->config.oidc_issuer_url ? "" : "any bearer token is taken and ");
+		log_warnx("event=dev_mode detail=\"%sloopback only\" runtime=%s",
+		    *f->config.oidc_issuer_url ? "" : "any bearer token is taken; ",
+		    f->config.runtime);
 }
 
 static void
@@ -328,13 +325,14 @@ run(struct fogd *f)
 {
 	char err[ERR_SIZE];
 
-	notify_init();
 	if (gifts_open(f, false, err) != 0)
 		give_up(err);
 	f->base = event_base_new();
 	if (!f->base)
 		give_up("out of memory");
+	notify_init(f->base);
 	watch_signals(f);
+	privdrop_core_limit(); /* here it may still be raised: sudo(8) makes it 0 */
 	confine(f);
 	say_what_is_missing(f);
 	start_all(f);
@@ -352,9 +350,8 @@ fill_standard_descriptors(void)
 {
 	int fd;
 
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+		;
 	close_fd(&fd);
 }
 

@@ -96,6 +96,7 @@ fill_field(const struct field *f, void *at, const struct id128 *session_id)
 		*(struct id128 *)at = *session_id;
 		break;
 	case FIELD_raw32:
+	case FIELD_raw768:
 		break;
 	default:
 		*(struct view *)at = strcmp(f->name, "profile") == 0
@@ -617,7 +618,7 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "descriptor_left", unannounced_descriptor, MSG_GATE_REFUSED },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "wrong_verb_left", answer_with_sample, MSG_GATE_CREATED },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "other_session_left", answer_about_another_session,
-	    MSG_GATE_SESSION },
+	    MSG_GATE_SHOWN },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "extended_another", answer_about_another_session,
 	    MSG_GATE_EXTENDED },
 	{ PROC_AUTHD, EDGE_GATE_AUTH, "late_left", flood, MSG_GATE_DONE },
@@ -640,7 +641,7 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "descriptor_bomb", descriptor_bomb, MSG_AUTH_REFUSED },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "wrong_verb_left", answer_with_sample, MSG_AUTH_CREATED },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "other_session_left", answer_about_another_session,
-	    MSG_AUTH_SESSION },
+	    MSG_AUTH_SHOWN },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "extended_another", answer_about_another_session,
 	    MSG_AUTH_EXTENDED },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "late_left", flood, MSG_AUTH_REFUSED },

@@ -321,12 +321,13 @@ exec_command(const struct probe *p)
 static _Noreturn void
 be_init(const struct probe *p, struct sandbox *s)
 {
-	int slave = -1, status = 0;
+	int master = -1, slave = -1, status = 0;
 	pid_t child, ended;
 
 	must(s, sandbox_enter(s));
 	if (p->on_terminal) {
-		must(s, sandbox_open_terminal(s, &slave));
+		must(s, sandbox_open_terminal(s, &master, &slave));
+		must(s, sandbox_give_terminal(s, master));
 		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 			dup2(slave, fd);
 	}

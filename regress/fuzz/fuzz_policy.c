@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/imageref.h"
 #include "placerd/policy.h"
 #include "placerd/yaml.h"
 
@@ -40,7 +41,7 @@ check_profile(const struct policy_profile *profile)
 	check(limits->cpu_milli >= 1 && limits->cpu_milli <= POLICY_CPU_MAX_MILLI);
 	check(limits->memory_bytes >= POLICY_MEMORY_MIN_BYTES);
 	check(limits->memory_bytes <= POLICY_MEMORY_MAX_BYTES);
-	check(limits->storage_bytes >= POLICY_MEMORY_MIN_BYTES);
+	check(limits->storage_bytes >= POLICY_STORAGE_MIN_BYTES);
 	check(limits->storage_bytes <= POLICY_MEMORY_MAX_BYTES);
 	check(profile->max_ttl_seconds >= 1 && profile->max_ttl_seconds <= POLICY_TTL_MAX_SECONDS);
 	check(profile->max_sessions >= 1 && profile->max_sessions <= POLICY_SESSIONS_MAX);
@@ -52,6 +53,46 @@ check_profile(const struct policy_profile *profile)
 		check(strlen(profile->groups[i]) - 1 < POLICY_GROUP_MAX_BYTES);
 		check(text_is_clean(view_of(profile->groups[i])));
 	}
+}
+
+static void
+check_box(const struct policy_profile *profile)
+{
+	const struct policy_limits *limits = &profile->limits;
+	struct raw32 digest;
+
+	check(limits->pids >= POLICY_PIDS_MIN && limits->pids <= POLICY_PIDS_MAX);
+	check(limits->io_weight <= POLICY_IO_WEIGHT_MAX);
+	check(limits->home == HOME_EPHEMERAL || limits->home == HOME_PERSISTENT);
+	check(limits->limits_mode == LIMITS_REQUIRED || limits->limits_mode == LIMITS_BEST_EFFORT);
+	check(limits->dns.len == 0 || limits->dns.len == 4 || limits->dns.len == 16);
+	check(limits->dns.len == 0 || limits->n_egress > 0);
+	check(limits->n_egress <= EGRESS_RULES_MAX && profile->n_images <= POLICY_IMAGES_MAX);
+	for (size_t i = 0; i < limits->n_egress; i++)
+		check(!egress_check(&limits->egress[i]));
+	for (size_t i = 0; i < profile->n_images; i++) {
+		check(!imageref_parse(view_of(profile->images[i].ref), &digest));
+		check(memcmp(&digest, &profile->images[i].digest, sizeof(digest)) == 0);
+	}
+}
+
+/* In a sandbox: the first image, or nobody gets anything. */
+static void
+check_image(const struct policy *policy, const struct policy_profile *profile)
+{
+	struct policy_identity identity = { view_of("issuer"), view_of("subject"), view_of("") };
+	struct policy_request request = { .profile = view_of(profile->name), .needs_image = true };
+	struct policy_decision decision;
+
+	if (profile->n_groups > 0)
+		return;
+	policy_admit(policy, &identity, &request, 0, &decision);
+	check(decision.rule == (profile->n_images ? POLICY_ALLOW : POLICY_IMAGES));
+	check(imageref_is_none(&decision.image) == (profile->n_images == 0));
+	request.image_ref = view_of("base");
+	policy_admit(policy, &identity, &request, 0, &decision);
+	check(decision.rule == (profile->n_images ? POLICY_DIGEST : POLICY_IMAGES));
+	check(text_is_clean(view_of(decision.detail)));
 }
 
 /* Somebody in no group: let in by an empty list of groups alone, and shown what he may have. */
@@ -89,6 +130,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while ((profile = policy_profile_at(policy, n))) {
 		n++;
 		check_profile(profile);
+		check_box(profile);
+		check_image(policy, profile);
 		check(policy_find_profile(policy, view_of(profile->name)) == profile);
 		check_admission(policy, profile);
 	}

@@ -2,7 +2,7 @@
 // The HTTP API of DESIGN 3.1: the whole life of a session, and each way of being refused. Every answer here is also
 // held against docs/openapi.json by the harness.
 import assert from "node:assert/strict";
-import { suite } from "../lib/harness.mjs";
+import { policyOf, suite } from "../lib/harness.mjs";
 import { compileAll, document } from "../lib/openapi.mjs";
 import { sleep, until } from "../lib/proc.mjs";
 import { BinaryTerminal, JsonTerminal, RefusedUpgrade } from "../lib/ws.mjs";
@@ -150,6 +150,9 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		["ttl_seconds beyond 64 bits", '{"profile":"default","ttl_seconds":18446744073709552216}', undefined],
 		["ttl_seconds null", { ...good, ttl_seconds: null }, "ttl_seconds"],
 		["placement_hint a list", { ...good, placement_hint: [] }, "placement_hint"],
+		["image_ref empty", { ...good, image_ref: "" }, "image_ref"],
+		["image_ref too long", { ...good, image_ref: "a".repeat(256) }, "image_ref"],
+		["image_ref a list", { ...good, image_ref: ["base"] }, "image_ref"],
 		["latency_ms a list", { ...good, latency_ms: [1] }, "latency_ms"],
 		["latency_ms of a node a string", { ...good, latency_ms: { here: "1" } }, /latency_ms|here/],
 		["latency_ms negative", { ...good, latency_ms: { here: -1 } }, /latency_ms|here/],
@@ -174,17 +177,33 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		assert.deepEqual(await sessionsOf(token), []);
 	});
 
+	test("a member of 100 kB is refused, whatever it is", async () => {
+		const token = fog.user();
+		const long = "a".repeat(100_000);
+		const names = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`node-${i}-${"a".repeat(10)}`, i]));
+		for (const more of [{ image_ref: long }, { image_ref: `${long}@sha256:${"0a".repeat(32)}` }, { latency_ms: { [long]: 1 } }, { latency_ms: names }]) {
+			const { status, json } = await fog.api("POST", "/v1/sessions", { token, body: { ...good, ...more } });
+			assert.ok([400, 413].includes(status), `${status} ${JSON.stringify(json)}`);
+		}
+		assert.deepEqual(await sessionsOf(token), []);
+	});
+
 	test("what policy refuses carries a rule_id and makes no session", async () => {
 		const token = fog.user();
 		const rows = [
 			[422, "profile_unknown", { ...good, profile: "nonesuch" }],
 			[422, "ttl_not_allowed", { ...good, ttl_seconds: 3601 }],
 			[403, "denied", { ...good, profile: "large" }],
+			// Without a sandbox there are no images.
+			[403, "denied", { ...good, image_ref: "base" }, "profile.images"],
+			[403, "denied", { ...good, image_ref: `base@sha256:${"0a".repeat(32)}` }, "profile.images"],
 		];
-		for (const [status, code, body] of rows) {
+		for (const [status, code, body, rule] of rows) {
 			const problem = await fog.expect(status, "POST", "/v1/sessions", { token, body });
 			assert.equal(problem.code, code);
 			assert.ok(problem.rule_id, JSON.stringify(problem));
+			if (rule)
+				assert.equal(problem.rule_id, rule);
 		}
 		assert.deepEqual(await sessionsOf(token), []);
 	});
@@ -404,5 +423,63 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		});
 		assert.ok(seen.some((record) => record.event === "policy.denied" && JSON.stringify(record).includes(`"${token}"`)));
 		assert.ok(seen.every(({ event, time }) => typeof event === "string" && /^\d{4}-.*Z$/.test(time)), JSON.stringify(seen[0]));
+	});
+});
+
+const OURS = `sha256:${"0a".repeat(32)}`;
+const OTHER = `sha256:${"0b".repeat(32)}`;
+const boxes = policyOf([
+	["default", { more: { pids: 64, io_weight: 50, home: "persistent", limits: "best-effort", images: `[base@${OURS}]`,
+		egress: '["192.0.2.0/24 tcp 443", "192.0.2.53 udp 53"]', dns: "192.0.2.53" } }],
+	["bare"],
+]);
+
+suite("API: a profile with all that a sandbox has", { policy: boxes }, ({ fog, test }) => {
+	test("the stub has no use for it: no image, no limits, no usage", async () => {
+		const session = await fog.create();
+		const { token } = session;
+		const shown = await fog.show(session);
+		for (const [where, row] of [["shown", shown], ["listed", (await fog.expect(200, "GET", "/v1/sessions", { token })).sessions[0]]])
+			assert.deepEqual(["image_ref", "limits", "usage"].filter((name) => name in row), [], where);
+		assert.ok(fog.auditRecords().every((record) => !("image" in record)));
+		await (await JsonTerminal.open(fog, session.attach)).run("echo $((6*7))", /\b42\r$/m);
+	});
+});
+
+// None of these gets as far as a sandbox. RUNTIME=sandbox needs root by itself.
+if (process.getuid() === 0) suite("API: images, as policy has them", { policy: boxes, env: { RUNTIME: "sandbox" } }, ({ fog, test }) => {
+	const rows = [
+		["a name", 422, "image_ref_invalid", "default", "base", /a digest is needed.*profile "default" allows base@sha256:(0a){32}/],
+		["a tag", 422, "image_ref_invalid", "default", "debian:12", /a digest is needed/],
+		["half a digest", 422, "image_ref_invalid", "default", `base@${OURS.slice(0, -1)}`, /64 of 0-9 and a-f/],
+		["a path", 422, "image_ref_invalid", "default", `../base@${OURS}`, /the name before the @/],
+		["another image", 403, "denied", "default", OTHER, /profile "default" allows base@sha256:(0a){32}/],
+		["a profile without images", 403, "denied", "bare", undefined, /names no image to run in.*fogctl image list/],
+		["a profile without images, and one named", 403, "denied", "bare", OURS, /names no image to run in/],
+	];
+	test("what no profile allows is refused by profile.images, with what would be right", async () => {
+		const token = fog.user();
+		for (const [name, status, code, profile, image, detail] of rows) {
+			const problem = await fog.expect(status, "POST", "/v1/sessions", { token, body: { profile, ttl_seconds: 600, image_ref: image } });
+			assert.equal(problem.code, code, name);
+			assert.equal(problem.rule_id, "profile.images", name);
+			assert.match(problem.detail, detail, name);
+		}
+		assert.deepEqual((await fog.expect(200, "GET", "/v1/sessions", { token })).sessions, []);
+	});
+
+	test("an image that is allowed and not there: 503 with the cause, and no Retry-After", async () => {
+		const token = fog.user();
+		const { status, headers, json } = await fog.api("POST", "/v1/sessions", { token, body: { profile: "default", ttl_seconds: 600 } });
+		assert.equal(status, 503);
+		assert.equal(json.code, "spawn_failed");
+		assert.match(json.detail, /^image: /);
+		assert.equal(headers["retry-after"], undefined);
+		const created = await until("intent and outcome", () => {
+			const records = fog.auditRecords().filter(({ event, subject }) => event === "session.created" && subject === token);
+			return records.length === 2 && records;
+		});
+		assert.deepEqual(created.map(({ phase, image }) => [phase, image]), [["intent", OURS], ["outcome", OURS]]);
+		assert.match(created[1].detail, /^image: /);
 	});
 });

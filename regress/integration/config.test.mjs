@@ -80,7 +80,7 @@ describe("fogd -n", () => {
 	const BAD_ENV = [
 		["LISTEN_ADDR", "nonsense"], ["LISTEN_ADDR", "127.0.0.1:65536"], ["LISTEN_ADDR", "shell.example.org:8080"],
 		["LISTEN_ADDR", "0.0.0.0:0"], // the dev shim is for loopback alone
-		["RUNTIME", "sandbox"], ["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
+		["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
 		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"],
 		["OIDC_AUDIENCE", "x"], ["OIDC_CA_FILE", "/nonexistent"], ["OIDC_REQUIRE_AT_JWT", "1"], ["OIDC_SKEW_SECONDS", "30"], ["DPOP_NONCE", "1"],
 		["ADMIN_GROUP", "no-such-group"], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", KEY], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", "abc"],
@@ -130,11 +130,16 @@ describe("fogd -n", () => {
 		assert.equal(code, 0, text);
 	});
 
-	it("without USE_STUB_CONNECTOR nothing that exists is left to sign in with: refused", async () => {
+	it("without USE_STUB_CONNECTOR it is the sandbox, for root alone, and closed to the network until there is an issuer", async () => {
 		put(DEFAULT_POLICY);
 		const { code, text } = await runFogd(["-n"], { dir, env: { USE_STUB_CONNECTOR: undefined } });
-		assert.ok(code > 0, text);
-		assert.match(text, /OIDC_ISSUER_URL|USE_STUB_CONNECTOR|RUNTIME/);
+		if (isRoot)
+			assert.equal(code, 0, text);
+		else
+			assert.match(text, /RUNTIME=sandbox: needs root/);
+		const open = await runFogd(["-n"], { dir, env: { USE_STUB_CONNECTOR: undefined, LISTEN_ADDR: "0.0.0.0:0", TRUSTED_PROXIES: "127.0.0.1" } });
+		assert.ok(open.code > 0, open.text);
+		assert.match(open.text, isRoot ? /LISTEN_ADDR=.*without OIDC_ISSUER_URL.*must be on loopback/ : /RUNTIME=sandbox/);
 	});
 
 	it("a policy that others may write, or that is no file, is refused", async () => {

@@ -78,6 +78,7 @@ describe("fogctl image", { skip: !isRoot && "the store is root's alone" }, () =>
 		for (const name of ["shadow", "gshadow", "ssh", "sudoers", "machine-id", "cloudshell-fog", "ssl/private"])
 			assert.ok(!fs.existsSync(path.join(root, "etc", name)), name);
 		assert.doesNotMatch(fs.readFileSync(path.join(root, "etc/passwd"), "utf8"), /daemon|www-data/);
+		assert.equal(fs.readlinkSync(path.join(root, "etc/resolv.conf")), "/run/resolv.conf");
 		for (const name of ["dev", "proc", "sys", "tmp", "run", "home"])
 			assert.deepEqual(fs.readdirSync(path.join(root, name)), [], name);
 		assert.equal(fs.statSync(store).mode & 0o777, 0o700);
@@ -196,8 +197,27 @@ describe("fogctl image", { skip: !isRoot && "the store is root's alone" }, () =>
 		done(ctl("verify", "archived"));
 		assert.equal(fs.readFileSync(path.join(rootfs(first.digest), "bin/second"), "utf8"), "a program");
 		assert.ok(fs.statSync(path.join(rootfs(first.digest), "proc")).isDirectory());
+		assert.equal(fs.readlinkSync(path.join(rootfs(first.digest), "etc/resolv.conf")), "/run/resolv.conf");
 		assert.deepEqual(json("list").images.map(({ name }) => name), ["archived", "plain", "tagged"]);
 		done(ctl("rm", first.digest));
+	});
+
+	test("import: whatever /etc/resolv.conf is, it becomes the link, and nothing it points to is touched", { skip: skipImport }, () => {
+		const outside = path.join(dir, "outside");
+		fs.writeFileSync(outside, "untouched\n");
+		const rows = [
+			["file", (tree) => fs.writeFileSync(path.join(tree, "etc/resolv.conf"), "nameserver 192.0.2.53\n")],
+			["link", (tree) => fs.symlinkSync(outside, path.join(tree, "etc/resolv.conf"))],
+			["noetc", (tree) => fs.rmSync(path.join(tree, "etc"), { recursive: true })],
+		];
+		for (const [name, fill] of rows) {
+			const { digest } = json("import", layout(`resolver-${name}`, fill));
+			assert.equal(fs.readlinkSync(path.join(rootfs(digest), "etc/resolv.conf")), "/run/resolv.conf", name);
+			done(ctl("rm", digest));
+		}
+		assert.equal(fs.readFileSync(outside, "utf8"), "untouched\n");
+		refused(ctl("import", layout("resolver-dir", (tree) => fs.mkdirSync(path.join(tree, "etc/resolv.conf")))), /\/etc\/resolv\.conf: Is a directory/);
+		assert.deepEqual([left(), json("list").images], [[], []]);
 	});
 
 	test("import: hostile images are refused by the entry's name, and nothing is left", { skip: skipImport }, () => {

@@ -120,7 +120,7 @@ if (!inside) suite("session", { env: { SESSION_UID_BASE: String(0xa000_0000) } }
 		assert.ok(names.includes("FOG_SESSION_ID"));
 		assert.equal(await ask(terminal, "umask"), "0022\n");
 		const limits = await ask(terminal, "cat /proc/self/limits");
-		assert.match(limits, /^Max core file size +0 +0 /m);
+		assert.match(limits, /^Max core file size +1 +1 /m);
 		assert.match(limits, /^Max open files +1024 /m);
 		assert.ok(Number(/^Max processes +(\d+)/m.exec(limits)[1]) <= 4096);
 		// Signals 32 and 33 are libc's own: it gives no program their disposition, which may be inherited as it is.

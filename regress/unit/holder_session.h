@@ -130,12 +130,15 @@ bound_socket(const struct session *s)
 static inline void
 start_session_of(struct session *s, uint32_t ttl_seconds, uint32_t idle_timeout_s)
 {
-	struct pty pty = PTY_EMPTY;
+	const struct pl_spawn order = { .cols = 80, .rows = 24 };
 	struct launch l = { .connector = &connector_stub,
 		.filter = &filter,
 		.holder_filter = filter_export(PROC_HOLDER),
 		.ids = { geteuid() == 0, SESSION_UID, SESSION_UID + 1, SESSION_UID, SESSION_UID + 1,
-		    "/tmp", "session" },
+		    "/tmp", "session", "/bin/sh" },
+		.order = &order,
+		.master = -1,
+		.slave = -1,
 		.holder_exe = holder_exe,
 		.init_exe = init_exe };
 	int report[2];
@@ -149,20 +152,14 @@ start_session_of(struct session *s, uint32_t ttl_seconds, uint32_t idle_timeout_
 	l.session_id = s->id_text;
 	assert_int_equal(secret_random(&s->nonce, sizeof(s->nonce)), 0);
 	assert_int_equal(secret_random(&s->broker_nonce, sizeof(s->broker_nonce)), 0);
-	assert_int_equal(pty_open(&pty, 80, 24), 0);
-	if (l.ids.change)
-		assert_int_equal(pty_give(&pty, l.ids.shell_uid, l.ids.shell_gid), 0);
 	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, l.init_pair), 0);
-	l.master = pty.master;
-	l.slave = pty.slave;
 	l.listener = bound_socket(s);
 	l.plan = sealed_plan(s);
 	l.report = report[1];
-	l.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	l.null = l.image = open("/dev/null", O_RDWR | O_CLOEXEC);
 	s->pid = launch_fork(&l);
 	assert_true(s->pid > 0);
-	pty_close(&pty);
 	close(l.listener);
 	close(l.plan);
 	close(l.null);

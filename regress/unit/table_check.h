@@ -65,6 +65,10 @@ table_list_bytes(char *out, uint64_t len)
 	return len;
 }
 
+/* Of the kinds that have one size, in the order of enum field_kind. */
+static const size_t table_sizes[] = { 1, 2, 4, 8, sizeof(struct id128), sizeof(struct raw32),
+	sizeof(struct raw768) };
+
 static void
 table_set(const struct field *f, void *into, uint64_t v)
 {
@@ -73,8 +77,8 @@ table_set(const struct field *f, void *into, uint64_t v)
 
 	if (f->kind <= FIELD_u64) {
 		table_set_number(f, at, v);
-	} else if (f->kind == FIELD_id || f->kind == FIELD_raw32) {
-		memset(at, 0xa5, f->kind == FIELD_id ? sizeof(struct id128) : sizeof(struct raw32));
+	} else if (f->kind < FIELD_str) {
+		memset(at, 0xa5, table_sizes[f->kind]);
 	} else if (f->kind == FIELD_list && v <= f->max) {
 		*(struct view *)at = view_bytes(list, table_list_bytes(list, v));
 	} else {
@@ -95,10 +99,9 @@ static bool
 table_same_field(const struct field *f, const void *a, const void *b)
 {
 	const void *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
-	static const size_t sizes[] = { 1, 2, 4, 8, sizeof(struct id128), sizeof(struct raw32) };
 
 	if (f->kind < FIELD_str)
-		return memcmp(x, y, sizes[f->kind]) == 0;
+		return memcmp(x, y, table_sizes[f->kind]) == 0;
 	return view_equal(*(const struct view *)x, *(const struct view *)y);
 }
 
@@ -206,7 +209,7 @@ table_bounds(const struct layout *l, unsigned char *room)
 	for (size_t i = 0; i < l->count; i++) {
 		const struct field *f = &l->fields[i];
 
-		if (f->kind == FIELD_id || f->kind == FIELD_raw32)
+		if (f->kind >= FIELD_id && f->kind < FIELD_str)
 			continue;
 		if (f->min > 0) {
 			table_refuses(l, i, f->min - 1, room);

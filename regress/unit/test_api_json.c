@@ -14,10 +14,12 @@
 #include "common/cleanup.h"
 #include "gatewayd/api_json.h"
 
+#define COPY_OF(T, kind, name, min, max) .name = s->name,
+
 static void
 assert_json(json_t *obj, const char *text)
 {
-	cleanup_free char *got = json_dumps(obj, JSON_COMPACT);
+	cleanup_free char *got = json_dumps(obj, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	assert_non_null(got);
 	assert_string_equal(got, text);
@@ -96,6 +98,66 @@ writes_sessions(void **state)
 	assert_json(api_json_session(&s), text);
 	s.profile = view_of("\xff");
 	assert_null(api_json_session(&s));
+}
+
+#define SHA_A "sha256:0102000000000000000000000000000000000000000000000000000000000000"
+
+static void
+writes_images(void **state)
+{
+	struct pl_session s = running;
+	char text[1024];
+
+	(void)state;
+	s.image = (struct raw32){ { 1, 2 } };
+	s.end_reason = END_EXIT;
+	snprintf(text, sizeof(text), RUNNING, "running",
+	    ",\"image_ref\":\"" SHA_A "\",\"end_reason\":\"exit\"");
+	assert_json(api_json_session(&s), text);
+}
+
+static struct pl_shown
+shown_of(const struct pl_session *s)
+{
+	return (struct pl_shown){ FIELDS_session(COPY_OF, ) };
+}
+
+static void
+writes_what_is_used(void **state)
+{
+	struct pl_shown s = shown_of(&running);
+	char text[1024];
+
+	(void)state;
+	snprintf(text, sizeof(text), RUNNING, "running", "");
+	assert_json(api_json_shown(&s), text); /* nothing is known of it */
+	s.holds = 1u << LIMIT_STORAGE;
+	snprintf(text, sizeof(text), RUNNING, "running",
+	    ",\"limits\":{\"enforced\":[\"storage\"]},\"usage\":{}");
+	assert_json(api_json_shown(&s), text);
+	s.holds = (1u << LIMIT_COUNT) - 1;
+	s.known = (1u << USAGE_COUNT) - 1;
+	s.cpu_usec = 1500000;
+	s.memory_bytes = UINT64_MAX;
+	s.memory_peak_bytes = 8192;
+	s.pids = 3;
+	s.oom_kills = 1;
+	s.cpu_pressure = 7;
+	s.memory_pressure = 10000;
+	s.io_pressure = 0;
+	snprintf(text, sizeof(text), RUNNING, "running",
+	    ",\"limits\":{\"enforced\":[\"cpu\",\"memory\",\"swap\",\"pids\",\"io\",\"storage\"]},"
+	    "\"usage\":{\"cpu_seconds\":1.5,\"memory_bytes\":9223372036854775807,"
+	    "\"memory_peak_bytes\":8192,\"pids\":3,\"oom_kills\":1,"
+	    "\"pressure\":{\"cpu\":0.07,\"memory\":100.0,\"io\":0.0}}");
+	assert_json(api_json_shown(&s), text);
+	s.known = 1u << USAGE_PIDS | 1u << USAGE_IO_PRESSURE;
+	s.holds = 0;
+	snprintf(text, sizeof(text), RUNNING, "running",
+	    ",\"limits\":{\"enforced\":[]},\"usage\":{\"pids\":3,\"pressure\":{\"io\":0.0}}");
+	assert_json(api_json_shown(&s), text);
+	s.profile = view_of("\xff");
+	assert_null(api_json_shown(&s));
 }
 
 static void
@@ -181,6 +243,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_quantities),
 		cmocka_unit_test(writes_sessions),
+		cmocka_unit_test(writes_images),
+		cmocka_unit_test(writes_what_is_used),
 		cmocka_unit_test(writes_the_rest),
 		cmocka_unit_test(writes_sign_in),
 	};

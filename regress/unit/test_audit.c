@@ -88,6 +88,7 @@ static void
 test_line_holds_all_members(void **state)
 {
 	static const struct trace trace = { { 1, 2, 3 } };
+	static const struct raw32 image = { { 0xab, [31] = 0xcd } };
 	struct id128 sid;
 	struct audit_event e = { .name = AUDIT_SESSION_CREATED,
 		.phase = AUDIT_INTENT,
@@ -100,6 +101,7 @@ test_line_holds_all_members(void **state)
 		.node = view_of("fog-1"),
 		.reason = view_of("local-only"),
 		.detail = view_of("exit code 3"),
+		.image = &image,
 		.trace = &trace };
 	struct log l;
 	json_t *line;
@@ -117,6 +119,8 @@ test_line_holds_all_members(void **state)
 	assert_string_equal(text_of(line, "issuer"), "dev");
 	assert_string_equal(text_of(line, "subject"), "alice");
 	assert_string_equal(text_of(line, "profile"), "default");
+	assert_string_equal(text_of(line, "image"),
+	    "sha256:ab000000000000000000000000000000000000000000000000000000000000cd");
 	assert_string_equal(text_of(line, "role"), "viewer");
 	assert_string_equal(text_of(line, "rule_id"), "profile.admitted");
 	assert_string_equal(text_of(line, "node"), "fog-1");

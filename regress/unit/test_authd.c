@@ -310,7 +310,7 @@ test_renew(void **state)
 	assert_int_equal(u->renew.attachment, 7);
 	assert_int_equal(u->renew.role, ROLE_DRIVER);
 	assert_int_equal(u->renew.until_boot_ms, 0);
-	assert_true(u->renew.issued_s + 5 > (uint64_t)wall_s());
+	assert_int_equal(u->renew.issued_s, 0); /* the dev shim knows no time of issue */
 	assert_true(u->renew.token_expires_boot_ms > boot_ms() + 55000);
 	say(PLACE, MSG_AUTH_RENEWED, 4, &renewed);
 	u = hear(GATE, MSG_GATE_RENEWED, 4);
@@ -370,6 +370,42 @@ test_logout_without_a_provider(void **state)
 	hear_nothing(PLACE);
 }
 
+#define COPY_ROW(T, kind, name, min, max) .name = row.name,
+
+static struct pl_shown
+shown_row(const struct id128 *id)
+{
+	struct pl_session row = session_row(id);
+
+	return (struct pl_shown){ FIELDS_session(COPY_ROW, ).known = 1u << USAGE_PIDS, .pids = 5,
+		.holds = 1u << LIMIT_PIDS };
+}
+
+static void
+test_show_is_relayed(void **state)
+{
+	struct pl_bearer_session want = { AS("alice"), .session_id = sid_a };
+	struct pl_shown shown = shown_row(&sid_a);
+	const union payload *u;
+
+	(void)state;
+	shown.image.b[0] = 7;
+	say(GATE, MSG_AUTH_SHOW, 1, &want);
+	assert_true(view_is(hear(PLACE, MSG_PLACE_SHOW, 1)->who_session.subject, "alice"));
+	say(PLACE, MSG_AUTH_SHOWN, 1, &shown);
+	u = hear(GATE, MSG_GATE_SHOWN, 1);
+	assert_true(id_equal(&u->shown.session_id, &sid_a));
+	assert_int_equal(u->shown.image.b[0], 7);
+	assert_int_equal(u->shown.known, 1u << USAGE_PIDS);
+	assert_int_equal(u->shown.pids, 5);
+	assert_int_equal(u->shown.holds, 1u << LIMIT_PIDS);
+	assert_int_equal(requests_count(authd.requests), 0);
+	/* Once is enough. */
+	say(PLACE, MSG_AUTH_SHOWN, 1, &shown);
+	hear_nothing(GATE);
+	assert_int_equal(role.lies, 0);
+}
+
 /* What each answer must be about, when it is about a session. */
 static const struct {
 	enum msg_type asked, passed_on, answer;
@@ -378,7 +414,8 @@ static const struct {
 	{ MSG_AUTH_MINT, MSG_PLACE_MINT, MSG_AUTH_MINTABLE, { SID(2), ROLE_DRIVER } },
 	{ MSG_AUTH_MINT, MSG_PLACE_MINT, MSG_AUTH_MINTABLE, { SID(1), ROLE_VIEWER } },
 	{ MSG_AUTH_END, MSG_PLACE_END, MSG_AUTH_ENDED, { SID(2), ROLE_DRIVER } },
-	{ MSG_AUTH_SHOW, MSG_PLACE_SHOW, MSG_AUTH_SESSION, { SID(2), ROLE_DRIVER } },
+	{ MSG_AUTH_SHOW, MSG_PLACE_SHOW, MSG_AUTH_SHOWN, { SID(2), ROLE_DRIVER } },
+	{ MSG_AUTH_SHOW, MSG_PLACE_SHOW, MSG_AUTH_SESSION, { SID(1), ROLE_DRIVER } },
 	{ MSG_AUTH_EXTEND, MSG_PLACE_EXTEND, MSG_AUTH_EXTENDED, { SID(2), ROLE_DRIVER } },
 	{ MSG_AUTH_EXTEND, MSG_PLACE_EXTEND, MSG_AUTH_SESSION, { SID(1), ROLE_DRIVER } },
 	{ MSG_AUTH_ATTACH, MSG_PLACE_ATTACH, MSG_AUTH_ATTACHED, { SID(2), ROLE_DRIVER } },
@@ -397,6 +434,8 @@ test_lying_placerd(void **state)
 			.role = ROLE_DRIVER };
 		struct pl_bearer_extend longer = { AS("alice"), .session_id = sid_a };
 		struct pl_session row = session_row(&lie_rows[i].lie.session_id);
+		struct pl_shown shown = shown_row(&lie_rows[i].lie.session_id);
+		bool is_shown = lie_rows[i].answer == MSG_AUTH_SHOWN;
 		bool is_row = lie_rows[i].answer == MSG_AUTH_SESSION ||
 		    lie_rows[i].answer == MSG_AUTH_EXTENDED;
 
@@ -408,7 +447,9 @@ test_lying_placerd(void **state)
 			say(GATE, lie_rows[i].asked, 10 + i, &want);
 		hear(PLACE, lie_rows[i].passed_on, 10 + i);
 		say(PLACE, lie_rows[i].answer, 10 + i,
-		    is_row ? (const void *)&row : &lie_rows[i].lie);
+		    is_shown     ? (const void *)&shown
+			: is_row ? (const void *)&row
+				 : &lie_rows[i].lie);
 		assert_int_equal(role.lies, i + 1);
 		hear_refusal(GATE, MSG_GATE_REFUSED, 10 + i, FOG_E_UNAVAILABLE);
 		connect_neighbour(PLACE);
@@ -520,16 +561,32 @@ test_answer_to_a_listing_that_waits(void **state)
 static void
 test_check(void **state)
 {
-	struct pl_ready ready = { .sessions_known = 1, .audit_writable = 1 };
+	struct pl_ready ready = { .sessions_known = 1,
+		.audit_writable = 1,
+		.running = 3,
+		.lost = 4,
+		.known = 1u << USAGE_PIDS,
+		.pids = 55,
+		.io_pressure = 66 };
 	const union payload *u;
 
 	(void)state;
-	say(GATE, MSG_AUTH_CHECK, 1, NULL);
-	hear(PLACE, MSG_PLACE_CHECK, 1);
-	say(PLACE, MSG_AUTH_READY, 1, &ready);
-	u = hear(GATE, MSG_GATE_READY, 1);
-	assert_int_equal(u->gate_ready.sessions_known, 1);
-	assert_int_equal(u->gate_ready.sign_in, SIGN_IN_DEV);
+	for (uint8_t with = 0; with <= 1; with++) {
+		struct pl_check check = { .with_totals = with };
+
+		say(GATE, MSG_AUTH_CHECK, 1, &check);
+		assert_int_equal(hear(PLACE, MSG_PLACE_CHECK, 1)->check.with_totals, with);
+		say(PLACE, MSG_AUTH_READY, 1, &ready);
+		u = hear(GATE, MSG_GATE_READY, 1);
+		assert_int_equal(u->gate_ready.sessions_known, 1);
+		assert_int_equal(u->gate_ready.audit_writable, 1);
+		assert_int_equal(u->gate_ready.sign_in, SIGN_IN_DEV);
+		assert_int_equal(u->gate_ready.running, 3);
+		assert_int_equal(u->gate_ready.lost, 4);
+		assert_int_equal(u->gate_ready.known, 1u << USAGE_PIDS);
+		assert_int_equal(u->gate_ready.pids, 55);
+		assert_int_equal(u->gate_ready.io_pressure, 66);
+	}
 }
 
 static void
@@ -634,6 +691,7 @@ main(void)
 		WITH_ROLE(test_two_signing_keys),
 		WITH_ROLE(test_logout_without_a_provider),
 		WITH_ROLE(test_lying_placerd),
+		WITH_ROLE(test_show_is_relayed),
 		WITH_ROLE(test_list_is_relayed),
 		WITH_ROLE(test_listings_are_paced),
 		WITH_ROLE(test_slow_gatewayd),

@@ -753,9 +753,9 @@ a_session_has_its_limits(void **state)
 	unsigned holds = 0;
 
 	(void)state;
-	assert_int_equal(cgroup_session_make(&c, 4095, &some_limits, CGROUP_NEEDED, &dir, &holds),
+	assert_int_equal(cgroup_session_make(&c, 4094, &some_limits, CGROUP_NEEDED, &dir, &holds),
 	    0);
-	assert_true(has_group(&c, "s4095"));
+	assert_true(has_group(&c, "s4094"));
 	assert_int_equal(holds, ALL_CONTROLLERS | CGROUP_SWAP);
 	assert_file(dir, "cpu.max", "50000 100000");
 	assert_file(dir, "memory.max", "536870912");
@@ -896,14 +896,14 @@ sweeping_removes_what_is_left_over(void **state)
 	}
 	assert_int_equal(mkdirat(c.base, "s5x", 0755), 0);
 	assert_int_equal(cgroup_sweep(&c, NULL, NULL, END_MS), 0);
-	assert_true(has_group(&c, "s0") && has_group(&c, "s7") && has_group(&c, "s4095"));
+	assert_true(has_group(&c, "s0") && has_group(&c, "s7") && has_group(&c, "s4094"));
 	assert_false(has_group(&c, "s3"));
 	im.is_immortal = true;
 	assert_int_equal(cgroup_sweep(&c, keep_seven, NULL, 10), 2);
 	im.is_immortal = false;
 	assert_int_equal(cgroup_sweep(&c, keep_seven, NULL, END_MS), 0);
 	assert_true(has_group(&c, "s7") && has_group(&c, "s5x"));
-	assert_false(has_group(&c, "s0") || has_group(&c, "s4095"));
+	assert_false(has_group(&c, "s0") || has_group(&c, "s4094"));
 	cgroup_close(&c);
 }
 
@@ -1167,6 +1167,7 @@ try_life(const struct cgroup *c)
 	cleanup_fd int dir = -1;
 	struct cgroup_usage u;
 	unsigned holds = 77;
+	struct cgroup_usage all;
 	pid_t pids[2];
 
 	assert_int_equal(cgroup_session_make(c, 3, &some_limits, 0, &dir, &holds), 0);
@@ -1183,7 +1184,11 @@ try_life(const struct cgroup *c)
 	for (size_t i = 0; i < COUNT_OF(pids); i++)
 		assert_int_equal(signal_of(pids[i]), SIGKILL);
 	assert_false(has_group(c, "s3"));
-	assert_int_equal(cgroup_usage_read(c, dir, &u), -ENOENT);
+	assert_int_equal(cgroup_usage_read(c, dir, &all), -ENOENT);
+	/* The base goes on to count it. */
+	assert_int_equal(cgroup_usage_read(c, c->base, &all), 0);
+	assert_true(all.has_figure[CGROUP_CPU_USEC]);
+	assert_true(all.figure[CGROUP_CPU_USEC] >= u.figure[CGROUP_CPU_USEC]);
 }
 
 static void
@@ -1276,6 +1281,20 @@ try_memory_bomb(const struct cgroup *c, int dir)
 	assert_int_equal(u.figure[CGROUP_PIDS_NOW], 0);
 }
 
+/* What the base says of groups that are gone, and of what is in its leaf: this process. */
+static void
+try_usage_of_all(const struct cgroup *c)
+{
+	struct cgroup_usage u;
+
+	assert_int_equal(cgroup_usage_read(c, c->base, &u), 0);
+	assert_true(u.figure[CGROUP_CPU_USEC] >= 1000);
+	assert_true(u.figure[CGROUP_OOM_KILLS] >= 1);
+	assert_int_equal(u.figure[CGROUP_PIDS_NOW], 1);
+	for (size_t i = 0; i < CGROUP_WAITS; i++)
+		assert_true(u.has_pressure[i]);
+}
+
 /* A tenth of a CPU for 500 ms of spinning: some 50 ms, and never half of it. */
 static void
 try_cpu_hog(const struct cgroup *c, int dir)
@@ -1318,6 +1337,7 @@ try_limits(const struct cgroup *c)
 	assert_int_equal(cgroup_session_make(c, 1, &l, CGROUP_NEEDED, &dir, &holds), 0);
 	try_memory_bomb(c, dir);
 	assert_int_equal(cgroup_session_end(c, 1, END_MS), 0);
+	try_usage_of_all(c);
 }
 
 static void

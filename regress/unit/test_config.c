@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -70,6 +71,32 @@ test_runtime(void **state)
 	config_fini(&c);
 }
 
+/* Alone or with the dev shim beside it; and never without root. */
+static void
+test_sandbox(void **state)
+{
+	static const struct {
+		const char *name, *value;
+		int use_stub;
+	} rows[] = { { "USE_STUB_CONNECTOR", "0", 0 }, { "RUNTIME", "sandbox", 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct config c;
+		char err[256] = "";
+		int rc = read_with(&c, rows[i].name, rows[i].value, err, sizeof(err));
+
+		assert_int_equal(rc, geteuid() == 0 ? 0 : -1);
+		if (rc != 0) {
+			assert_non_null(strstr(err, "RUNTIME=sandbox: needs root"));
+			continue;
+		}
+		assert_int_equal(c.use_stub, rows[i].use_stub);
+		assert_string_equal(c.runtime, "sandbox");
+		config_fini(&c);
+	}
+}
+
 /* The message names the variable and says what would be right. */
 static void
 test_bad_values(void **state)
@@ -77,8 +104,8 @@ test_bad_values(void **state)
 	static const struct {
 		const char *name, *value, *says;
 	} rows[] = {
-		{ "RUNTIME", "sandbox", "RUNTIME" },
-		{ "RUNTIME", "k8s", "write stub" },
+		{ "RUNTIME", "k8s", "write sandbox or stub" },
+		{ "RUNTIME", "Sandbox", "write sandbox or stub" },
 		{ "OIDC_ISSUER_URL", "https://id.example.org", "OIDC_CLIENT_ID: must be set" },
 		{ "OIDC_CLIENT_ID", "x", "OIDC_CLIENT_ID: is of no use without OIDC_ISSUER_URL" },
 		{ "OIDC_CA_FILE", "/x", "OIDC_CA_FILE: is of no use" },
@@ -90,7 +117,6 @@ test_bad_values(void **state)
 		{ "USE_K8S", "1", "USE_K8S: not available" },
 		{ "NODES_CONFIG", "/etc/nodes.yaml", "NODES_CONFIG" },
 		{ "OTEL_EXPORTER_OTLP_ENDPOINT", "http://x", "OTEL_EXPORTER_OTLP_ENDPOINT" },
-		{ "USE_STUB_CONNECTOR", "0", "USE_STUB_CONNECTOR" },
 		{ "USE_STUB_CONNECTOR", "yes", "whole number from 0 to 1" },
 		{ "ATTACH_TOKEN_TTL_SECONDS", "61", "from 1 to 60" },
 		{ "ATTACH_TOKEN_TTL_SECONDS", "0", "from 1 to 60" },
@@ -147,7 +173,6 @@ test_issuer(void **state)
 		{ "GATEWAY_URL", "https://shell.example.org/fog", "with no path behind" },
 		{ "GATEWAY_URL", "https://a@shell.example.org", "with no path behind" },
 		{ "GATEWAY_URL", "https://", "with no path behind" },
-		{ "USE_STUB_CONNECTOR", "0", "USE_STUB_CONNECTOR" },
 	};
 
 	(void)state;
@@ -275,6 +300,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_runtime),
+		cmocka_unit_test(test_sandbox),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_issuer),
 		cmocka_unit_test(test_contradiction),

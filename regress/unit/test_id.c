@@ -153,6 +153,11 @@ test_random_ids_differ(void **state)
 	assert_int_equal(id_random(&b), 0);
 	assert_true(id_equal(&a, &a));
 	assert_false(id_equal(&a, &b));
+	assert_false(id_is_zero(&a));
+	memset(&a, 0, sizeof(a));
+	assert_true(id_is_zero(&a));
+	a.b[15] = 1;
+	assert_false(id_is_zero(&a));
 }
 
 /* The published vectors of FNV-1a, 32 bits. */

@@ -231,7 +231,8 @@ fill_payload(enum payload_kind kind, union payload *u)
 		.ring_bytes = 4096,
 		.cpu_milli = 1,
 		.memory_bytes = 1 << 20,
-		.storage_bytes = 1 << 20 };
+		.storage_bytes = 1 << 20,
+		.pids = 512 };
 
 	memset(u, 0, sizeof(*u));
 	switch (kind) {

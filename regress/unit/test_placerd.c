@@ -3,7 +3,7 @@
  * placerd's handlers between an authd and a ptyd that are played by hand.
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
- * links: placerd/revoke.c placerd/revoked.c placerd/rate.c
+ * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +24,9 @@
 #define AUTH EDGE_AUTH_PLACE
 #define PTY EDGE_PLACE_PTY
 
+#define DIGEST_A "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGEST_B "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+
 static const char policy_text[] =
     "profiles:\n"
     "  - {name: default, cpu: \"500m\", memory: \"512Mi\", storage: \"1Gi\",\n"
@@ -32,6 +35,12 @@ static const char policy_text[] =
     "     max_ttl_seconds: 60, max_sessions: 1, allowed_groups: [admins],\n"
     "     idle_timeout_seconds: 900, ring_size: 128Ki}\n"
     "  - {name: stays, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\", on_logout: detach,\n"
+    "     max_ttl_seconds: 3600, max_sessions: 9, allowed_groups: []}\n"
+    "  - {name: boxed, cpu: \"2\", memory: \"1Gi\", storage: \"2Gi\", pids: 99, io_weight: 7,\n"
+    "     max_ttl_seconds: 3600, max_sessions: 9, allowed_groups: [], home: persistent,\n"
+    "     limits: best-effort, images: [base@" DIGEST_A ", " DIGEST_B "],\n"
+    "     egress: [10.1.0.0/16 tcp 443, 10.9.0.53 udp 53], dns: 10.9.0.53}\n"
+    "  - {name: plain, cpu: \"1\", memory: \"1Gi\", storage: \"1Gi\", images: [" DIGEST_B "],\n"
     "     max_ttl_seconds: 3600, max_sessions: 9, allowed_groups: []}\n";
 
 static struct placerd placerd;
@@ -124,6 +133,14 @@ sync_pty(void)
 	say(PTY, MSG_PLACE_KNOWN_ALL, 0, NULL);
 }
 
+static void
+ask_check(uint64_t request, uint8_t with_totals)
+{
+	struct pl_check check = { .with_totals = with_totals };
+
+	say(AUTH, MSG_PLACE_CHECK, request, &check);
+}
+
 /* How many lines of the audit log hold this text. */
 static unsigned
 audited(const char *text)
@@ -193,7 +210,7 @@ expect_status(const char *subject, const struct id128 *id, enum session_status s
 	struct pl_who_session asks = who(subject, id);
 
 	say(AUTH, MSG_PLACE_SHOW, 9000, &asks);
-	assert_string_equal(session_status_name(hear(AUTH, MSG_AUTH_SESSION, 9000)->session.status),
+	assert_string_equal(session_status_name(hear(AUTH, MSG_AUTH_SHOWN, 9000)->shown.status),
 	    session_status_name(status));
 }
 
@@ -273,11 +290,11 @@ test_nothing_before_the_list_is_known(void **state)
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_UNAVAILABLE);
 	say(AUTH, MSG_PLACE_LIST, 5, &asks);
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_UNAVAILABLE);
-	say(AUTH, MSG_PLACE_CHECK, 6, NULL);
+	ask_check(6, 0);
 	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 6)->ready.sessions_known, 0);
 	hear_nothing(PTY);
 	sync_pty();
-	say(AUTH, MSG_PLACE_CHECK, 7, NULL);
+	ask_check(7, 0);
 	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 7)->ready.sessions_known, 1);
 	say(AUTH, MSG_PLACE_SHOW, 8, &one);
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 8, FOG_E_NO_SESSION);
@@ -419,11 +436,11 @@ test_no_audit_no_session(void **state)
 	say(AUTH, MSG_PLACE_ATTACH, 3, &attach);
 	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_NO_AUDIT);
 	hear_nothing(PTY);
-	say(AUTH, MSG_PLACE_CHECK, 4, NULL);
+	ask_check(4, 0);
 	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 4)->ready.audit_writable, 0);
 	/* Room again: service resumes, and the place was not lost. */
 	assert_true(dup2(kept, audit_fd) >= 0);
-	say(AUTH, MSG_PLACE_CHECK, 5, NULL);
+	ask_check(5, 0);
 	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 5)->ready.audit_writable, 1);
 	assert_int_equal(audited("\"audit.resumed\""), 1);
 	make_one(6, "alice", "");
@@ -613,7 +630,7 @@ extended_by(const char *subject, const struct id128 *id, uint32_t ttl_seconds)
 	struct pl_extended done = { .session_id = *id };
 
 	say(AUTH, MSG_PLACE_SHOW, 9000, &asks);
-	done.expires_s = hear(AUTH, MSG_AUTH_SESSION, 9000)->session.created_s + ttl_seconds;
+	done.expires_s = hear(AUTH, MSG_AUTH_SHOWN, 9000)->shown.created_s + ttl_seconds;
 	return done;
 }
 
@@ -669,7 +686,7 @@ test_extended_by_the_list(void **state)
 	sync_pty();
 	alice = who("alice", &id);
 	say(AUTH, MSG_PLACE_SHOW, 2, &alice);
-	assert_int_equal(hear(AUTH, MSG_AUTH_SESSION, 2)->session.expires_s, 4000000000);
+	assert_int_equal(hear(AUTH, MSG_AUTH_SHOWN, 2)->shown.expires_s, 4000000000);
 }
 
 static void
@@ -981,6 +998,8 @@ test_profiles_and_nodes(void **state)
 	say(AUTH, MSG_PLACE_PROFILES, 1, &asks);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "default"));
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "stays"));
+	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "boxed"));
+	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 1)->profile.name, "plain"));
 	hear(AUTH, MSG_AUTH_DONE, 1);
 	writer_init(&w, groups, sizeof(groups));
 	put_view(&w, view_of("admins"));
@@ -989,7 +1008,8 @@ test_profiles_and_nodes(void **state)
 	hear(AUTH, MSG_AUTH_PROFILE, 2);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_PROFILE, 2)->profile.name, "closed"));
 	assert_int_equal(role.heard.u.profile.idle_timeout_s, 900);
-	hear(AUTH, MSG_AUTH_PROFILE, 2);
+	for (int i = 0; i < 3; i++)
+		hear(AUTH, MSG_AUTH_PROFILE, 2);
 	hear(AUTH, MSG_AUTH_DONE, 2);
 	say(AUTH, MSG_PLACE_NODES, 3, &asks);
 	assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 3)->node.name, "fog-1"));
@@ -1486,6 +1506,493 @@ remove_folder(void **state)
 	return rmdir(folder);
 }
 
+/* --- RUNTIME=sandbox --- */
+
+static void
+use_sandbox(void)
+{
+	free(role.config.runtime);
+	role.config.runtime = strdup("sandbox");
+	assert_non_null(role.config.runtime);
+}
+
+static struct pl_create
+boxed(const char *subject, const char *profile, const char *image_ref)
+{
+	struct pl_create want = wish(subject, "");
+
+	want.profile = view_of(profile);
+	want.image_ref = view_of(image_ref);
+	return want;
+}
+
+static void
+test_sandbox_has_what_the_profile_says(void **state)
+{
+	/* SHA-256 of "dev", NUL, "alice", NUL, "boxed" */
+	static const char home[] =
+	    "ab4c028b43ba85fe00fa9793c8049d9220b93f4a72cbb9e0d296f644be55b7c4";
+	struct pl_create want = boxed("alice", "boxed", "");
+	struct egress_rule rules[EGRESS_RULES_MAX];
+	char hex[2 * sizeof(struct raw32) + 1];
+	struct pl_session_id started;
+	const union payload *u;
+
+	(void)state;
+	use_sandbox();
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	u = hear(PTY, MSG_PTY_CREATE, 1);
+	assert_int_equal(u->plan.cpu_milli, 2000);
+	assert_int_equal(u->plan.memory_bytes, 1 << 30);
+	assert_int_equal(u->plan.storage_bytes, UINT64_C(2) << 30);
+	assert_int_equal(u->plan.pids, 99);
+	assert_int_equal(u->plan.io_weight, 7);
+	assert_int_equal(u->plan.limits, LIMITS_BEST_EFFORT);
+	assert_int_equal(u->plan.home, HOME_PERSISTENT);
+	for (size_t i = 0; i < sizeof(struct raw32); i++)
+		snprintf(hex + 2 * i, 3, "%02x", u->plan.home_id.b[i]);
+	assert_string_equal(hex, home);
+	assert_int_equal(u->plan.image.b[0], 0x01);
+	assert_true(view_equal(u->plan.resolver, view_bytes("\x0a\x09\x00\x35", 4)));
+	assert_int_equal(egress_unpack(u->plan.egress.p, u->plan.egress.len, rules), 2);
+	assert_int_equal(rules[0].port_to, 443);
+	assert_int_equal(rules[1].protocol, EGRESS_UDP);
+	started.session_id = u->plan.session_id;
+	say(PTY, MSG_PLACE_STARTED, 1, &started);
+	assert_int_equal(hear(AUTH, MSG_AUTH_CREATED, 1)->session.image.b[0], 0x01);
+	assert_int_equal(audited("\"session.created\""), 2);
+	assert_int_equal(audited("\"runtime.allocated\""), 1);
+	assert_int_equal(audited("\"image\":\"" DIGEST_A "\""), 3);
+}
+
+/* What is kept is one person's, and of one profile; what is not kept has no name. */
+static void
+test_homes_differ(void **state)
+{
+	static const char *const subjects[] = { "alice", "bob", "alic", "ealice" };
+	struct raw32 none = { { 0 } }, ids[6];
+	struct pl_create want = boxed("alice", "plain", "");
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(create_home_id(view_of("dev"), view_of(subjects[i]),
+				     view_of("boxed"), &ids[i]),
+		    0);
+	/* The same letters, cut elsewhere. */
+	assert_int_equal(create_home_id(view_of("deva"), view_of("lice"), view_of("boxed"),
+			     &ids[4]),
+	    0);
+	assert_int_equal(create_home_id(view_of("dev"), view_of("alicebox"), view_of("ed"),
+			     &ids[5]),
+	    0);
+	for (size_t i = 0; i < COUNT_OF(ids); i++) {
+		for (size_t j = 0; j < i; j++)
+			assert_memory_not_equal(&ids[i], &ids[j], sizeof(ids[i]));
+	}
+	use_sandbox();
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear(PTY, MSG_PTY_CREATE, 1);
+	assert_memory_equal(&role.heard.u.plan.home_id, &none, sizeof(none));
+	assert_int_equal(role.heard.u.plan.pids, POLICY_PIDS_DEFAULT);
+	assert_int_equal(role.heard.u.plan.egress.len + role.heard.u.plan.resolver.len, 0);
+}
+
+static const struct {
+	const char *profile, *image_ref;
+	int error; /* FOG_OK: it is made */
+	const char *detail;
+} image_rows[] = {
+	{ "boxed", "", FOG_OK, NULL },
+	{ "boxed", DIGEST_B, FOG_OK, NULL },
+	{ "boxed", "base@" DIGEST_A, FOG_OK, NULL },
+	{ "plain", "base@" DIGEST_A, FOG_E_DENIED, "allows " DIGEST_B },
+	{ "boxed", "base", FOG_E_IMAGE_REF, "a digest is needed" },
+	{ "boxed", "base@sha256:12", FOG_E_IMAGE_REF, "a digest is sha256:" },
+	{ "default", "", FOG_E_DENIED, "names no image to run in" },
+};
+
+static void
+test_images(void **state)
+{
+	(void)state;
+	use_sandbox();
+	sync_pty();
+	for (size_t i = 0; i < COUNT_OF(image_rows); i++) {
+		struct pl_create want = boxed("alice", image_rows[i].profile,
+		    image_rows[i].image_ref);
+		const union payload *u;
+		char detail[512];
+
+		say(AUTH, MSG_PLACE_CREATE, i + 1, &want);
+		if (image_rows[i].error == FOG_OK) {
+			hear(PTY, MSG_PTY_CREATE, i + 1);
+			continue;
+		}
+		u = hear(AUTH, MSG_AUTH_REFUSED, i + 1);
+		assert_int_equal(u->refused.error, image_rows[i].error);
+		assert_true(view_is(u->refused.rule_id, "profile.images"));
+		assert_int_equal(view_copy(u->refused.detail, detail, sizeof(detail)), 0);
+		assert_non_null(strstr(detail, image_rows[i].detail));
+	}
+	hear_nothing(PTY);
+}
+
+/* Without a sandbox there is no image, and none is asked for. */
+static void
+test_stub_has_no_image(void **state)
+{
+	struct pl_create want = boxed("alice", "boxed", ""),
+			 named = boxed("alice", "boxed", DIGEST_A);
+	struct raw32 none = { { 0 } };
+
+	(void)state;
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	assert_memory_equal(&hear(PTY, MSG_PTY_CREATE, 1)->plan.image, &none, sizeof(none));
+	assert_int_equal(audited("\"image\""), 0);
+	say(AUTH, MSG_PLACE_CREATE, 2, &named);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_DENIED);
+	assert_true(view_is(role.heard.u.refused.rule_id, "profile.images"));
+}
+
+/* A placerd that starts learns the images from ptyd's list. */
+static void
+test_image_comes_back(void **state)
+{
+	struct pl_identity alice = { .issuer = view_of("dev"), .subject = view_of("alice") };
+	struct pl_known row;
+	struct id128 id;
+
+	(void)state;
+	assert_int_equal(id_session_new(1, &id), 0);
+	row = told(&id, "", 0, STATUS_DETACHED);
+	row.image.b[31] = 9;
+	say(PTY, MSG_PLACE_KNOWN, 0, &row);
+	sync_pty();
+	say(AUTH, MSG_PLACE_LIST, 1, &alice);
+	assert_int_equal(hear(AUTH, MSG_AUTH_SESSION, 1)->session.image.b[31], 9);
+	hear(AUTH, MSG_AUTH_DONE, 1);
+	expect_status("alice", &id, STATUS_DETACHED);
+	assert_int_equal(role.heard.u.shown.image.b[31], 9);
+}
+
+static struct id128
+make_boxed(uint64_t request)
+{
+	struct pl_create want = boxed("alice", "boxed", "");
+	struct pl_session_id started;
+
+	use_sandbox();
+	sync_pty();
+	say(AUTH, MSG_PLACE_CREATE, request, &want);
+	started.session_id = hear(PTY, MSG_PTY_CREATE, request)->plan.session_id;
+	say(PTY, MSG_PLACE_STARTED, request, &started);
+	hear(AUTH, MSG_AUTH_CREATED, request);
+	return started.session_id;
+}
+
+static void
+ask_show(uint64_t request, const struct id128 *id)
+{
+	struct pl_who_session asks = who("alice", id);
+
+	say(AUTH, MSG_PLACE_SHOW, request, &asks);
+}
+
+static void
+hear_shown_unmeasured(uint64_t request, const struct id128 *id)
+{
+	const union payload *u = hear(AUTH, MSG_AUTH_SHOWN, request);
+
+	assert_true(id_equal(&u->shown.session_id, id));
+	assert_int_equal(u->shown.holds, 0);
+	assert_int_equal(u->shown.known, 0);
+	assert_int_equal(u->shown.pids, 0);
+	assert_int_equal(u->shown.image.b[0], 0x01);
+}
+
+static struct pl_usage
+five_pids(const struct id128 *id)
+{
+	return (struct pl_usage){ .session_id = *id,
+		.holds = 1u << LIMIT_PIDS | 1u << LIMIT_STORAGE,
+		.known = 1u << USAGE_PIDS,
+		.pids = 5 };
+}
+
+static void
+test_show_tells_what_is_used(void **state)
+{
+	struct id128 id = make_boxed(1);
+	struct pl_usage used = five_pids(&id);
+	const union payload *u;
+
+	(void)state;
+	ask_show(2, &id);
+	assert_true(id_equal(&hear(PTY, MSG_PTY_SHOW, 2)->session_id.session_id, &id));
+	hear_nothing(AUTH);
+	say(PTY, MSG_PLACE_USAGE, 2, &used);
+	u = hear(AUTH, MSG_AUTH_SHOWN, 2);
+	assert_true(id_equal(&u->shown.session_id, &id));
+	assert_int_equal(u->shown.status, STATUS_DETACHED);
+	assert_int_equal(u->shown.holds, used.holds);
+	assert_int_equal(u->shown.known, used.known);
+	assert_int_equal(u->shown.pids, 5);
+	assert_int_equal(requests_count(placerd.requests), 0);
+	/* Ended while it was measured: that is of no use any more. */
+	ask_show(3, &id);
+	hear(PTY, MSG_PTY_SHOW, 3);
+	tell_state(&id, STATUS_EXITED, END_EXIT);
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	say(PTY, MSG_PLACE_USAGE, 3, &used);
+	hear_shown_unmeasured(3, &id);
+	/* And afterwards nobody is asked. */
+	ask_show(4, &id);
+	hear_nothing(PTY);
+	hear_shown_unmeasured(4, &id);
+	assert_int_equal(role.lies, 0);
+}
+
+static void
+test_show_without_an_answer(void **state)
+{
+	struct pl_refused busy = { .error = FOG_E_FULL };
+	struct id128 id = make_boxed(1);
+	struct pl_usage used = five_pids(&id);
+
+	(void)state;
+	ask_show(2, &id);
+	hear(PTY, MSG_PTY_SHOW, 2);
+	say(PTY, MSG_PLACE_REFUSED, 2, &busy);
+	hear_shown_unmeasured(2, &id);
+	role.config.request_timeout_ms = 100;
+	ask_show(3, &id);
+	hear(PTY, MSG_PTY_SHOW, 3);
+	turn_for_ms(300);
+	hear_shown_unmeasured(3, &id);
+	/* Late: dropped. */
+	say(PTY, MSG_PLACE_USAGE, 3, &used);
+	hear_nothing(AUTH);
+	ask_show(4, &id);
+	hear(PTY, MSG_PTY_SHOW, 4);
+	disconnect(PTY);
+	hear_shown_unmeasured(4, &id);
+	ask_show(5, &id);
+	hear_shown_unmeasured(5, &id);
+	assert_int_equal(role.lies, 0);
+}
+
+static void
+test_usage_of_another(void **state)
+{
+	struct id128 id = make_boxed(1), other;
+	struct pl_usage used;
+
+	(void)state;
+	assert_int_equal(id_session_new(1, &other), 0);
+	used = five_pids(&other);
+	ask_show(2, &id);
+	hear(PTY, MSG_PTY_SHOW, 2);
+	say(PTY, MSG_PLACE_USAGE, 2, &used);
+	assert_int_equal(role.lies, 1);
+	hear_shown_unmeasured(2, &id);
+}
+
+/* What all use together: the session id is 0. */
+static struct pl_usage
+all_use(uint64_t cpu_usec)
+{
+	return (struct pl_usage){ .known = 1u << USAGE_CPU | 1u << USAGE_IO_PRESSURE,
+		.cpu_usec = cpu_usec,
+		.io_pressure = 125 };
+}
+
+static void
+expect_living(uint64_t request, uint32_t starting, uint32_t running, uint32_t detached)
+{
+	const struct pl_ready *r = &hear(AUTH, MSG_AUTH_READY, request)->ready;
+
+	assert_int_equal(r->starting, starting);
+	assert_int_equal(r->running, running);
+	assert_int_equal(r->detached, detached);
+}
+
+/* The stub: counted all the same, and nobody is asked what they use. */
+static void
+test_totals_count_sessions(void **state)
+{
+	const struct pl_ready *r = &role.heard.u.ready;
+	struct pl_refused why = { .error = FOG_E_SPAWN, .detail = view_of("fork: no memory") };
+	struct id128 ended[4];
+	struct pl_known old;
+
+	(void)state;
+	assert_int_equal(id_session_new(1, &ended[0]), 0);
+	old = told(&ended[0], "", 0, STATUS_EXITED);
+	old.end_reason = END_EXIT;
+	say(PTY, MSG_PLACE_KNOWN, 0, &old); /* of an earlier life: not counted */
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	assert_int_equal(id_session_new(1, &ended[1]), 0);
+	old = told(&ended[1], "", 0, STATUS_DETACHED);
+	say(PTY, MSG_PLACE_KNOWN, 0, &old); /* this was not made now, but lives and will end */
+	ask_check(1, 1);
+	expect_living(1, 0, 0, 1);
+	assert_int_equal(r->sessions_known, 0);
+	sync_pty();
+	make_one(2, "anna", "");
+	ended[2] = make_one(3, "berta", "");
+	ended[3] = make_one(4, "carla", "");
+	tell_state(&ended[2], STATUS_RUNNING, END_NONE);
+	ask_for_one(5, "dora", "");
+	ask_check(6, 1);
+	expect_living(6, 1, 1, 3);
+	assert_int_equal(r->made, 3);
+	say(PTY, MSG_PLACE_REFUSED, 5, &why);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 5, FOG_E_SPAWN);
+	tell_state(&ended[1], STATUS_LOST, END_HOLDER);
+	tell_state(&ended[2], STATUS_EXPIRED, END_TTL);
+	tell_state(&ended[3], STATUS_EXITED, END_EXIT);
+	for (int i = 0; i < 3; i++)
+		hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	tell_state(&ended[3], STATUS_EXITED, END_EXIT); /* told again: counted once */
+	hear(PTY, MSG_PTY_STATE_KEPT, 0);
+	ask_check(7, 1);
+	expect_living(7, 0, 0, 1);
+	assert_int_equal(r->sessions_known, 1);
+	assert_int_equal(r->made, 3);
+	assert_int_equal(r->failed, 1);
+	assert_int_equal(r->exited, 1);
+	assert_int_equal(r->expired, 1);
+	assert_int_equal(r->terminated, 0);
+	assert_int_equal(r->lost, 1);
+	assert_int_equal(r->known, 0);
+	hear_nothing(PTY);
+	/* To whom did not ask nothing is told. */
+	ask_check(8, 0);
+	expect_living(8, 0, 0, 0);
+	assert_int_equal(r->made, 0);
+	assert_int_equal(role.lies, 0);
+}
+
+static void
+test_totals_tell_what_is_used(void **state)
+{
+	const struct pl_ready *r = &role.heard.u.ready;
+	struct pl_usage used = all_use(5000000);
+
+	(void)state;
+	make_boxed(1);
+	ask_check(2, 0);
+	hear_nothing(PTY);
+	hear(AUTH, MSG_AUTH_READY, 2);
+	ask_check(3, 1);
+	assert_true(id_is_zero(&hear(PTY, MSG_PTY_SHOW, 3)->session_id.session_id));
+	hear_nothing(AUTH);
+	say(PTY, MSG_PLACE_USAGE, 3, &used);
+	expect_living(3, 0, 0, 1);
+	assert_int_equal(r->known, used.known);
+	assert_int_equal(r->cpu_usec, 5000000);
+	assert_int_equal(r->io_pressure, 125);
+	assert_int_equal(r->sessions_known, 1);
+	assert_int_equal(r->audit_writable, 1);
+	assert_int_equal(requests_count(placerd.requests), 0);
+	/* For a while that does; then ptyd is asked again. */
+	ask_check(4, 1);
+	hear_nothing(PTY);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 4)->ready.cpu_usec, 5000000);
+	placerd.totals.used_mono_ms -= 5001;
+	used = all_use(6000000);
+	ask_check(5, 1);
+	hear(PTY, MSG_PTY_SHOW, 5);
+	say(PTY, MSG_PLACE_USAGE, 5, &used);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 5)->ready.cpu_usec, 6000000);
+	assert_int_equal(role.lies, 0);
+}
+
+/* Whatever is wrong with ptyd: an answer, soon, without what is not known. */
+static void
+test_totals_without_an_answer(void **state)
+{
+	struct pl_refused busy = { .error = FOG_E_FULL };
+	const struct pl_ready *r = &role.heard.u.ready;
+
+	(void)state;
+	make_boxed(1);
+	ask_check(2, 1);
+	hear(PTY, MSG_PTY_SHOW, 2);
+	say(PTY, MSG_PLACE_REFUSED, 2, &busy);
+	expect_living(2, 0, 0, 1);
+	assert_int_equal(r->known, 0);
+	ask_check(3, 1);
+	hear(PTY, MSG_PTY_SHOW, 3);
+	turn_for_ms(700);
+	expect_living(3, 0, 0, 1);
+	assert_int_equal(r->known, 0);
+	ask_check(4, 1);
+	hear(PTY, MSG_PTY_SHOW, 4);
+	disconnect(PTY);
+	expect_living(4, 0, 0, 1);
+	assert_int_equal(r->known, 0);
+	assert_int_equal(r->sessions_known, 0);
+	ask_check(5, 1);
+	expect_living(5, 0, 0, 1);
+	assert_int_equal(r->known, 0);
+	assert_int_equal(role.lies, 0);
+}
+
+/* One session's figures are not those of all. */
+static void
+test_totals_of_another(void **state)
+{
+	struct id128 id = make_boxed(1);
+	struct pl_usage used = five_pids(&id);
+
+	(void)state;
+	ask_check(2, 1);
+	hear(PTY, MSG_PTY_SHOW, 2);
+	say(PTY, MSG_PLACE_USAGE, 2, &used);
+	assert_int_equal(role.lies, 1);
+	assert_int_equal(hear(AUTH, MSG_AUTH_READY, 2)->ready.known, 0);
+}
+
+static const struct {
+	int error;
+	const char *detail;
+	uint32_t said, retry_after_s;
+} spawn_rows[] = {
+	{ FOG_E_SPAWN, "limits: this node cannot enforce those of cpu", 0, 0 },
+	{ FOG_E_SPAWN, "image: it is not in the store of this node", 0, 0 },
+	{ FOG_E_SPAWN, "image: in a moment", 30, 30 },
+	{ FOG_E_SPAWN, "images: no such stage", 0, 1 },
+	{ FOG_E_SPAWN, "home: it is in use by another session of yours", 0, 1 },
+	{ FOG_E_SPAWN, "fork: Resource temporarily unavailable", 0, 1 }, { FOG_E_SPAWN, "", 0, 1 },
+	{ FOG_E_NO_PTY, "pty: No space left on device", 0, 0 }, /* gatewayd says when */
+};
+
+/* What the spawner could not do reaches the person, with a time where another try may do. */
+static void
+test_spawn_failures(void **state)
+{
+	(void)state;
+	sync_pty();
+	for (size_t i = 0; i < COUNT_OF(spawn_rows); i++) {
+		struct pl_refused why = { .error = (uint16_t)spawn_rows[i].error,
+			.detail = view_of(spawn_rows[i].detail),
+			.retry_after_s = spawn_rows[i].said };
+		const union payload *u;
+
+		ask_for_one(i + 1, "alice", "");
+		say(PTY, MSG_PLACE_REFUSED, i + 1, &why);
+		u = hear(AUTH, MSG_AUTH_REFUSED, i + 1);
+		assert_int_equal(u->refused.error, spawn_rows[i].error);
+		assert_true(view_is(u->refused.detail, spawn_rows[i].detail));
+		assert_int_equal(u->refused.retry_after_s, spawn_rows[i].retry_after_s);
+	}
+	assert_int_equal(audited("\"detail\":\"limits: this node cannot enforce"), 1);
+}
+
 #define WITH_ROLE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -1493,6 +2000,19 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_ROLE(test_create),
+		WITH_ROLE(test_sandbox_has_what_the_profile_says),
+		WITH_ROLE(test_homes_differ),
+		WITH_ROLE(test_images),
+		WITH_ROLE(test_stub_has_no_image),
+		WITH_ROLE(test_image_comes_back),
+		WITH_ROLE(test_show_tells_what_is_used),
+		WITH_ROLE(test_show_without_an_answer),
+		WITH_ROLE(test_usage_of_another),
+		WITH_ROLE(test_totals_count_sessions),
+		WITH_ROLE(test_totals_tell_what_is_used),
+		WITH_ROLE(test_totals_without_an_answer),
+		WITH_ROLE(test_totals_of_another),
+		WITH_ROLE(test_spawn_failures),
 		WITH_ROLE(test_plan_has_what_the_profile_says),
 		WITH_ROLE(test_nothing_before_the_list_is_known),
 		WITH_ROLE(test_denials),

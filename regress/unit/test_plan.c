@@ -23,7 +23,8 @@ good_plan(void)
 		.ring_bytes = 65536,
 		.cpu_milli = 500,
 		.memory_bytes = 1 << 29,
-		.storage_bytes = 1 << 30 };
+		.storage_bytes = 1 << 30,
+		.pids = 512 };
 
 	assert_int_equal(id_session_new(7, &p.session_id), 0);
 	return p;
@@ -129,6 +130,30 @@ test_slots(void **state)
 	assert_int_equal(slots_lowest(&s, 63, &slot), -FOG_E_FULL);
 }
 
+/* No session's range has a holder's id in it, and each holder's id tells its slot. */
+static void
+test_holders(void **state)
+{
+	uint32_t slot;
+	uid_t uid, first;
+
+	(void)state;
+	for (uint32_t i = 0; i < SESSION_SLOTS; i++) {
+		assert_int_equal(plan_holder_uid(UID_BASE, i, &uid), 0);
+		assert_true(plan_slot_of_holder(UID_BASE, uid, &slot));
+		assert_int_equal(slot, i);
+		assert_int_equal(plan_uid(UID_BASE, i, &first), 0);
+		assert_true(uid >= UID_BASE + SESSION_SLOTS * 65536u);
+		/* as builds before this one had it */
+		assert_true(plan_slot_of_holder(UID_BASE, first, &slot));
+		assert_int_equal(slot, i);
+		assert_false(plan_slot_of_holder(UID_BASE, first + 1, &slot));
+	}
+	assert_false(plan_slot_of_holder(UID_BASE, uid + 1, &slot));
+	assert_false(plan_slot_of_holder(UID_BASE, UID_BASE - 1, &slot));
+	assert_false(plan_slot_of_holder(UID_BASE, UID_BASE + SESSION_RANGES * 65536u, &slot));
+}
+
 static void
 test_uids(void **state)
 {
@@ -141,15 +166,18 @@ test_uids(void **state)
 	assert_int_equal(uid, UID_BASE + (SESSION_SLOTS - 1) * 65536u);
 	assert_int_equal(plan_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
 	assert_int_equal(plan_uid(0, 0, &uid), -FOG_E_BOUNDS);
-	assert_int_equal(plan_uid(4026531840u, SESSION_SLOTS - 2, &uid), 0);
-	/* The last range of the highest base would hold (uid_t)-1. */
-	assert_int_equal(plan_uid(4026531840u, SESSION_SLOTS - 1, &uid), -FOG_E_BOUNDS);
+	assert_int_equal(plan_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(plan_holder_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
+	/* The holders' range of a higher base would hold (uid_t)-1. */
+	assert_int_equal(plan_uid(4026531840u, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(plan_holder_uid(4026531840u, 0, &uid), -FOG_E_BOUNDS);
+	assert_int_equal(plan_holder_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
 	assert_false(plan_owns_uid(UID_BASE, 0));
 	assert_false(plan_owns_uid(UID_BASE, 1000));
 	assert_false(plan_owns_uid(UID_BASE, UID_BASE - 1));
 	assert_true(plan_owns_uid(UID_BASE, UID_BASE));
-	assert_true(plan_owns_uid(UID_BASE, UID_BASE + SESSION_SLOTS * 65536u - 1));
-	assert_false(plan_owns_uid(UID_BASE, UID_BASE + SESSION_SLOTS * 65536u));
+	assert_true(plan_owns_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u - 1));
+	assert_false(plan_owns_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u));
 }
 
 int
@@ -158,6 +186,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_holders),
 		cmocka_unit_test(test_uids),
 	};
 

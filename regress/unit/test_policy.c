@@ -108,7 +108,7 @@ test_groups_file(void **state)
 	assert_string_equal(large->name, "gpu-2.large_x");
 	assert_int_equal(large->limits.cpu_milli, POLICY_CPU_MAX_MILLI);
 	assert_int_equal(large->limits.memory_bytes, POLICY_MEMORY_MIN_BYTES);
-	assert_int_equal(large->limits.storage_bytes, POLICY_MEMORY_MAX_BYTES);
+	assert_int_equal(large->limits.storage_bytes, POLICY_STORAGE_MAX_BYTES);
 	assert_int_equal(large->max_ttl_seconds, POLICY_TTL_MAX_SECONDS);
 	assert_int_equal(large->max_sessions, POLICY_SESSIONS_MAX);
 	assert_int_equal(large->limits.idle_timeout_seconds, 1800);
@@ -118,6 +118,40 @@ test_groups_file(void **state)
 	assert_int_equal(large->n_groups, COUNT_OF(groups));
 	for (size_t i = 0; i < COUNT_OF(groups); i++)
 		assert_string_equal(large->groups[i], groups[i]);
+	policy_free(policy);
+}
+
+static void
+test_box_file(void **state)
+{
+	static const unsigned char digest[] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef };
+	struct policy *policy = load_good(DATA "box.yaml");
+	const struct policy_profile *full = policy_profile_at(policy, 0);
+	const struct policy_profile *bare = policy_profile_at(policy, 1);
+
+	(void)state;
+	assert_int_equal(full->limits.pids, 200);
+	assert_int_equal(full->limits.io_weight, 50);
+	assert_int_equal(full->limits.home, HOME_PERSISTENT);
+	assert_int_equal(full->limits.limits_mode, LIMITS_BEST_EFFORT);
+	assert_int_equal(full->n_images, 2);
+	assert_memory_equal(full->images[0].digest.b, digest, sizeof(digest));
+	assert_int_equal(full->images[1].digest.b[0], 0xfe);
+	assert_int_equal(full->limits.n_egress, 2);
+	assert_int_equal(full->limits.egress[0].family, 4);
+	assert_int_equal(full->limits.egress[0].prefix, 16);
+	assert_int_equal(full->limits.egress[0].protocol, EGRESS_TCP);
+	assert_int_equal(full->limits.egress[0].port_from, 443);
+	assert_int_equal(full->limits.egress[1].family, 6);
+	assert_int_equal(full->limits.dns.len, 16);
+	assert_int_equal(full->limits.dns.address[15], 0x53);
+	assert_int_equal(bare->limits.pids, POLICY_PIDS_DEFAULT);
+	assert_int_equal(bare->limits.io_weight, 0);
+	assert_int_equal(bare->limits.home, HOME_EPHEMERAL);
+	assert_int_equal(bare->limits.limits_mode, LIMITS_REQUIRED);
+	assert_int_equal(bare->n_images + bare->limits.n_egress + bare->limits.dns.len, 0);
+	assert_string_equal(policy_home_name(full->limits.home), "persistent");
+	assert_string_equal(policy_limits_name(full->limits.limits_mode), "best-effort");
 	policy_free(policy);
 }
 
@@ -153,7 +187,10 @@ test_bad_files(void **state)
 		{ DATA "bad-duplicate-name.yaml", 12,
 		    "profiles[1].name: \"default\" is the name of the profile on line 2 already" },
 		{ DATA "bad-later.yaml", 9,
-		    "profiles[0].egress: not available yet in this version; remove the key" },
+		    "profiles[0].recording: not available yet in this version; remove the key" },
+		{ DATA "bad-dns.yaml", 11,
+		    "profiles[0].dns: no egress rule lets UDP port 53 through to 10.9.0.53; "
+		    "add \"10.9.0.53 udp 53\" to egress" },
 	};
 
 	(void)state;
@@ -195,6 +232,14 @@ write_with_line(char *out, size_t out_size, size_t line, const char *text)
 
 #define NAME_64 "a234567890123456789012345678901234567890123456789012345678901234"
 #define GROUP_64 "g234567890123456789012345678901234567890123456789012345678901234"
+
+#define BOX(text) "    allowed_groups: [a]\n    " text
+#define HEX_A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEX_B "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define DIGEST_A "sha256:" HEX_A
+#define DIGEST_B "sha256:" HEX_B
+#define HEX_4(x) x x x x
+#define HEX_64(x) HEX_4(HEX_4(HEX_4(x)))
 
 static const struct {
 	size_t line; /* the one changed */
@@ -246,10 +291,21 @@ static const struct {
 	{ 3, "    cpu: [1]", 3, "profiles[0].cpu: must be a single value, but here is a list" },
 	{ 4, "    memory: 16Ti", 0, NULL },
 	{ 4, "    memory: 17Ti", 4,
-	    "profiles[0].memory: \"17Ti\" is out of bounds; allowed are 1Mi to 16Ti" },
+	    "profiles[0].memory: \"17Ti\" is out of bounds; allowed are 8Mi to 16Ti" },
 	{ 4, "    memory: 512", 4,
-	    "profiles[0].memory: \"512\" is out of bounds; allowed are 1Mi to 16Ti" },
+	    "profiles[0].memory: \"512\" is out of bounds; allowed are 8Mi to 16Ti" },
 	{ 4, "    memory: 512m", 4, "profiles[0].memory: \"512m\" is finer than a byte" },
+	{ 4, "    memory: 8Mi", 0, NULL },
+	{ 4, "    memory: 8388607", 4, "\"8388607\" is out of bounds; allowed are 8Mi to 16Ti" },
+	{ 5, "    storage: 16Mi", 0, NULL },
+	{ 5, "    storage: 8Ti", 0, NULL },
+	{ 5, "    storage: 9Ti", 5, "profiles[0].storage: \"9Ti\" is out of bounds" },
+	{ 5, "    storage: 64Mi\n    home: persistent", 0, NULL },
+	{ 5, "    storage: 63Mi\n    home: ephemeral", 0, NULL },
+	{ 5, "    storage: 63Mi\n    home: persistent", 6,
+	    "profiles[0].home: a persistent home needs a storage of at least 64Mi" },
+	{ 5, "    storage: 16777215", 5,
+	    "profiles[0].storage: \"16777215\" is out of bounds; allowed are 16Mi to 8Ti" },
 	{ 5, "    storage: 1GB", 5,
 	    "profiles[0].storage: \"1GB\" is not a quantity; write 1Gi or 1G" },
 	{ 5, "    storage: 1gi", 5,
@@ -289,7 +345,72 @@ static const struct {
 	{ 8, "    allowed_groups:\n      - a\n      -", 10, "allowed_groups[1]: has no value" },
 	{ 8, "    allowed_groups: [1000]", 8, "must be text; write \"1000\" with the quotes" },
 	{ 8, "    allowed_groups: [a, [b]]", 8, "allowed_groups[1]: must be a single value" },
-	{ 8, "    allowed_groups: [a]\n    pids: 100", 9, "pids: not available yet" },
+	{ 8, "    allowed_groups: [a]\n    recording: all", 9, "recording: not available yet" },
+	/* what a sandbox is like */
+	{ 8, BOX("pids: 2"), 0, NULL },
+	{ 8, BOX("pids: 4194304"), 0, NULL },
+	{ 8, BOX("pids: 1"), 9, "profiles[0].pids: \"1\" is not a whole number from 2 to 4194304" },
+	{ 8, BOX("pids: 4194305"), 9, "\"4194305\" is not a whole number from 2 to 4194304" },
+	{ 8, BOX("pids: 1k"), 9, "\"1k\" is not a whole number" },
+	{ 8, BOX("pids: max"), 9, "\"max\" is not a whole number" },
+	{ 8, BOX("pids: 100\n    pids: 100"), 10, "pids: given twice; the first is on line 9" },
+	{ 8, BOX("io_weight: 1"), 0, NULL },
+	{ 8, BOX("io_weight: 10000"), 0, NULL },
+	{ 8, BOX("io_weight: 0"), 9,
+	    "profiles[0].io_weight: \"0\" is not a whole number from 1 to 10000" },
+	{ 8, BOX("io_weight: 10001"), 9, "\"10001\" is not a whole number from 1 to 10000" },
+	{ 8, BOX("home: persistent"), 0, NULL },
+	{ 8, BOX("home: ephemeral"), 0, NULL },
+	{ 8, BOX("home: kept"), 9, "profiles[0].home: must be ephemeral or persistent" },
+	{ 8, BOX("home: yes"), 9, "must be ephemeral or persistent" },
+	{ 8, BOX("limits: required"), 0, NULL },
+	{ 8, BOX("limits: best-effort"), 0, NULL },
+	{ 8, BOX("limits: best_effort"), 9, "profiles[0].limits: must be required or best-effort" },
+	{ 8, BOX("limits: {pids: 5}"), 9, "limits: must be a single value, but here is a mapping" },
+	{ 8, BOX("images: []"), 0, NULL },
+	{ 8, BOX("images: [" DIGEST_A "]"), 0, NULL },
+	{ 8, BOX("images:\n    - base@" DIGEST_A "\n    - " DIGEST_B), 0, NULL },
+	{ 8, BOX("images: [\"base@" DIGEST_A "\"]"), 0, NULL },
+	{ 8, BOX("images: base@" DIGEST_A), 9, "images: must be a list ([] for an empty one)" },
+	{ 8, BOX("images: [base]"), 9, "profiles[0].images[0]: a name or a tag can be moved" },
+	{ 8, BOX("images: [base]"), 9, "so a digest is needed" },
+	{ 8, BOX("images: [base]"), 9, "`fogctl image list` shows it" },
+	{ 8, BOX("images:\n    - base@" DIGEST_A "\n    - debian:12"), 11,
+	    "profiles[0].images[1]: a name or a tag can be moved" },
+	{ 8, BOX("images: [base@sha256:00]"), 9, "a digest is sha256: and 64 of 0-9 and a-f" },
+	{ 8, BOX("images: [Base@" DIGEST_A "]"), 9, "the name before the @ has a-z and 0-9" },
+	{ 8, BOX("egress: []"), 0, NULL },
+	{ 8, BOX("egress: [10.1.0.0/16 tcp 443, 192.0.2.7, \"2001:db8::/32 udp 53\"]"), 0, NULL },
+	{ 8, BOX("egress: deny"), 9, "profiles[0].egress: must be a list ([] for an empty one)" },
+	{ 8, BOX("egress:\n    - 10.1.0.0/16\n    - 10.1.0.0/33"), 11, "profiles[0].egress[1]: " },
+	{ 8, BOX("egress: [example.org tcp 443]"), 9, "profiles[0].egress[0]: " },
+	{ 8, BOX("egress: [10.1.0.0/16 tcp https]"), 9, "profiles[0].egress[0]: " },
+	{ 8, BOX("egress: [10.1.0.0/16 sctp 9]"), 9, "profiles[0].egress[0]: " },
+	{ 8, BOX("egress: [10.9.0.53 udp 53]\n    dns: 10.9.0.53"), 0, NULL },
+	{ 8, BOX("dns: 10.9.0.53\n    egress: [10.9.0.53 udp 53]"), 0, NULL },
+	{ 8, BOX("egress: [10.9.0.0/26 udp]\n    dns: 10.9.0.53"), 0, NULL },
+	{ 8, BOX("egress: [10.9.0.0/26]\n    dns: \"10.9.0.53\""), 0, NULL },
+	{ 8, BOX("egress: [0.0.0.0/0 udp 50-60]\n    dns: 10.9.0.53"), 0, NULL },
+	{ 8, BOX("egress: [\"2001:db8::/33 udp 53\"]\n    dns: 2001:db8::53"), 0, NULL },
+	{ 8, BOX("egress: [10.9.0.64/26]\n    dns: 10.9.0.53"), 10, "no egress rule lets UDP" },
+	{ 8, BOX("egress: [10.9.0.53 tcp 53]\n    dns: 10.9.0.53"), 10, "no egress rule lets UDP" },
+	{ 8, BOX("egress: [10.9.0.53 udp 54-99]\n    dns: 10.9.0.53"), 10, "no egress rule" },
+	{ 8, BOX("egress: [\"::/0\"]\n    dns: 10.9.0.53"), 10, "no egress rule lets UDP" },
+	{ 8, BOX("egress: [0.0.0.0/0]\n    dns: \"2001:db8::53\""), 10,
+	    "add \"2001:db8::53 udp 53\" to egress" },
+	{ 8, BOX("dns: 10.9.0.53"), 9, "profiles[0].dns: no egress rule lets UDP port 53" },
+	{ 8, BOX("egress: [0.0.0.0/0]\n    dns: 127.0.0.53"), 10,
+	    "loopback, multicast and reserved" },
+	{ 8, BOX("egress: [\"::/0\"]\n    dns: \"::1\""), 10, "profiles[0].dns: loopback" },
+	{ 8, BOX("egress: [\"::/0\"]\n    dns: ::ffff:10.0.0.53"), 10,
+	    "profiles[0].dns: loopback" },
+	/* a wide rule does not reach link-local addresses and the like */
+	{ 8, BOX("egress: [0.0.0.0/0]\n    dns: 169.254.169.253"), 10, "no egress rule lets UDP" },
+	{ 8, BOX("egress: [169.254.0.0/16 udp]\n    dns: 169.254.169.253"), 0, NULL },
+	{ 8, BOX("egress: [169.254.169.253 udp 53]\n    dns: 169.254.169.253"), 0, NULL },
+	{ 8, BOX("dns: resolver.example"), 9, "dns: must be an IPv4 or IPv6 address" },
+	{ 8, BOX("dns: 10.9.0.53/32"), 9, "dns: must be an IPv4 or IPv6 address" },
+	{ 8, BOX("dns: [10.9.0.53]"), 9, "dns: must be a single value, but here is a list" },
 	{ 8, "    allowed_groups: [a]\n    ring_size: 64Ki", 0, NULL },
 	{ 8, "    allowed_groups: [a]\n    ring_size: \"64Mi\"", 0, NULL },
 	{ 8, "    allowed_groups: [a]\n    ring_size: 65535", 9,
@@ -329,7 +450,7 @@ test_lines(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(line_rows); i++) {
-		char text[1024], err[YAML_ERROR_BYTES] = "";
+		char text[2048], err[YAML_ERROR_BYTES] = "";
 		size_t len = write_with_line(text, sizeof(text), line_rows[i].line,
 		    line_rows[i].text);
 		struct policy *policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
@@ -343,6 +464,36 @@ test_lines(void **state)
 		}
 		policy_free(policy);
 	}
+}
+
+/* As many items as there may be, and one more. */
+static void
+check_list_bound(const char *key, const char *item, size_t most)
+{
+	for (size_t n = most; n <= most + 1; n++) {
+		char text[8192], err[YAML_ERROR_BYTES] = "", phrase[64];
+		size_t len = write_with_line(text, sizeof(text), 0, NULL);
+		struct policy *policy;
+
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "    %s:\n", key);
+		for (size_t i = 0; i < n; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "    - %s\n", item);
+		assert_true(len < sizeof(text));
+		policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
+		assert_int_equal(policy != NULL, n == most);
+		(void)snprintf(phrase, sizeof(phrase), "%s: has more than %zu items", key, most);
+		if (n > most)
+			assert_error(err, 10 + most, phrase);
+		policy_free(policy);
+	}
+}
+
+static void
+test_list_bounds(void **state)
+{
+	(void)state;
+	check_list_bound("images", "base@" DIGEST_A, POLICY_IMAGES_MAX);
+	check_list_bound("egress", "10.0.0.0/8 tcp 1-65535", EGRESS_RULES_MAX);
 }
 
 /* n profiles in flow style, of which the last has n_groups groups. */
@@ -430,6 +581,7 @@ test_truncated(void **state)
 	(void)state;
 	check_truncated(DATA "example.yaml");
 	check_truncated(DATA "groups.yaml");
+	check_truncated(DATA "box.yaml");
 }
 
 /* Admission. */
@@ -439,7 +591,9 @@ test_truncated(void **state)
 	"- {name: open, cpu: 500m, memory: 512Mi, storage: 1Gi, max_ttl_seconds: 3600," \
 	" max_sessions: 3, allowed_groups: []}\n" \
 	"- {name: large, cpu: 4, memory: 8Gi, storage: 20Gi, max_ttl_seconds: 60," \
-	" max_sessions: 1, allowed_groups: [power-users, ml]}\n"
+	" max_sessions: 1, allowed_groups: [power-users, ml]}\n" \
+	"- {name: boxed, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: 60," \
+	" max_sessions: 1, allowed_groups: [], images: [base@" DIGEST_A ", " DIGEST_B "]}\n"
 
 static int
 load_admission(void **state)
@@ -543,7 +697,7 @@ test_admission(void **state)
 		struct policy_identity identity = { view_of(row->issuer), view_of(row->subject),
 			pack_groups(storage, sizeof(storage), row->groups) };
 		struct policy_request request = { view_of(row->profile), row->ttl_seconds,
-			view_of(row->image_ref) };
+			view_of(row->image_ref), .needs_image = false };
 		struct policy_decision decision;
 
 		memset(&decision, 0xa5, sizeof(decision));
@@ -556,6 +710,63 @@ test_admission(void **state)
 		if (!row->detail)
 			assert_string_equal(decision.detail, "");
 		assert_limits(*state, row, &decision);
+	}
+}
+
+/* In a sandbox: every session has an image, that the profile allows. */
+static const struct image_row {
+	const char *profile, *image_ref;
+	enum policy_rule rule;
+	const char *detail; /* denied: part of it */
+	unsigned char first_byte;
+} image_rows[] = {
+	{ "boxed", "", POLICY_ALLOW, NULL, 0x01 },
+	{ "boxed", DIGEST_A, POLICY_ALLOW, NULL, 0x01 },
+	{ "boxed", DIGEST_B, POLICY_ALLOW, NULL, 0xfe },
+	{ "boxed", "base@" DIGEST_B, POLICY_ALLOW, NULL, 0xfe },
+	/* the name is for people: the digest says which */
+	{ "boxed", "another@" DIGEST_A, POLICY_ALLOW, NULL, 0x01 },
+	{ "boxed", "base@sha256:" HEX_64("1"), POLICY_IMAGES,
+	    "profile \"boxed\" allows base@" DIGEST_A ", " DIGEST_B, 0 },
+	{ "boxed", "base", POLICY_DIGEST, "so a digest is needed", 0 },
+	{ "boxed", "base", POLICY_DIGEST, "; profile \"boxed\" allows base@" DIGEST_A, 0 },
+	{ "boxed", "debian:12", POLICY_DIGEST, "so a digest is needed", 0 },
+	{ "boxed", "base@" DIGEST_A "0", POLICY_DIGEST, "a digest is sha256: and 64 of", 0 },
+	{ "boxed", "../etc@" DIGEST_A, POLICY_DIGEST, "the name before the @", 0 },
+	{ "open", "", POLICY_IMAGES, "profile \"open\" names no image to run in", 0 },
+	{ "open", "", POLICY_IMAGES, "`fogctl image list`", 0 },
+	{ "open", DIGEST_A, POLICY_IMAGES, "names no image to run in", 0 },
+	{ "open", "base", POLICY_IMAGES, "names no image to run in", 0 },
+};
+
+static void
+test_images(void **state)
+{
+	static const struct raw32 none;
+
+	for (size_t i = 0; i < COUNT_OF(image_rows); i++) {
+		const struct image_row *row = &image_rows[i];
+		struct policy_identity identity = { view_of("i"), view_of("s"), view_of("") };
+		struct policy_request request = { .profile = view_of(row->profile),
+			.image_ref = view_of(row->image_ref),
+			.needs_image = true };
+		struct policy_decision decision;
+
+		memset(&decision, 0xa5, sizeof(decision));
+		policy_admit(*state, &identity, &request, 0, &decision);
+		if (decision.rule != row->rule)
+			fail_msg("row %zu: %d, %s", i, (int)decision.rule, decision.detail);
+		if (row->detail && !strstr(decision.detail, row->detail))
+			fail_msg("row %zu: \"%s\"", i, decision.detail);
+		if (!row->detail)
+			assert_int_equal(decision.image.b[0], row->first_byte);
+		else
+			assert_memory_equal(&decision.image, &none, sizeof(none));
+		/* The stub has no images, whatever the profile says. */
+		request.needs_image = false;
+		policy_admit(*state, &identity, &request, 0, &decision);
+		assert_int_equal(decision.rule, *row->image_ref ? POLICY_IMAGES : POLICY_ALLOW);
+		assert_memory_equal(&decision.image, &none, sizeof(none));
 	}
 }
 
@@ -655,6 +866,7 @@ test_rules(void **state)
 		{ POLICY_IDENTITY, FOG_E_DENIED, 403, "identity.missing" },
 		{ POLICY_PROFILE, FOG_E_UNKNOWN_PROFILE, 422, "profile.unknown" },
 		{ POLICY_GROUPS, FOG_E_DENIED, 403, "profile.allowed_groups" },
+		{ POLICY_DIGEST, FOG_E_IMAGE_REF, 422, "profile.images" },
 		{ POLICY_IMAGES, FOG_E_DENIED, 403, "profile.images" },
 		{ POLICY_TTL, FOG_E_TTL, 422, "profile.max_ttl_seconds" },
 		{ POLICY_LIFE, FOG_E_TTL, 422, "session.not_shorter" },
@@ -710,12 +922,15 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_example),
 		cmocka_unit_test(test_groups_file),
+		cmocka_unit_test(test_box_file),
 		cmocka_unit_test(test_installed_file),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_list_bounds),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test_setup_teardown(test_admission, load_admission, free_admission),
+		cmocka_unit_test_setup_teardown(test_images, load_admission, free_admission),
 		cmocka_unit_test_setup_teardown(test_extension, load_admission, free_admission),
 		cmocka_unit_test_setup_teardown(test_malformed_groups, load_admission,
 		    free_admission),

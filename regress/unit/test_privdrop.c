@@ -104,7 +104,7 @@ limits_without_files(void)
 
 	done(privdrop_limits(100, false));
 	CHECK(getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur == 100 && l.rlim_max == 100);
-	CHECK(getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_cur == 0 && l.rlim_max == 0);
+	CHECK(getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_cur == 1 && l.rlim_max == 1);
 	CHECK(getrlimit(RLIMIT_FSIZE, &l) == 0 && l.rlim_cur == 0 && l.rlim_max == 0);
 }
 

@@ -221,12 +221,35 @@ kill_role(struct role_process *r)
 	close_fd(&r->control.fd);
 }
 
+/* The order to make a session does not overtake the new end that it goes out on. */
+static void
+await_spawner_edge(void)
+{
+	static char text[1 << 20];
+	char line[64];
+	ssize_t n;
+	unsigned count = 0;
+
+	snprintf(line, sizeof(line), "edge_up edge=ptyd-spawner epoch=%llu\n",
+	    (unsigned long long)epoch);
+	for (int i = 0; i < 500 && count < 2; i++) {
+		poll(NULL, 0, 10);
+		n = pread(log_fd, text, sizeof(text) - 1, 0);
+		text[n > 0 ? n : 0] = '\0';
+		count = 0;
+		for (const char *at = text; (at = strstr(at, line)); at++)
+			count++;
+	}
+	assert_int_equal(count, 2);
+}
+
 static void
 start_all(void)
 {
 	start_spawner(holder_exe, init_exe);
 	start_ptyd();
 	wire_spawner();
+	await_spawner_edge();
 }
 
 /* --- placerd's part --- */
@@ -249,7 +272,8 @@ new_plan(void)
 		.ring_bytes = 65536,
 		.cpu_milli = 500,
 		.memory_bytes = 1 << 29,
-		.storage_bytes = 1 << 30 };
+		.storage_bytes = 1 << 30,
+		.pids = 512 };
 
 	assert_int_equal(id_session_new(3, &p.session_id), 0);
 	return p;
@@ -942,6 +966,40 @@ test_spawner_dies(void **state)
 	await_no_file(&id, ".sock");
 }
 
+/* Of one session, and of all together (id 0); the stub measures nothing, but it is asked. */
+static void
+test_usage(void **state)
+{
+	struct id128 id = create();
+	struct pl_session_id which[] = { { id }, { { { 0 } } }, { new_plan().session_id } };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_true(wire_send(&place, MSG_PTY_SHOW, ++next_request, &which[i], -1));
+		expect_place(MSG_PLACE_USAGE);
+		assert_int_equal(place.m.request_id, next_request);
+		assert_true(id_equal(&place.m.u.usage.session_id, &which[i].session_id));
+		assert_int_equal(place.m.u.usage.known, 0);
+	}
+	assert_refused(MSG_PTY_SHOW, &which[2], FOG_E_NO_SESSION);
+	/* One that does not answer any more is replaced, and nobody waits for it. */
+	kill(spawner.pid, SIGSTOP);
+	assert_int_equal(waitpid(spawner.pid, NULL, WUNTRACED), spawner.pid);
+	assert_true(wire_send(&place, MSG_PTY_SHOW, ++next_request, &which[1], -1));
+	assert_false(wire_wait(place.fd, 200));
+	kill_role(&spawner);
+	expect_place(MSG_PLACE_REFUSED);
+	assert_int_equal(place.m.request_id, next_request);
+	assert_string_equal(err_code(place.m.u.refused.error), err_code(FOG_E_UNAVAILABLE));
+	assert_refused(MSG_PTY_SHOW, &which[1], FOG_E_UNAVAILABLE);
+	start_spawner(holder_exe, init_exe);
+	wire_spawner();
+	end_session(&id);
+	assert_refused(MSG_PTY_SHOW, &which[0], FOG_E_NO_SESSION);
+	assert_true(wire_send(&place, MSG_PTY_SHOW, ++next_request, &which[1], -1));
+	expect_place(MSG_PLACE_USAGE);
+}
+
 static void
 test_holder_dies(void **state)
 {
@@ -1096,7 +1154,7 @@ test_strange_files(void **state)
 	remove_file(junk);
 	remove_file(broken);
 	kill_role(&ptyd);
-	write_file(other, "fogr\0\0\0\3anything", 16);
+	write_file(other, "fogr\0\0\0\177anything", 16);
 	start_role(&ptyd, -1, -1);
 	assert_int_equal(waitpid(ptyd.pid, &exit_status, 0), ptyd.pid);
 	assert_true(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 1);
@@ -1144,7 +1202,13 @@ test_spawner_kills_sessions_alone(void **state)
 static void
 test_spawner_slots(void **state)
 {
-	struct pl_spawn order = { .slot = 7, .connector = CONNECTOR_STUB, .cols = 80, .rows = 24 };
+	struct pl_spawn order = { .slot = 7,
+		.cols = 80,
+		.rows = 24,
+		.cpu_milli = 500,
+		.memory_bytes = 1 << 29,
+		.storage_bytes = 1 << 30,
+		.pids = 512 };
 	struct wire as_broker = { .fd = -1 };
 	int pair[2];
 
@@ -1172,6 +1236,30 @@ test_spawner_slots(void **state)
 	    memfd_create("no-plan", MFD_CLOEXEC)));
 	assert_true(wire_expect(&as_broker, MSG_PTY_SPAWN_FAILED));
 	assert_int_equal(as_broker.m.u.spawn_failed.stage, STAGE_HOLDER);
+	close(as_broker.fd);
+	wire_spawner();
+}
+
+/* What is no slot can be measured, which is all of them, but not released. */
+static void
+test_spawner_measures_all(void **state)
+{
+	struct pl_slot all = { .slot = SESSION_SLOTS };
+	struct wire as_broker = { .fd = -1 };
+	int pair[2];
+
+	(void)state;
+	pair_of(pair);
+	as_broker.fd = pair[0];
+	give_end(&spawner, EDGE_PTY_SPAWN, pair[1]);
+	wire_hello(&as_broker, EDGE_PTY_SPAWN, epoch);
+	assert_true(wire_expect(&as_broker, MSG_HELLO));
+	assert_true(wire_send(&as_broker, MSG_SPAWN_USAGE, ++next_request, &all, -1));
+	assert_true(wire_expect(&as_broker, MSG_PTY_USAGE));
+	assert_true(id_is_zero(&as_broker.m.u.usage.session_id));
+	assert_true(wire_send(&as_broker, MSG_SPAWN_RELEASE, 0, &all, -1));
+	assert_false(wire_expect(&as_broker, MSG_PTY_USAGE)); /* it hangs up */
+	assert_true(wire_expect(&spawner.control, MSG_CTL_PEER_BAD));
 	close(as_broker.fd);
 	wire_spawner();
 }
@@ -1274,7 +1362,7 @@ play_holder(const struct fake *f, int listener, int ready)
 
 	prctl(PR_SET_NAME, "holder", 0, 0, 0);
 	if (uid == 0 &&
-	    (plan_uid(1879048192, FAKE_SLOT, &uid) != 0 || setresuid(uid, uid, uid) != 0))
+	    (plan_holder_uid(1879048192, FAKE_SLOT, &uid) != 0 || setresuid(uid, uid, uid) != 0))
 		_exit(97);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of ids */
 	listen(listener, 4);
@@ -1635,6 +1723,7 @@ static uint32_t
 slot_of(pid_t pid)
 {
 	char path[64], text[4096] = "", *at;
+	uint32_t slot;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
@@ -1643,29 +1732,8 @@ slot_of(pid_t pid)
 	close(fd);
 	at = strstr(text, "Uid:");
 	assert_non_null(at);
-	return ((uint32_t)strtoul(at + 4, NULL, 10) - 1879048192) / SESSION_IDS_PER_SLOT;
-}
-
-/* The order to make a session does not overtake the new end that it goes out on. */
-static void
-await_spawner_edge(void)
-{
-	static char text[1 << 20];
-	char line[64];
-	ssize_t n;
-	unsigned count = 0;
-
-	snprintf(line, sizeof(line), "edge_up edge=ptyd-spawner epoch=%llu\n",
-	    (unsigned long long)epoch);
-	for (int i = 0; i < 500 && count < 2; i++) {
-		poll(NULL, 0, 10);
-		n = pread(log_fd, text, sizeof(text) - 1, 0);
-		text[n > 0 ? n : 0] = '\0';
-		count = 0;
-		for (const char *at = text; (at = strstr(at, line)); at++)
-			count++;
-	}
-	assert_int_equal(count, 2);
+	assert_true(plan_slot_of_holder(1879048192, (uid_t)strtoul(at + 4, NULL, 10), &slot));
+	return slot;
 }
 
 /* Orders a session whose holder this program plays, and waits until the broker has connected. */
@@ -1908,6 +1976,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_no_delivery),
 		cmocka_unit_test(test_broker_dies),
 		cmocka_unit_test(test_end_unheard),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_spawner_dies),
 		cmocka_unit_test(test_holder_dies),
 		cmocka_unit_test(test_half_made),
@@ -1916,6 +1985,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_strange_files),
 		cmocka_unit_test(test_spawner_kills_sessions_alone),
 		cmocka_unit_test(test_spawner_slots),
+		cmocka_unit_test(test_spawner_measures_all),
 		cmocka_unit_test(test_foreign_holder),
 		cmocka_unit_test(test_unknown_error_of_a_holder),
 		cmocka_unit_test(test_foreign_holder_is_named),

@@ -119,15 +119,15 @@ test_every_bit(void **state)
 }
 
 /*
- * The fields of version 2, by which another build finds a session, its owner and its times. They
+ * The fields of version 3, by which another build finds a session, its owner and its times. They
  * stay as they are, with their order and kinds; more may be appended. A build that cannot do
  * with them takes another RECORD_VERSION, and starts only when it can read the older records, as
- * those of version 1 (the same without sid), or when none is left.
+ * those of version 1 (the same without sid and image) and 2 (without image), or when none is left.
  */
 static const struct {
 	const char *name;
 	enum field_kind kind;
-} fields_2[] = {
+} fields_3[] = {
 	{ "session_id", FIELD_id },
 	{ "profile", FIELD_str },
 	{ "status", FIELD_u8 },
@@ -140,6 +140,7 @@ static const struct {
 	{ "exit_kind", FIELD_u8 },
 	{ "exit_value", FIELD_u32 },
 	{ "end_reason", FIELD_u8 },
+	{ "image", FIELD_raw32 },
 	{ "issuer", FIELD_str },
 	{ "subject", FIELD_str },
 	{ "sid", FIELD_str },
@@ -153,16 +154,16 @@ static const struct {
 };
 
 static void
-test_layout_of_version_2(void **state)
+test_layout_of_version_3(void **state)
 {
 	const struct layout *l = &msg_layouts[PAYLOAD_session_record];
 
 	(void)state;
-	assert_int_equal(RECORD_VERSION, 2);
-	assert_true(l->count >= COUNT_OF(fields_2));
-	for (size_t i = 0; i < COUNT_OF(fields_2); i++) {
-		assert_string_equal(l->fields[i].name, fields_2[i].name);
-		assert_int_equal(l->fields[i].kind, fields_2[i].kind);
+	assert_int_equal(RECORD_VERSION, 3);
+	assert_true(l->count >= COUNT_OF(fields_3));
+	for (size_t i = 0; i < COUNT_OF(fields_3); i++) {
+		assert_string_equal(l->fields[i].name, fields_3[i].name);
+		assert_int_equal(l->fields[i].kind, fields_3[i].kind);
 	}
 }
 
@@ -338,7 +339,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_cut_and_flip),
 		cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_layout_of_version_2),
+		cmocka_unit_test(test_layout_of_version_3),
 		cmocka_unit_test(test_of_the_first_release),
 		cmocka_unit_test(test_of_a_later_build),
 		cmocka_unit_test(test_file),

@@ -145,6 +145,14 @@ api_token_refused(struct gateway *g, const struct source_key *from, bool token_g
 	world.refusals += error != 0;
 }
 
+void
+api_metrics_answer(struct conn *c, const struct pl_gate_ready *node)
+{
+	(void)c;
+	(void)node;
+	fail_msg("nothing here is a scrape");
+}
+
 struct view
 api_header(const struct conn *c, const char *name)
 {

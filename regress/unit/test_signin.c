@@ -288,8 +288,9 @@ static unsigned
 sign_in_now(uint64_t id)
 {
 	struct pl_ready ready = { .sessions_known = 1, .audit_writable = 1 };
+	struct pl_check check = { .with_totals = 0 };
 
-	say(GATE, MSG_AUTH_CHECK, id, NULL);
+	say(GATE, MSG_AUTH_CHECK, id, &check);
 	hear(PLACE, MSG_PLACE_CHECK, id);
 	say(PLACE, MSG_AUTH_READY, id, &ready);
 	return hear(GATE, MSG_GATE_READY, id)->gate_ready.sign_in;
