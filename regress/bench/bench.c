@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bench: throughput, latency and memory of the service, as ratios to a bare PTY reader, to two
- * relays without any protocol and to ttyd in the same run, interleaved, and held against bounds.
+ * relays without any protocol and to ttyd in the same run, interleaved, and held against bounds;
+ * its sandboxes, as ratios to those of bwrap and crun.
  *
- *   bench [--quick] [--rounds N] [--strict] [--json FILE]     environment: FOG_BUILD, ROUNDS, TTYD
+ *   bench [--quick] [--only sandbox] [--rounds N] [--strict] [--json FILE]
+ *                                                             environment: FOG_BUILD, ROUNDS, TTYD
  *
  * Exits 1 when something could not be measured, with --strict 3 when a bound is not met.
  */
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "regress/bench/box.h"
 #include "regress/bench/measure.h"
 #include "regress/bench/report.h"
 #include "regress/bench/service.h"
@@ -40,7 +43,9 @@ static const struct effort normal = { .rounds = 5,
 	.stall_ms = 800,
 	.prompts = 8,
 	.rate_sessions = 16,
-	.idle_sessions = 50 };
+	.idle_sessions = 50,
+	.box_slices = 20,
+	.box_rate_sessions = 32 };
 static const struct effort quick = { .rounds = 3,
 	.flood_slices = 10,
 	.echo_slices = 6,
@@ -50,19 +55,22 @@ static const struct effort quick = { .rounds = 3,
 	.stall_ms = 400,
 	.prompts = 4,
 	.rate_sessions = 8,
-	.idle_sessions = 50 };
+	.idle_sessions = 50,
+	.box_slices = 8,
+	.box_rate_sessions = 16 };
 
 struct options {
 	struct effort effort;
 	const char *json;
-	bool is_strict;
+	bool is_strict, only_sandbox;
 };
 
 #define IN_DATA_PATH (IN_FLOOD | IN_ECHO | IN_BUSY_ECHO)
+#define IN_SANDBOX (IN_BOX | IN_BOX_RATE | IN_BOX_MEMORY)
 #define IN_ALL (IN_DATA_PATH | IN_INTERRUPT | IN_STALL | IN_PROMPT | IN_RATE | IN_IDLE)
 
 static struct contender contenders[] = {
-	{ .ops = &terminal_pty, .takes_part = IN_DATA_PATH | IN_PROMPT },
+	{ .ops = &terminal_pty, .takes_part = IN_DATA_PATH | IN_PROMPT | IN_BOX },
 	{ .ops = &terminal_relay, .takes_part = IN_DATA_PATH | IN_INTERRUPT },
 	{ .ops = &terminal_relay2, .takes_part = IN_DATA_PATH | IN_INTERRUPT },
 	{ .ops = &terminal_ttyd, .takes_part = IN_ALL },
@@ -70,6 +78,9 @@ static struct contender contenders[] = {
 	{ .ops = &terminal_fog_json, .takes_part = IN_FLOOD | IN_ECHO | IN_INTERRUPT | IN_STALL },
 	{ .ops = &terminal_fog_v1_tls, .takes_part = IN_ALL & ~(unsigned)IN_RATE },
 	{ .ops = &terminal_fog_json_tls, .takes_part = IN_FLOOD },
+	{ .ops = &terminal_fog_sandbox, .takes_part = IN_BOX | IN_BOX_RATE | IN_BOX_MEMORY },
+	{ .ops = &terminal_bwrap, .takes_part = IN_BOX | IN_BOX_RATE },
+	{ .ops = &terminal_crun, .takes_part = IN_BOX | IN_BOX_RATE },
 };
 
 /*
@@ -86,6 +97,7 @@ static const struct {
 	{ "stalled client", 1, IN_STALL, measure_stall },
 	{ "create to prompt", 2, IN_PROMPT, measure_prompt },
 	{ "sessions per second", 1, IN_RATE, measure_rate },
+	{ "sandboxes per second", 1, IN_BOX_RATE, measure_box_rate },
 };
 
 static char doing[128] = "starting";
@@ -190,7 +202,8 @@ bench_sleep_ms(unsigned ms)
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: bench [--quick] [--rounds 1..%d] [--strict] [--json FILE]\n",
+	fprintf(stderr,
+	    "usage: bench [--quick] [--only sandbox] [--rounds 1..%d] [--strict] [--json FILE]\n",
 	    ROUNDS_MAX);
 	exit(2);
 }
@@ -211,7 +224,8 @@ parse_options(int argc, char **argv)
 {
 	static const struct option known[] = { { "rounds", required_argument, NULL, 'r' },
 		{ "json", required_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
-		{ "strict", no_argument, NULL, 's' }, { 0 } };
+		{ "strict", no_argument, NULL, 's' }, { "only", required_argument, NULL, 'o' },
+		{ 0 } };
 	const char *rounds = getenv("ROUNDS");
 	struct options o = { .effort = normal };
 	int c;
@@ -225,6 +239,8 @@ parse_options(int argc, char **argv)
 			o.effort = quick;
 		else if (c == 's')
 			o.is_strict = true;
+		else if (c == 'o' && strcmp(optarg, "sandbox") == 0)
+			o.only_sandbox = true;
 		else
 			usage();
 	}
@@ -270,7 +286,8 @@ choose(enum takes_part part, unsigned round, struct contender *chosen[static CON
 	for (size_t i = 0; i < COUNT_OF(contenders); i++) {
 		struct contender *c = &contenders[(i + round) % COUNT_OF(contenders)];
 
-		if ((c->takes_part & part) && (c->ops != &terminal_ttyd || terminal_ttyd_path()))
+		if ((c->takes_part & part) && c->missing[0] == '\0' &&
+		    (c->ops != &terminal_ttyd || terminal_ttyd_path()))
 			chosen[n++] = c;
 	}
 	return n;
@@ -315,10 +332,74 @@ run_round(unsigned round, const struct effort *e)
 	measure_echoes(chosen, n, e);
 	n = choose(IN_BUSY_ECHO, round, chosen);
 	measure_busy_echoes(chosen, n, e);
+	n = choose(IN_BOX, round, chosen);
+	measure_boxes(chosen, n, e);
 	for (size_t m = 0; m < COUNT_OF(measurements); m++) {
 		for (unsigned time = 0; time < measurements[m].times; time++)
 			measure_in_turn(m, round + time, e);
 	}
+}
+
+/* --- sandboxes --- */
+
+/* Why a contender has none; a service, where it is one, is started. */
+static const char *
+why_no_sandbox(const struct contender *c, const char *none_at_all)
+{
+	const char *why = none_at_all;
+
+	if (!why && c->ops == &terminal_fog_sandbox)
+		why = service_try(SERVICE_SANDBOX);
+	return why ? why : measure_box_probe(c->ops);
+}
+
+static void
+prepare_sandboxes(const char *none_at_all)
+{
+	static const struct terminal_ops *const boxes[] = { &terminal_fog_sandbox, &terminal_bwrap,
+		&terminal_crun };
+
+	for (size_t i = 0; i < COUNT_OF(contenders); i++) {
+		struct contender *c = &contenders[i];
+		const char *why = NULL;
+
+		for (size_t b = 0; b < COUNT_OF(boxes); b++) {
+			if (c->ops == boxes[b])
+				why = why_no_sandbox(c, none_at_all);
+		}
+		if (!why)
+			continue;
+		snprintf(c->missing, sizeof(c->missing), "%s", why);
+		printf("%s is not measured: %s\n", c->ops->name, why);
+	}
+}
+
+static void
+measure_sandbox_memory(const struct effort *e)
+{
+	struct contender *chosen[CONTENDERS_MAX];
+	size_t n = choose(IN_BOX_MEMORY, 0, chosen);
+
+	for (size_t i = 0; i < n; i++) {
+		bench_doing("memory of %s", chosen[i]->ops->name);
+		measure_box_memory(chosen[i], e);
+	}
+}
+
+static void
+leave_only(unsigned parts)
+{
+	for (size_t i = 0; i < COUNT_OF(contenders); i++)
+		contenders[i].takes_part &= parts;
+}
+
+static void
+prepare_terminals(const struct effort *e)
+{
+	service_start(SERVICE_PLAIN);
+	service_start(SERVICE_TLS);
+	measure_prepare(service_dir());
+	measure_memory(e);
 }
 
 static void
@@ -334,14 +415,18 @@ int
 main(int argc, char **argv)
 {
 	struct options o = parse_options(argc, argv);
+	const char *no_sandbox;
 	unsigned not_met;
 
 	bench_limit_time(o.effort.rounds * SECONDS_PER_ROUND);
-	service_start(SERVICE_PLAIN);
-	service_start(SERVICE_TLS);
-	measure_prepare(service_dir());
 	print_header(&o.effort);
-	measure_memory(&o.effort);
+	no_sandbox = box_prepare();
+	if (o.only_sandbox)
+		leave_only(IN_SANDBOX);
+	else
+		prepare_terminals(&o.effort);
+	prepare_sandboxes(no_sandbox);
+	measure_sandbox_memory(&o.effort);
 	for (unsigned round = 0; round < o.effort.rounds; round++)
 		run_round(round, &o.effort);
 	bench_doing("reporting");

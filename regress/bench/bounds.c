@@ -27,6 +27,11 @@ const struct bound bounds[] = {
 	{ METRIC_FRONT_PSS, &terminal_fog_v1_tls, NULL, AT_MOST_VALUE, 48 },
 	{ METRIC_HOLDER_PSS, &terminal_fog_v1, NULL, AT_MOST_VALUE, 200 },
 	{ METRIC_THREADS, &terminal_fog_v1, NULL, AT_MOST_VALUE, 0 },
+	{ METRIC_BOX_PROMPT, &terminal_fog_sandbox, &terminal_bwrap, AT_MOST_RATIO, 2 },
+	{ METRIC_BOX_PROMPT, &terminal_fog_sandbox, &terminal_crun, AT_MOST_RATIO, 0.3 },
+	{ METRIC_BOX_TAIL, &terminal_fog_sandbox, NULL, AT_MOST_VALUE, 5 },
+	{ METRIC_BOX_RATE, &terminal_fog_sandbox, &terminal_bwrap, AT_LEAST_RATIO, 0.5 },
+	{ METRIC_BOX_FIXED, &terminal_fog_sandbox, NULL, AT_MOST_VALUE, 400 },
 };
 const size_t bounds_count = COUNT_OF(bounds);
 

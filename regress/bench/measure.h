@@ -33,7 +33,22 @@
 	    0, false) \
 	X(INIT_PSS, "session_init_pss_kib", "session-init: PSS", "KiB", 0, false) \
 	X(THREADS, "threads_per_session", "threads that sessions add, per idle session", "", 2, \
-	    false)
+	    false) \
+	X(BOX_PROMPT, "sandbox_to_prompt_p50_ms", "sandbox, create to prompt, p50", "ms", 2, true) \
+	X(BOX_P99, "sandbox_to_prompt_p99_ms", "sandbox, create to prompt, p99", "ms", 2, true) \
+	X(BOX_TAIL, "sandbox_to_prompt_p99_by_p50", "sandbox, create to prompt, p99 over p50", "", \
+	    2, false) \
+	X(BOX_OPEN, "sandbox_to_attached_p50_ms", "sandbox, of that until attached, p50", "ms", 2, \
+	    false) \
+	X(BOX_RATE, "sandboxes_per_s", "sandboxes, to the prompt and ended, 8 at a time", "1/s", \
+	    1, true) \
+	X(BOX_FIXED, "sandbox_fixed_pss_kib", \
+	    "sandbox: PSS of all of the service but the shell, growth per session", "KiB", 0, \
+	    false) \
+	X(BOX_HOLDER, "sandbox_holder_pss_kib", "sandbox: of that, the holder with its ring", \
+	    "KiB", 0, false) \
+	X(BOX_INIT, "sandbox_init_pss_kib", "sandbox: of that, session-init", "KiB", 0, false) \
+	X(BOX_REST, "sandbox_rest_pss_kib", "sandbox: of that, all else", "KiB", 0, false)
 
 #define METRIC_ENUM(NAME, key, title, unit, decimals, ratio) METRIC_##NAME,
 enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
@@ -53,15 +68,19 @@ enum takes_part {
 	IN_PROMPT = 1 << 5,
 	IN_RATE = 1 << 6,
 	IN_IDLE = 1 << 7,
+	IN_BOX = 1 << 8,
+	IN_BOX_RATE = 1 << 9,
+	IN_BOX_MEMORY = 1 << 10,
 };
 
 struct contender {
 	const struct terminal_ops *ops;
 	unsigned takes_part; /* enum takes_part */
 	struct results results;
+	char missing[600]; /* why it cannot take part; "": it can */
 };
 
-#define CONTENDERS_MAX 8
+#define CONTENDERS_MAX 11
 
 /* How much of everything is done. */
 struct effort {
@@ -73,8 +92,10 @@ struct effort {
 	unsigned flow_ms;      /* how long a flood goes on before the ctrl-C */
 	unsigned stall_ms;     /* how long a client does not read */
 	unsigned prompts;
-	unsigned rate_sessions; /* of each of RATE_CLIENTS clients */
-	unsigned idle_sessions; /* a multiple of IDLE_GROUP, at most IDLE_MAX */
+	unsigned rate_sessions;     /* of each of RATE_CLIENTS clients */
+	unsigned idle_sessions;     /* a multiple of IDLE_GROUP, at most IDLE_MAX */
+	unsigned box_slices;        /* per round and contender, BOX_SLICE each */
+	unsigned box_rate_sessions; /* of each of RATE_CLIENTS clients */
 };
 
 #define FLOOD_SLICE_MIB 4 /* of what is written; newlines become two bytes on the way */
@@ -82,6 +103,7 @@ struct effort {
 #define SLOW_CLIENT_BYTES_S 10e6
 #define RATE_CLIENTS 8
 #define IDLE_MAX 50
+#define BOX_SLICE 5
 #define IDLE_GROUP 10
 
 /* Makes the file that is written out again and again; removed with its folder. */
@@ -110,10 +132,21 @@ void measure_stall(struct contender *c, const struct effort *e);
 void measure_prompt(struct contender *c, const struct effort *e);
 /* RATE: RATE_CLIENTS clients that open, wait for the prompt and end, each one after the other. */
 void measure_rate(struct contender *c, const struct effort *e);
+/* What that is for one: RATE_CLIENTS clients of so many sessions each. */
+double measure_sessions_per_s(const struct terminal_ops *ops, unsigned sessions);
 /* FRONT_*, HOLDER_*, INIT_*, THREADS: sessions at their prompt. Of a service, or of ttyd. */
 void measure_idle(struct contender *c, const struct effort *e);
 
 /* False when /proc/PID/smaps of the service may not be read (it takes root): no memory then. */
 bool measure_can_read_memory(void);
+
+/* NULL, or why this way to a sandbox leads to no shell of the image of box.h. */
+const char *measure_box_probe(const struct terminal_ops *ops);
+/* BOX_PROMPT, BOX_P99, BOX_TAIL, BOX_OPEN of all n, in slices. */
+void measure_boxes(struct contender *const *all, size_t n, const struct effort *e);
+/* BOX_RATE, of one. */
+void measure_box_rate(struct contender *c, const struct effort *e);
+/* BOX_FIXED and what it is made of, of ours. */
+void measure_box_memory(struct contender *c, const struct effort *e);
 
 #endif

@@ -59,20 +59,25 @@ start_client(const struct terminal_ops *ops, unsigned sessions)
 	_exit(0);
 }
 
-void
-measure_rate(struct contender *c, const struct effort *e)
+double
+measure_sessions_per_s(const struct terminal_ops *ops, unsigned sessions)
 {
 	pid_t clients[RATE_CLIENTS];
 	double from_s = bench_now_s();
 
 	for (size_t i = 0; i < RATE_CLIENTS; i++)
-		clients[i] = start_client(c->ops, e->rate_sessions);
+		clients[i] = start_client(ops, sessions);
 	for (size_t i = 0; i < RATE_CLIENTS; i++) {
 		if (child_join(clients[i], RATE_S) != 0)
 			bench_fail("a client did not come to its end");
 	}
-	samples_add(&c->results.of[METRIC_RATE],
-	    RATE_CLIENTS * e->rate_sessions / (bench_now_s() - from_s));
+	return RATE_CLIENTS * sessions / (bench_now_s() - from_s);
+}
+
+void
+measure_rate(struct contender *c, const struct effort *e)
+{
+	samples_add(&c->results.of[METRIC_RATE], measure_sessions_per_s(c->ops, e->rate_sessions));
 }
 
 /* --- idle --- */

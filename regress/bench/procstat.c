@@ -133,7 +133,7 @@ proc_descendants(pid_t root, const char *name, pid_t *out, size_t max)
 	mark_descendants(all, n, root);
 	qsort(all, n, sizeof(*all), by_start);
 	for (size_t i = 0; i < n && found < max; i++) {
-		if (all[i].descends && is_named(all[i].pid, name))
+		if (all[i].descends && (!name || is_named(all[i].pid, name)))
 			out[found++] = all[i].pid;
 	}
 	return found;

@@ -13,7 +13,8 @@ struct memory {
 };
 
 /*
- * Living descendants of `root` whose argv[0] is `name`, oldest first, at most max. Zombies are not
+ * Living descendants of `root` whose argv[0] is `name` (NULL: whatever it is), oldest first, at most
+ * max. Zombies are not
  * counted.
  */
 size_t proc_descendants(pid_t root, const char *name, pid_t *out, size_t max);

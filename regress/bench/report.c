@@ -19,9 +19,17 @@ struct metric_row {
 #define METRIC_ROW(NAME, key, title, unit, decimals, ratio) { key, title, unit, decimals, ratio },
 static const struct metric_row metric_rows[METRIC_COUNT] = { METRICS(METRIC_ROW) };
 
-/* What figures are told as ratios to. */
-static const struct terminal_ops *const references[] = { &terminal_pty, &terminal_relay,
-	&terminal_relay2, &terminal_ttyd };
+#define REFERENCES 4
+
+/* What figures are told as ratios to; NULL: nothing more. */
+static const struct section {
+	enum metric from, to;
+	const struct terminal_ops *references[REFERENCES];
+} sections[] = {
+	{ METRIC_FLOOD, METRIC_THREADS,
+	    { &terminal_pty, &terminal_relay, &terminal_relay2, &terminal_ttyd } },
+	{ METRIC_BOX_PROMPT, METRIC_COUNT - 1, { &terminal_pty, &terminal_bwrap, &terminal_crun } },
+};
 
 static const char *const verdict_names[] = { [VERDICT_MET] = "met",
 	[VERDICT_NOT_MET] = "NOT MET",
@@ -38,6 +46,16 @@ find_contender(const struct terminal_ops *ops, const struct contender *all, size
 	return NULL;
 }
 
+static const struct terminal_ops *const *
+references_of(enum metric m)
+{
+	size_t i = 0;
+
+	while (m > sections[i].to)
+		i++;
+	return sections[i].references;
+}
+
 /* --- the figures --- */
 
 /* The ratios to one of the references, round by round; empty when there are none. */
@@ -48,17 +66,17 @@ ratios_to(const struct terminal_ops *reference, enum metric m, const struct cont
 	const struct contender *by = find_contender(reference, all, n);
 
 	*out = (struct samples){ 0 };
-	if (by && by != of && metric_rows[m].has_ratio)
+	if (reference && by && by != of && metric_rows[m].has_ratio)
 		samples_ratio(&of->results.of[m], &by->results.of[m], out);
 }
 
 static void
 print_ratios(enum metric m, const struct contender *of, const struct contender *all, size_t n)
 {
-	for (size_t i = 0; i < COUNT_OF(references); i++) {
+	for (size_t i = 0; i < REFERENCES; i++) {
 		struct samples ratio;
 
-		ratios_to(references[i], m, of, all, n, &ratio);
+		ratios_to(references_of(m)[i], m, of, all, n, &ratio);
 		if (ratio.n > 0)
 			printf(" %8.2f", samples_at(&ratio, 0.5));
 		else
@@ -96,17 +114,40 @@ is_measured(enum metric m, const struct contender *all, size_t n)
 	return false;
 }
 
+static bool
+has_figures(const struct section *s, const struct contender *all, size_t n)
+{
+	enum metric m = s->from;
+
+	while (m <= s->to && !is_measured(m, all, n))
+		m++;
+	return m <= s->to;
+}
+
 static void
-print_metrics(const struct contender *all, size_t n)
+print_section(const struct section *s, const struct contender *all, size_t n)
 {
 	printf("%63s\n", "ratio in the same round, to");
 	printf("%-16s %10s %10s %10s ", "", "median", "min", "max");
-	for (size_t i = 0; i < COUNT_OF(references); i++)
-		printf(" %8s", references[i]->name);
+	for (size_t i = 0; i < REFERENCES && s->references[i]; i++)
+		printf(" %8s", s->references[i]->name);
 	printf("\n");
-	for (int m = 0; m < METRIC_COUNT; m++) {
+	for (enum metric m = s->from; m <= s->to; m++) {
 		if (is_measured(m, all, n))
 			print_metric(m, all, n);
+	}
+}
+
+static void
+print_metrics(const struct contender *all, size_t n)
+{
+	for (size_t i = 0; i < COUNT_OF(sections); i++) {
+		if (has_figures(&sections[i], all, n))
+			print_section(&sections[i], all, n);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].missing[0] != '\0')
+			printf("%s is not measured: %s\n", all[i].ops->name, all[i].missing);
 	}
 }
 
@@ -142,22 +183,39 @@ print_required(const struct bound *b)
 	printf(" %-17s", text);
 }
 
-/* A bound to the relay that the PTY alone or relay2, our design with nothing in it, misses too. */
+/*
+ * A bound to the relay that the PTY alone or relay2, our design with nothing in it, misses too; one
+ * to crun that bwrap misses, which does less, or the bare shell without any sandbox.
+ */
 static void
 print_floors(const struct bound *missed, const struct contender *all, size_t n)
 {
-	const struct terminal_ops *const floors[] = { &terminal_pty, &terminal_relay2 };
+	static const struct {
+		const struct terminal_ops *to, *floor;
+	} floors[] = { { &terminal_relay, &terminal_pty }, { &terminal_relay, &terminal_relay2 },
+		{ &terminal_crun, &terminal_pty }, { &terminal_crun, &terminal_bwrap } };
 
-	for (size_t i = 0; i < COUNT_OF(floors) && missed->to == &terminal_relay; i++) {
+	for (size_t i = 0; i < COUNT_OF(floors); i++) {
 		struct bound floor = *missed;
 		struct samples found = { 0 };
 
-		floor.of = floors[i];
+		if (missed->to != floors[i].to)
+			continue;
+		floor.of = floors[i].floor;
 		if (bound_judge(&floor, all, n, &found) == VERDICT_NOT_MET)
 			printf("%-12s %.2f is what %s alone reaches of this in the same rounds\n",
-			    "", samples_at(&found, 0.5), floors[i]->name);
+			    "", samples_at(&found, 0.5), floor.of->name);
 		samples_free(&found);
 	}
+}
+
+/* Those that were not asked for are left out. */
+static bool
+is_asked_for(const struct bound *b, const struct contender *all, size_t n)
+{
+	const struct contender *of = find_contender(b->of, all, n);
+
+	return of && of->takes_part != 0;
 }
 
 static unsigned
@@ -169,8 +227,11 @@ print_bounds(const struct contender *all, size_t n)
 	for (size_t i = 0; i < bounds_count; i++) {
 		const struct bound *b = &bounds[i];
 		struct samples found;
-		enum verdict v = bound_judge(b, all, n, &found);
+		enum verdict v;
 
+		if (!is_asked_for(b, all, n))
+			continue;
+		v = bound_judge(b, all, n, &found);
 		printf("%-12s", verdict_names[v]);
 		print_found(b, &found);
 		print_required(b);
@@ -208,12 +269,13 @@ static void
 write_ratios(FILE *f, enum metric m, const struct contender *of, const struct contender *all,
     size_t n)
 {
-	for (size_t i = 0; i < COUNT_OF(references); i++) {
+	for (size_t i = 0; i < REFERENCES && references_of(m)[i]; i++) {
+		const struct terminal_ops *reference = references_of(m)[i];
 		struct samples ratio;
 		char name[64];
 
-		ratios_to(references[i], m, of, all, n, &ratio);
-		snprintf(name, sizeof(name), "ratio_to_%s", references[i]->name);
+		ratios_to(reference, m, of, all, n, &ratio);
+		snprintf(name, sizeof(name), "ratio_to_%s", reference->name);
 		if (ratio.n > 0) {
 			fprintf(f, ", ");
 			write_samples(f, name, &ratio);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,14 +16,17 @@
 
 #include "common/cleanup.h"
 #include "regress/bench/bench.h"
+#include "regress/bench/box.h"
 #include "regress/bench/child.h"
 #include "regress/bench/procstat.h"
+#include "regress/bench/tempdir.h"
 
 #define START_S 15
 #define STOP_S 8
 #define OPENSSL_S 10
 #define LINGER_S 8 /* a holder with nobody to tell its end to stays for 5 s */
 #define LOG_SHOWN_BYTES 2048
+#define LOG_LINE_BYTES 600
 #define LOG_READ_BYTES (64 << 10)
 
 struct instance {
@@ -32,7 +34,7 @@ struct instance {
 	char run_dir[64]; /* on tmpfs, as /run is: its records are fsynced */
 	pid_t pid;        /* 0: not running */
 	uint16_t port;
-	bool is_tls;
+	bool is_tls, is_sandbox;
 };
 
 static struct instance instances[SERVICE_COUNT];
@@ -48,6 +50,24 @@ path_in_dir(const struct instance *in, const char *name)
 	return path;
 }
 
+/* A sandbox is of the only image that there is; here no cgroup can be asked for. */
+static void
+write_profile(FILE *f, const struct instance *in)
+{
+	fprintf(f,
+	    "profiles:\n"
+	    "  - name: default\n"
+	    "    cpu: \"4\"\n"
+	    "    memory: \"4Gi\"\n"
+	    "    storage: \"%s\"\n"
+	    "    max_ttl_seconds: 3600\n"
+	    "    max_sessions: %d\n"
+	    "    allowed_groups: []\n",
+	    in->is_sandbox ? "1Gi" : "4Gi", SERVICE_SESSIONS_MAX);
+	if (in->is_sandbox)
+		fprintf(f, "    images: [\"%s\"]\n    limits: best-effort\n", box_image());
+}
+
 static void
 write_policy(struct instance *in)
 {
@@ -56,42 +76,19 @@ write_policy(struct instance *in)
 
 	if (!f)
 		bench_fail_errno("%s", path);
-	fprintf(f,
-	    "profiles:\n"
-	    "  - name: default\n"
-	    "    cpu: \"4\"\n"
-	    "    memory: \"4Gi\"\n"
-	    "    storage: \"4Gi\"\n"
-	    "    max_ttl_seconds: 3600\n"
-	    "    max_sessions: %d\n"
-	    "    allowed_groups: []\n",
-	    SERVICE_SESSIONS_MAX);
+	write_profile(f, in);
 	if (fclose(f) != 0)
 		bench_fail_errno("%s", path);
-}
-
-/* out is empty until it is made, so that only what is ours is removed. */
-static int
-make_temp_dir(const char *parent, char *out, size_t size)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/fog-bench-XXXXXX", parent);
-	if (strlen(path) >= size || !mkdtemp(path))
-		return -1;
-	memcpy(out, path, strlen(path) + 1);
-	return chmod(out, 0755); /* sessions read the flood's file */
 }
 
 static void
 make_dirs(struct instance *in)
 {
-	const char *tmp = getenv("TMPDIR");
 	cleanup_free char *state = NULL;
 
 	umask(022);
-	if (make_temp_dir(tmp ? tmp : "/tmp", in->dir, sizeof(in->dir)) != 0 ||
-	    make_temp_dir("/dev/shm", in->run_dir, sizeof(in->run_dir)) != 0)
+	if (tempdir_make(tempdir_parent(), in->dir, sizeof(in->dir)) != 0 ||
+	    tempdir_make("/dev/shm", in->run_dir, sizeof(in->run_dir)) != 0)
 		bench_fail_errno("a temporary folder");
 	state = path_in_dir(in, "state");
 	if (mkdir(state, 0755) != 0)
@@ -116,24 +113,6 @@ make_certificate(const struct instance *in)
 		bench_fail("the openssl command made no certificate");
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	remove(path);
-	return 0;
-}
-
-static void
-remove_dir(char *path)
-{
-	if (path[0] != '\0')
-		nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	path[0] = '\0';
-}
-
 /* The last bytes of the service's log, NUL-terminated; free() it. */
 static char *
 read_log(const struct instance *in, size_t most)
@@ -152,29 +131,24 @@ read_log(const struct instance *in, size_t most)
 }
 
 static _Noreturn void
-fail_with_log(const struct instance *in, const char *what)
-{
-	cleanup_free char *text = read_log(in, LOG_SHOWN_BYTES);
-
-	fprintf(stderr, "--- the end of fogd's log\n%s---\n", text);
-	bench_fail("the service %s", what);
-}
-
-static _Noreturn void
 become_fogd(const struct instance *in, const char *fogd, pid_t parent)
 {
 	cleanup_free char *log = path_in_dir(in, "log");
 	const char *path = getenv("PATH");
-	char policy[300], run[300], state[300], search[1024], cert[300], key[300];
-	char *env[] = { "USE_STUB_CONNECTOR=1", "LISTEN_ADDR=127.0.0.1:0", "METRICS_ADDR=off",
-		"ATTACHES_PER_MINUTE=0", "CREATES_PER_MINUTE=0", policy, run, state, search,
-		in->is_tls ? cert : NULL, key, NULL };
+	char policy[300], run[300], state[400], search[1024], cert[300], key[300];
+	char *env[] = { "USE_STUB_CONNECTOR=1", in->is_sandbox ? "RUNTIME=sandbox" : "RUNTIME=stub",
+		"LISTEN_ADDR=127.0.0.1:0", "METRICS_ADDR=off", "ATTACHES_PER_MINUTE=0",
+		"CREATES_PER_MINUTE=0", policy, run, state, search, in->is_tls ? cert : NULL, key,
+		NULL };
 	char *argv[] = { (char *)(uintptr_t)fogd, "-d", NULL };
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
 	snprintf(policy, sizeof(policy), "POLICY_CONFIG=%s/policy.yaml", in->dir);
 	snprintf(run, sizeof(run), "RUN_DIR=%s", in->run_dir);
-	snprintf(state, sizeof(state), "STATE_DIR=%s/state", in->dir);
+	if (in->is_sandbox)
+		snprintf(state, sizeof(state), "STATE_DIR=%s", box_state_dir());
+	else
+		snprintf(state, sizeof(state), "STATE_DIR=%s/state", in->dir);
 	snprintf(cert, sizeof(cert), "TLS_CERT_FILE=%s/cert.pem", in->dir);
 	snprintf(key, sizeof(key), "TLS_KEY_FILE=%s/key.pem", in->dir);
 	snprintf(search, sizeof(search), "PATH=%s", path ? path : "/usr/bin:/bin");
@@ -219,18 +193,20 @@ is_ready(struct instance *in)
 	return in->port != 0;
 }
 
-static void
+/* NULL, or what is wrong. */
+static const char *
 wait_ready(struct instance *in)
 {
 	double deadline_s = bench_now_s() + START_S;
 
 	while (!is_ready(in)) {
-		bool is_over = has_ended(in);
-
-		if (is_over || bench_now_s() > deadline_s)
-			fail_with_log(in, is_over ? "did not start" : "was not ready in time");
+		if (has_ended(in))
+			return "did not start";
+		if (bench_now_s() > deadline_s)
+			return "was not ready in time";
 		bench_sleep_ms(10);
 	}
+	return NULL;
 }
 
 static bool
@@ -289,8 +265,8 @@ stop_all(void)
 	if (!wait_until(no_holder_left, NULL, LINGER_S))
 		kill_holders();
 	for (size_t i = 0; i < COUNT_OF(instances); i++) {
-		remove_dir(instances[i].dir);
-		remove_dir(instances[i].run_dir);
+		tempdir_remove(instances[i].dir);
+		tempdir_remove(instances[i].run_dir);
 	}
 }
 
@@ -304,8 +280,8 @@ stop_at_exit(void)
 	atexit(stop_all);
 }
 
-void
-service_start(enum service s)
+static const char *
+start(enum service s)
 {
 	struct instance *in = &instances[s];
 	const char *build = getenv("FOG_BUILD");
@@ -319,6 +295,7 @@ service_start(enum service s)
 		bench_fail_errno("%s (FOG_BUILD names the build tree)", fogd);
 	stop_at_exit();
 	in->is_tls = s == SERVICE_TLS;
+	in->is_sandbox = s == SERVICE_SANDBOX;
 	make_dirs(in);
 	if (in->is_tls)
 		make_certificate(in);
@@ -327,7 +304,56 @@ service_start(enum service s)
 		become_fogd(in, fogd, self);
 	if (in->pid < 0)
 		bench_fail_errno("fork");
-	wait_ready(in);
+	return wait_ready(in);
+}
+
+void
+service_start(enum service s)
+{
+	const char *wrong = start(s);
+	char *text;
+
+	if (!wrong)
+		return;
+	text = read_log(&instances[s], LOG_SHOWN_BYTES);
+	fprintf(stderr, "--- the end of fogd's log\n%s---\n", text);
+	bench_fail("the service %s", wrong);
+}
+
+/* The line that says it: the first error, or which process failed, or the last line of all. */
+static const char *
+telling_line(char *log)
+{
+	static const char *const telling[] = { " error ", " signal=", " exit=1" };
+	char *found = NULL, *end;
+
+	for (size_t i = 0; i < COUNT_OF(telling) && !found; i++)
+		found = strstr(log, telling[i]);
+	if (!found && *log)
+		found = log + strlen(log) - 1; /* a newline */
+	if (!found)
+		return "it said nothing";
+	end = strchr(found, '\n');
+	if (end)
+		*end = '\0';
+	found = memrchr(log, '\n', (size_t)(found - log));
+	return found ? found + 1 : log;
+}
+
+const char *
+service_try(enum service s)
+{
+	static char why[LOG_LINE_BYTES];
+	const char *wrong = start(s);
+	char *text;
+
+	if (!wrong)
+		return NULL;
+	text = read_log(&instances[s], LOG_READ_BYTES);
+	snprintf(why, sizeof(why), "the service %s: %s", wrong, telling_line(text));
+	free(text);
+	stop_fogd(&instances[s]);
+	return why;
 }
 
 uint16_t

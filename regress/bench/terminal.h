@@ -50,6 +50,9 @@ extern const struct terminal_ops terminal_fog_v1; /* ours: fog.pty.v1, fog.pty.j
 extern const struct terminal_ops terminal_fog_json;
 extern const struct terminal_ops terminal_fog_v1_tls;
 extern const struct terminal_ops terminal_fog_json_tls;
+extern const struct terminal_ops terminal_fog_sandbox; /* ours, fog.pty.v1, in a real sandbox */
+extern const struct terminal_ops terminal_bwrap;       /* other sandboxes on the same root: box.h */
+extern const struct terminal_ops terminal_crun;
 
 /* The environment of a shell, the same as in a session of the stub connector. */
 extern char *const terminal_shell_env[];

@@ -187,6 +187,12 @@ v1_tls_open(void)
 	return v1_open_on(&terminal_fog_v1_tls, SERVICE_TLS);
 }
 
+static struct terminal *
+sandbox_open(void)
+{
+	return v1_open_on(&terminal_fog_sandbox, SERVICE_SANDBOX);
+}
+
 static void
 v1_type(struct terminal *base, const void *bytes, size_t len)
 {
@@ -241,6 +247,9 @@ v1_next(struct terminal *base, bool is_counting)
 const struct terminal_ops terminal_fog_v1 = { "fog.pty.v1", v1_open, v1_type, v1_next, fog_cpu_s,
 	fog_memory, fog_close };
 const struct terminal_ops terminal_fog_v1_tls = { "v1 over TLS", v1_tls_open, v1_type, v1_next,
+	fog_cpu_s, fog_memory, fog_close };
+
+const struct terminal_ops terminal_fog_sandbox = { "sandbox", sandbox_open, v1_type, v1_next,
 	fog_cpu_s, fog_memory, fog_close };
 
 /* --- fog.pty.json --- */

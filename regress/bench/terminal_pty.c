@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The lowest floor: openpty, fork, and one process that reads the PTY. */
+/* The lowest floor: openpty, fork, and one process that reads the PTY. See terminal_pty.h. */
+#include "regress/bench/terminal_pty.h"
+
 #include <errno.h>
 #include <pty.h>
 #include <signal.h>
@@ -9,35 +11,33 @@
 
 #include "regress/bench/bench.h"
 #include "regress/bench/procstat.h"
-#include "regress/bench/terminal.h"
 
-#define READ_BYTES 65536 /* a read of a PTY gives at most 4095 of them */
-
-struct pty_terminal {
-	struct terminal base;
-	int master;
-	pid_t shell;
-	char bytes[READ_BYTES];
-};
-
-static struct terminal *
-pty_terminal_open(void)
+struct terminal *
+pty_terminal_start(const struct terminal_ops *ops, void (*become)(void))
 {
 	struct winsize size = { .ws_col = 80, .ws_row = 24 };
 	struct pty_terminal *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		bench_fail("out of memory");
-	p->base.ops = &terminal_pty;
-	p->shell = forkpty(&p->master, NULL, NULL, &size);
-	if (p->shell == 0)
-		terminal_become_shell();
-	if (p->shell < 0)
+	p->base.ops = ops;
+	p->pid = forkpty(&p->master, NULL, NULL, &size);
+	if (p->pid == 0) {
+		become();
+		_exit(127);
+	}
+	if (p->pid < 0)
 		bench_fail_errno("forkpty");
 	return &p->base;
 }
 
-static void
+static struct terminal *
+pty_terminal_open(void)
+{
+	return pty_terminal_start(&terminal_pty, terminal_become_shell);
+}
+
+void
 pty_terminal_type(struct terminal *t, const void *bytes, size_t len)
 {
 	struct pty_terminal *p = (struct pty_terminal *)t;
@@ -49,7 +49,7 @@ pty_terminal_type(struct terminal *t, const void *bytes, size_t len)
 	}
 }
 
-static struct view
+struct view
 pty_terminal_next(struct terminal *t, bool is_counting)
 {
 	struct pty_terminal *p = (struct pty_terminal *)t;
@@ -58,10 +58,11 @@ pty_terminal_next(struct terminal *t, bool is_counting)
 	(void)is_counting;
 	while ((n = read(p->master, p->bytes, sizeof(p->bytes))) <= 0) {
 		if (n == 0 || errno != EINTR)
-			bench_fail_errno("reading the PTY");
+			bench_fail("it has ended: %.*s", (int)p->len, p->bytes);
 		bench_interrupted();
 	}
-	return view_bytes(p->bytes, (size_t)n);
+	p->len = (size_t)n;
+	return view_bytes(p->bytes, p->len);
 }
 
 static double
@@ -71,14 +72,30 @@ pty_terminal_cpu_s(struct terminal *t)
 	return proc_cpu_s(getpid());
 }
 
-static void
+void
+pty_terminal_join(struct terminal *t)
+{
+	struct pty_terminal *p = (struct pty_terminal *)t;
+	ssize_t n;
+
+	do {
+		n = read(p->master, p->bytes, sizeof(p->bytes));
+		bench_interrupted();
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	close(p->master);
+	while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+		bench_interrupted();
+	free(p);
+}
+
+void
 pty_terminal_close(struct terminal *t)
 {
 	struct pty_terminal *p = (struct pty_terminal *)t;
 
-	kill(p->shell, SIGKILL);
+	kill(p->pid, SIGKILL);
 	close(p->master);
-	while (waitpid(p->shell, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
 		bench_interrupted();
 	free(p);
 }
