@@ -4,6 +4,8 @@
 # in a fresh root of Debian installs, starts, changes, reinstalls, removes and purges them. As root, with the network
 # of Debian's packages. The packages go to OUTDIR, if one is named. What needs a running systemd is not looked at here.
 set -euo pipefail
+# What make was told (B=...) is for the tree around it, not for the package's.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES
 cd "$(dirname "$0")/.."
 outdir=${1:-}
 suite=bookworm
@@ -97,7 +99,7 @@ stop_service() {
 check_installed() {
 	local root=$1 log=$2 file user
 	for file in usr/sbin/fogd usr/bin/fogctl usr/libexec/cloudshell-fog/session-init \
-		lib/systemd/system/cloudshell-fog.service usr/lib/sysusers.d/cloudshell-fog.conf \
+		lib/systemd/system/cloudshell-fog.service lib/systemd/system/cloudshell-fog-sessions.service usr/lib/sysusers.d/cloudshell-fog.conf \
 		usr/lib/tmpfiles.d/cloudshell-fog.conf etc/cloudshell-fog/gateway.env etc/cloudshell-fog/policy.yaml; do
 		[ -s "$root/$file" ] || die "not installed: /$file"
 	done
@@ -106,25 +108,28 @@ check_installed() {
 	for user in $(awk '$1 == "u" { print $2 }' etc/sysusers.d/cloudshell-fog.conf); do
 		grep -q "^$user:" "$root/etc/passwd" || die "no user $user"
 	done
-	grep -c '^cloudshell-fog: not started yet; set RUNTIME=stub' "$log" | grep -qx 1 ||
+	grep -c '^cloudshell-fog: .*OIDC_ISSUER_URL.*fogctl image create' "$log" | grep -qx 1 ||
 		die 'the installation does not say in one line what comes next'
-	if [ -e "$root/etc/systemd/system/multi-user.target.wants/cloudshell-fog.service" ]; then
-		die 'the service was enabled'
-	fi
+	for file in cloudshell-fog.service cloudshell-fog-sessions.service; do
+		[ -L "$root/etc/systemd/system/multi-user.target.wants/$file" ] || die "not enabled: $file"
+	done
 	[ "$(stat -c %a "$root/var/lib/cloudshell-fog")" = 711 ] || die 'no /var/lib/cloudshell-fog'
+	for file in images homes storage; do
+		[ "$(stat -c %a "$root/var/lib/cloudshell-fog/$file")" = 700 ] || die "not closed to others: $file"
+	done
 }
 
-# With nothing set, and off loopback, it refuses.
+# With nothing set it starts; off loopback without an identity provider it refuses.
 check_refusals() {
 	local set
-	for set in '' 'RUNTIME=stub LISTEN_ADDR=0.0.0.0:8080' 'RUNTIME=stub LISTEN_ADDR=[::]:8080'; do
+	env -i PATH=/usr/sbin:/usr/bin chroot "$1" fogd -n || die 'fogd -n refuses what is installed'
+	for set in LISTEN_ADDR=0.0.0.0:8080 'RUNTIME=stub LISTEN_ADDR=0.0.0.0:8080' 'RUNTIME=stub LISTEN_ADDR=[::]:8080'; do
 		# shellcheck disable=SC2086
 		if env -i PATH=/usr/sbin:/usr/bin $set chroot "$1" fogd -n >"$work/refusal" 2>&1; then
-			die "fogd -n took: ${set:-nothing}"
+			die "fogd -n took: $set"
 		fi
-		echo "refused (${set:-nothing set}): $(head -n 1 "$work/refusal")"
+		echo "refused ($set): $(head -n 1 "$work/refusal")"
 	done
-	env -i PATH=/usr/sbin:/usr/bin RUNTIME=stub chroot "$1" fogd -n || die 'fogd -n refuses RUNTIME=stub'
 }
 
 check_session() {
@@ -169,7 +174,7 @@ in_root() {
 	"${apt[@]}" --reinstall install "$fog_deb" >"$work/again.log" 2>&1 ||
 		die "$(tail "$work/again.log")"
 	tail -n 1 "$root/etc/cloudshell-fog/policy.yaml" | grep -qx '# mine' || die 'policy.yaml was overwritten'
-	if grep -q '^cloudshell-fog: not started' "$work/again.log"; then
+	if grep -q '^cloudshell-fog: ' "$work/again.log"; then
 		die 'an upgrade speaks as a first installation does'
 	fi
 

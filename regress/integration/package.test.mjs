@@ -10,43 +10,83 @@ import { repo } from "../lib/harness.mjs";
 
 const read = (name) => fs.readFileSync(path.join(repo, name), "utf8");
 const UNIT = "etc/systemd/cloudshell-fog.service";
+const SESSIONS = "etc/systemd/cloudshell-fog-sessions.service";
 // What systemd 252 counts, in tenths. A setting that is taken away raises it, and fails here.
-const MOST_EXPOSURE = 54;
+const MOST_EXPOSURE = { [UNIT]: 50, [SESSIONS]: 9 };
 
 // [key, value] of each line that is set, in order.
-const settings = [...read(UNIT).matchAll(/^(\w+)=(.*)$/gm)].map(([, key, value]) => [key, value]);
-const valueOf = (key) => settings.filter(([name]) => name === key).map(([, value]) => value).join(" ");
+const settingsOf = (unit) => [...read(unit).matchAll(/^(\w+)=(.*)$/gm)].map(([, key, value]) => [key, value]);
+const settings = settingsOf(UNIT);
+const valueOf = (key, all = settings) => all.filter(([name]) => name === key).map(([, value]) => value).join(" ");
 
-describe("the unit", () => {
-	it(`is exposed by ${MOST_EXPOSURE / 10} at most`, (t) => {
-		const args = ["security", "--offline=true", "--no-pager", UNIT];
-		const { error, stdout, stderr } = spawnSync("systemd-analyze", args, { cwd: repo, encoding: "utf8" });
-		if (error?.code === "ENOENT")
-			return t.skip("systemd-analyze is not installed");
-		if (/unrecognized option|Unknown command/i.test(stderr))
-			return t.skip(`this systemd-analyze looks at no file: ${stderr.trim()}`);
-		const found = /Overall exposure level for cloudshell-fog\.service: (\d+)\.(\d)/.exec(stdout);
-		assert.ok(found, `${stdout}${stderr}`);
-		const exposure = Number(found[1]) * 10 + Number(found[2]);
-		assert.ok(exposure <= MOST_EXPOSURE, `${exposure / 10}:\n${stdout.split("\n").filter((line) => line.startsWith("✗")).join("\n")}`);
+describe("the units", () => {
+	it("are all known here", () => {
+		const units = fs.readdirSync(path.join(repo, "etc/systemd")).map((name) => `etc/systemd/${name}`);
+		assert.deepEqual(units.sort(), Object.keys(MOST_EXPOSURE).sort());
 	});
 
-	it("leaves holders alone at a stop, and their control groups and directories to the service", () => {
-		const wanted = { KillMode: "process", Delegate: "yes", RuntimeDirectoryPreserve: "yes", OOMPolicy: "continue",
-			Type: "notify", NotifyAccess: "main", NoNewPrivileges: "yes", SystemCallErrorNumber: "EPERM" };
+	for (const [unit, most] of Object.entries(MOST_EXPOSURE)) {
+		it(`${path.basename(unit)} is exposed by ${most / 10} at most`, (t) => {
+			const args = ["security", "--offline=true", "--no-pager", unit];
+			const { error, stdout, stderr } = spawnSync("systemd-analyze", args, { cwd: repo, encoding: "utf8" });
+			if (error?.code === "ENOENT")
+				return t.skip("systemd-analyze is not installed");
+			if (/unrecognized option|Unknown command/i.test(stderr))
+				return t.skip(`this systemd-analyze looks at no file: ${stderr.trim()}`);
+			const found = /Overall exposure level for \S+\.service: (\d+)\.(\d)/.exec(stdout);
+			assert.ok(found, `${stdout}${stderr}`);
+			const exposure = Number(found[1]) * 10 + Number(found[2]);
+			assert.ok(exposure <= most, `${exposure / 10}:\n${stdout.split("\n").filter((line) => line.startsWith("✗")).join("\n")}`);
+		});
+	}
+});
+
+describe("the unit of the sessions' control groups", () => {
+	const all = settingsOf(SESSIONS);
+
+	it("has a group that it may divide, ends all sessions at its stop and none at another's end", () => {
+		const wanted = { Delegate: "cpu memory pids io", Type: "forking", GuessMainPID: "no", KillMode: "control-group", SendSIGHUP: "yes",
+			OOMPolicy: "continue", TasksMax: "infinity", Restart: "no" };
+		for (const [key, value] of Object.entries(wanted))
+			assert.equal(valueOf(key, all), value, key);
+	});
+
+	it("is wanted by the service, not required, and is in the same slice", () => {
+		assert.match(valueOf("Wants"), /\bcloudshell-fog-sessions\.service\b/);
+		assert.match(valueOf("After"), /\bcloudshell-fog-sessions\.service\b/);
+		for (const key of ["Requires", "BindsTo", "PartOf", "Requisite"])
+			assert.equal(valueOf(key), "", key);
+		assert.equal(valueOf("Slice", all), valueOf("Slice"));
+	});
+
+	it("an upgrade neither stops nor restarts it", () => {
+		const rule = /^\tdh_installsystemd (.*) cloudshell-fog-sessions\.service$/m.exec(read("debian/rules"))[1].split(" ");
+		assert.deepEqual(rule.sort(), ["--no-restart-after-upgrade", "--no-stop-on-upgrade"]);
+	});
+});
+
+describe("the unit of the service", () => {
+	it("leaves holders alone at a stop, and their directories to the service, and is watched", () => {
+		const wanted = { KillMode: "process", RuntimeDirectoryPreserve: "yes", OOMPolicy: "continue",
+			Type: "notify", NotifyAccess: "main", WatchdogSec: "30", Restart: "on-failure", NoNewPrivileges: "yes", SystemCallErrorNumber: "EPERM" };
 		for (const [key, value] of Object.entries(wanted))
 			assert.equal(valueOf(key), value, key);
 	});
 
 	it("sets nothing under which a session could not be made, and says why", () => {
-		const notSet = ["PrivateTmp", "RestrictNamespaces", "RestrictSUIDSGID", "ProtectControlGroups", "ProtectHostname",
-			"ProtectKernelTunables", "ProtectKernelLogs", "ProtectProc", "ProcSubset", "MemoryDenyWriteExecute", "PrivateNetwork",
-			"PrivateUsers", "User"];
+		const notSet = ["PrivateDevices", "PrivateTmp", "RestrictNamespaces", "RestrictSUIDSGID", "ProtectControlGroups",
+			"ProtectHostname", "ProcSubset", "MemoryDenyWriteExecute", "PrivateNetwork", "PrivateUsers", "User"];
 		const reasons = read(UNIT).split("# Not set, and why:")[1];
 		for (const key of notSet) {
 			assert.ok(!settings.some(([name]) => name === key), key);
 			assert.match(reasons, new RegExp(`\\b${key}\\b`), key);
 		}
+	});
+
+	it("lets it have loop devices and terminals, and no other device", () => {
+		assert.equal(valueOf("DevicePolicy"), "closed");
+		const devices = settings.filter(([key]) => key === "DeviceAllow").map(([, value]) => value);
+		assert.deepEqual(devices.sort(), ["/dev/loop-control rw", "/dev/ptmx rw", "/dev/tty rw", "block-loop rw", "char-pts rw"]);
 	});
 
 	it("its filter denies nothing that the spawner or a shell needs", (t) => {
@@ -95,6 +135,13 @@ describe("the Debian package", () => {
 		const [source] = paragraphs;
 		const wanted = ["Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep"].flatMap((key) => namesIn(source[key]));
 		assert.deepEqual(run.filter((name) => !essential.includes(name) && !wanted.includes(name)), []);
+	});
+
+	it("needs what a session's storage is made with, and recommends what an import takes", () => {
+		const own = paragraphs.find((fields) => fields.Package === "cloudshell-fog");
+		assert.ok(namesIn(own.Depends).includes("e2fsprogs"));
+		for (const name of ["skopeo", "umoci"])
+			assert.ok(namesIn(own.Recommends).includes(name), name);
 	});
 
 	it("installs alone: the page is recommended, no more", () => {

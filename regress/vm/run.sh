@@ -41,14 +41,14 @@ ports=(
 	-chardev "file,id=status,path=$out/status" -device virtserialport,chardev=status,name=vmtest.status
 )
 
-timeout --kill-after=10 "${VMTEST_TIMEOUT:-600}" \
+timeout --kill-after=10 "${VMTEST_TIMEOUT:-1500}" \
 	qemu-system-x86_64 "${machine[@]}" "${boot[@]}" "${disks[@]}" "${ports[@]}" </dev/null
 qemu_status=$?
 
 cat "$out/output"
 read -r status <"$out/status"
 if [[ ! ${status:-} =~ ^[0-9]{1,3}$ ]]; then
-	[ $qemu_status != 124 ] || echo "vm/run.sh: stopped after ${VMTEST_TIMEOUT:-600} s" >&2
+	[ $qemu_status != 124 ] || echo "vm/run.sh: stopped after ${VMTEST_TIMEOUT:-1500} s" >&2
 	echo "vm/run.sh: no answer from the machine (qemu: $qemu_status); the end of its console:" >&2
 	tail -n 20 "$out/console" >&2
 	exit $no_answer

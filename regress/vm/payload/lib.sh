@@ -5,7 +5,7 @@
 set -uo pipefail
 
 readonly address=127.0.0.1 port=8080
-readonly unit=cloudshell-fog.service
+readonly unit=cloudshell-fog.service sessions_unit=cloudshell-fog-sessions.service
 readonly wait_seconds=60
 failures=0
 trap '[ $failures = 0 ] || exit 1' EXIT
@@ -62,9 +62,26 @@ is_ready() {
 	api GET /readyz
 }
 
-# create_session: prints its id.
+# create_session [PROFILE]: prints its id; why there is none goes to standard error.
 create_session() {
-	api POST /v1/sessions '{"profile": "default", "ttl_seconds": 3600}' | jq -er .session_id
+	local answer
+	answer=$(api POST /v1/sessions '{"profile": "'"${1:-default}"'", "ttl_seconds": 3600}') || {
+		echo "$answer" | sed 's/^/#   /' >&2
+		return 1
+	}
+	jq -er .session_id <<<"$answer"
+}
+
+# explain: the last lines of the journal, for a failure that ends a check.
+explain() {
+	journalctl --no-pager -u $unit -n 25 | sed 's/^/# /'
+}
+
+# attach_token SESSION: for the driver.
+attach_token() {
+	local grant
+	grant=$(api POST "/v1/sessions/$1/attach" '{"role": "driver"}') || return
+	jq -er .token <<<"$grant"
 }
 
 # session_goes_on SESSION: the service has it, with somebody attached or nobody.
@@ -89,10 +106,12 @@ main_pid() {
 	systemctl show -P MainPID $unit
 }
 
-# pids_of PROGRAM: the processes that run this file of ours.
+# pids_of PROGRAM: the processes that run this file of ours, or the one that an upgrade has replaced.
 pids_of() {
-	find /proc/[0-9]*/exe -lname "/usr/libexec/cloudshell-fog/$1" -o -lname "/usr/sbin/$1" 2>/dev/null |
-		cut -d / -f 3
+	local file
+	for file in "/usr/libexec/cloudshell-fog/$1" "/usr/sbin/$1"; do
+		find /proc/[0-9]*/exe -lname "$file" -o -lname "$file (deleted)" 2>/dev/null | cut -d / -f 3
+	done
 }
 
 # The init of a session runs from a memfd, and its child is the shell.
@@ -103,6 +122,37 @@ shells() {
 	done
 }
 
+shell_of_newest() {
+	local init
+	init=$(pgrep -n -f '^session-init') && pgrep -o -P "$init"
+}
+
+# still_there WHAT: $holder and $shell are the processes that they were, and it is the shell of $session that has the
+# variable.
+still_there() {
+	check "$1: the holder is the same process" equal "$(pids_of holder)" "$holder"
+	check "$1: the shell is the same process" equal "$(shells)" "$shell"
+	check "$1: the session goes on" wait_for session_goes_on "$session"
+	# The name is in the answer, since the one of the last time is shown again.
+	check "$1: the shell remembers what was typed" type_line "$session" "echo \"$1 \$kept\"" "^$1 as it was\$"
+}
+
+# state_of_machine: every file, account, mount, loop device, link, control group and packet filter, one a line.
+state_of_machine() {
+	find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /payload -o -path /run -o \
+		-path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/systemd/timers -o \
+		-path /root -o -name 'passwd-' -o -name 'shadow-' -o -name 'group-' -o -name 'gshadow-' \) -prune -o \
+		-printf 'file /%P\n' | sort
+	find /run /var/lib/dpkg/info /var/lib/systemd -name '*cloudshell*' -printf 'file %p\n'
+	cut -d : -f 1 /etc/passwd | sed 's/^/user /'
+	cut -d : -f 1 /etc/group | sed 's/^/group /'
+	findmnt -rno TARGET,FSTYPE | sort | sed 's/^/kernel mount /'
+	losetup -nO NAME,BACK-FILE | sed 's/^/kernel loop /'
+	ip -o link | awk '{ print "kernel link", $2 }'
+	find /sys/fs/cgroup -type d -name '*cloudshell*' -printf 'kernel group %p\n'
+	nft list tables | sed 's/^/kernel filter /'
+}
+
 # status_field PID FIELD: a line of /proc/PID/status, its words parted by one blank.
 status_field() {
 	sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | tr '\t' ' '
@@ -111,21 +161,18 @@ status_field() {
 # type_line SESSION LINE PATTERN: attaches, types the line, waits until the output matches and prints it. A
 # WebSocket client in bash: the mask of its frames (RFC 6455 5.3) is zero, so that they stay readable.
 type_line() {
-	local grant token frame ws header raw reader end
-	grant=$(api POST "/v1/sessions/$1/attach" '{"role": "driver"}') || return
-	token=$(jq -er .token <<<"$grant") || return
+	local token frame ws header answer raw reader end
+	token=$(attach_token "$1") || return
 	frame='{"type":"stdin","data_b64":"'$(printf '%s\n' "$2" | base64 -w 0)'"}'
-	if [ ${#frame} -gt 125 ]; then
-		echo "too long for a short frame: $2"
-		return 1
-	fi
+	header=$(printf '\\x%x' $((0x80 | ${#frame})))
+	[ ${#frame} -le 125 ] || header=$(printf '\\xfe\\x%02x\\x%02x' $((${#frame} >> 8)) $((${#frame} & 255)))
 	exec {ws}<>"/dev/tcp/$address/$port" || return
 	printf '%s\r\n' "GET /v1/sessions/$1/pty HTTP/1.1" "Host: $address:$port" 'Upgrade: websocket' \
 		'Connection: Upgrade' 'Sec-WebSocket-Version: 13' 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' \
 		"Sec-WebSocket-Protocol: fog.pty.json, fog.token.$token" '' >&"$ws"
-	read -r -t 30 -u "$ws" header
-	if [[ $header != 'HTTP/1.1 101 '* ]]; then
-		echo "attach: $header"
+	read -r -t 30 -u "$ws" answer
+	if [[ $answer != 'HTTP/1.1 101 '* ]]; then
+		echo "attach: $answer"
 		exec {ws}>&-
 		return 1
 	fi
@@ -133,7 +180,7 @@ type_line() {
 	cat <&"$ws" >"$raw" &
 	reader=$!
 	# shellcheck disable=SC2059 # the length is part of the format
-	printf "\x81\x$(printf '%x' $((0x80 | ${#frame})))\0\0\0\0%s" "$frame" >&"$ws"
+	printf "\x81$header\0\0\0\0%s" "$frame" >&"$ws"
 	end=$((SECONDS + wait_seconds))
 	until output_of "$raw" | grep -q "$3" || [ $SECONDS -ge $end ]; do
 		sleep 0.2
@@ -147,11 +194,11 @@ type_line() {
 	return $end
 }
 
-# output_of FILE: what the frames of the terminal say, without carriage returns.
+# output_of FILE: what the frames of the terminal say, without carriage returns and escape sequences (ECMA-48 5.4).
 output_of() {
 	local data
 	grep -ao '"data_b64":"[^"]*"' "$1" | while read -r data; do
 		data=${data#*:\"}
 		base64 -d <<<"${data%\"}"
-	done | tr -d '\r'
+	done | tr -d '\r' | sed 's/\x1b\[[?0-9;]*[A-Za-z]//g'
 }

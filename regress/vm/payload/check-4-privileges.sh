@@ -84,4 +84,6 @@ for name in holder shell; do
 	check "$name: an empty bounding set" has "$pid" CapBnd "$none"
 done
 check 'privileges: all of them are in the cgroup of the unit' all_in_cgroup
+check 'shell: it is in a group of its own below the other unit' grep -qE "^0::/system.slice/$sessions_unit/s[0-9]+\$" \
+	"/proc/$(shells)/cgroup"
 check 'privileges: the session ends' api DELETE "/v1/sessions/$session"
