@@ -237,6 +237,11 @@ egress_script_add(struct egress_script *s, const struct egress_net *net, uint32_
 	egress_link_name(slot, name);
 	say(s, "create counter " TABLE "s%u_deny\n", slot);
 	say(s, "create chain " TABLE "s%u\ncreate chain " TABLE "r%u\n", slot, slot);
+	/* Before any rule: the host's table of connections is everybody's. */
+	say(s,
+	    "add rule " TABLE "s%u ct state new ct count over %u counter name s%u_deny "
+	    "reject with icmpx admin-prohibited\n",
+	    slot, EGRESS_CONNECTIONS_MAX, slot);
 	for (unsigned i = 0; i < count; i++)
 		say_rule(s, net, slot, i + 1, &rules[i], mark);
 	say(s, "add rule " TABLE "s%u counter name s%u_deny\n", slot, slot);

@@ -20,6 +20,7 @@
 #define EGRESS_NET_PREFIX6 112 /* a /127 */
 #define EGRESS_LINK_PREFIX 31
 #define EGRESS_LINK_PREFIX6 127
+#define EGRESS_CONNECTIONS_MAX 1024 /* of a session at once; the host's table has room for all */
 #define EGRESS_SCRIPT_BYTES \
 	16384 /* EGRESS_RULES_MAX rules at most 400 each, and what is around them */
 

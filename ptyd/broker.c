@@ -489,6 +489,11 @@ static const struct {
 	int error;
 	const char *text;
 } causes[] = {
+	{ STAGE_PLAN, EAGAIN, "this node is making too many sessions at this moment; try again" },
+	{ STAGE_HOLDER, ETIMEDOUT, "it took too long; this node may be overloaded" },
+	{ STAGE_IMAGE, EINVAL,
+	    "the file system of STATE_DIR on this node has no idmapped mounts (ext4, xfs and btrfs "
+	    "have, overlayfs has not)" },
 	{ STAGE_IMAGE, ENOENT, "it is not in the store of this node; see fogctl image list" },
 	{ STAGE_LIMITS, EOPNOTSUPP,
 	    "this node cannot enforce those of cpu, memory and pids (it has no cgroup v2 for "

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +16,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <event2/event.h>
 
 #include "common/cleanup.h"
 #include "common/egress.h"
 #include "common/log.h"
+#include "common/mono.h"
 #include "common/proc.h"
 #include "ptyd/cgroup.h"
 #include "ptyd/egress.h"
@@ -36,7 +37,8 @@
 #define HOME_FIRST_ID 1879048192U /* on the disk of a home, whatever slot has it: never changes */
 #define USER_ID 1000
 #define HOSTNAME "cloudshell"
-#define PTYS 64
+#define PTYS_MAX 64 /* of a session, where the host has so many for all */
+#define PTYS_MIN 4
 #define FILES 4096
 #define SCRATCH_BLOCK 4096
 #define GROUP_WAIT_MS 500 /* for the last session of this slot */
@@ -64,6 +66,7 @@ static struct host {
 	struct slots linked; /* whose sessions have a way out */
 	LIST_HEAD(, errand) errands;
 	struct event *mender;
+	uint32_t ptys;
 	int images; /* the store */
 } host = { .cgroup = CGROUP_EMPTY, .storage = STORAGE_EMPTY, .images = -1 };
 
@@ -235,14 +238,15 @@ on_mender(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Not by ioctl: for a name that is not there the kernel would look for a module, by a process each. */
 static bool
 has_link(void *ctx, uint32_t slot)
 {
-	char name[IF_NAMESIZE];
+	char path[64];
 
 	(void)ctx;
-	snprintf(name, sizeof(name), "fog%u", slot);
-	return if_nametoindex(name) != 0;
+	snprintf(path, sizeof(path), "/sys/class/net/fog%u", slot);
+	return access(path, F_OK) == 0;
 }
 
 /* What an earlier spawner has left: of the living it is theirs, of the dead nobody's. */
@@ -254,6 +258,34 @@ find_links(void)
 		if (has_link(NULL, slot))
 			slots_take(&host.linked, slot);
 	}
+}
+
+/* 0 where it cannot be read. */
+static uint32_t
+read_number(const char *path)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[16] = "";
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return 0;
+	return (uint32_t)strtoul(text, NULL, 10);
+}
+
+/*
+ * All devpts of a host share one pool, of which a part is kept for the host's own. Some sessions
+ * that take all they may must leave the others theirs.
+ */
+static uint32_t
+share_of_ptys(void)
+{
+	uint32_t all = read_number("/proc/sys/kernel/pty/max");
+	uint32_t kept = read_number("/proc/sys/kernel/pty/reserve");
+	uint32_t share = all > kept ? (all - kept) / proc_config()->max_sessions : 0;
+
+	if (share < PTYS_MIN)
+		return PTYS_MIN;
+	return share < PTYS_MAX ? share : PTYS_MAX;
 }
 
 /* Without a limit of 1 a crash in a session could start a program of the host's: see sandbox.c. */
@@ -285,9 +317,12 @@ sandbox_start(void)
 	rc = open_state();
 	if (rc != 0) {
 		errno = -rc;
-		log_warn("event=start_failed step=\"image store and storage in STATE_DIR\"");
+		log_warn("event=start_failed step=\"image store and storage in STATE_DIR\" "
+			 "detail=\"images, storage and homes have to be directories of root that "
+			 "nobody else can write to\"");
 		return rc;
 	}
+	host.ptys = share_of_ptys();
 	open_cgroup();
 	find_links();
 	return 0;
@@ -415,11 +450,37 @@ fill_plan(struct launch *l)
 		.gid = USER_ID,
 		.tmp_bytes = o->memory_bytes / 4,
 		.tmp_inodes = o->memory_bytes / 4 / SCRATCH_BLOCK,
-		.ptys = PTYS,
+		.ptys = host.ptys,
 		.files = FILES,
 		.processes = o->pids,
 		.hostname = HOSTNAME,
 		.user = SANDBOX_USER };
+	return 0;
+}
+
+/*
+ * One byte of a file for each slot; the lock is the open file's. The holder keeps it, so that no spawner, whatever it remembers and whatever a broker that was broken
+ * into asks, gives the ids of a living session to another (S29). What failed before in this slot
+ * may still be on its way out.
+ */
+static int
+lock_slot(struct launch *l)
+{
+	static const struct timespec pause = { .tv_nsec = 5000000 };
+	uint64_t until = mono_ms() + GROUP_WAIT_MS;
+	struct flock lock = { .l_type = F_WRLCK, .l_start = l->order->slot, .l_len = 1 };
+
+	l->slot = openat(host.storage.dir, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+	    0600);
+	if (l->slot < 0)
+		return -errno;
+	while (fcntl(l->slot, F_OFD_SETLK, &lock) != 0) {
+		if (errno != EAGAIN)
+			return -errno;
+		if (mono_ms() >= until)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
 	return 0;
 }
 
@@ -430,6 +491,8 @@ sandbox_allocate(struct launch *l)
 
 	l->stage = STAGE_PLAN;
 	rc = fill_plan(l);
+	if (rc == 0)
+		rc = lock_slot(l);
 	if (rc == 0) {
 		l->stage = STAGE_LIMITS;
 		rc = make_group(l->order);

@@ -104,11 +104,11 @@ become_holder(const struct launch *l, int init_pidfd)
 {
 	int report = out_of_the_way(l->report, l->report);
 	int exe = out_of_the_way(l->holder_exe, report);
-	const int fds[HOLDER_FD_END] = { l->null, l->null,
-		l->null, [HOLDER_FD_MASTER] = l->master, [HOLDER_FD_LISTEN] = l->listener,
-		[HOLDER_FD_INIT] = l->init_pair[0], [HOLDER_FD_PLAN] = l->plan,
-		[HOLDER_FD_INIT_PID] = init_pidfd, [HOLDER_FD_FILTER] = l->holder_filter,
-		[HOLDER_FD_IMAGE] = l->image, [HOLDER_FD_REPORT] = report };
+	const int fds[HOLDER_FD_END] = { l->null, l->null, l->null, [HOLDER_FD_MASTER] = l->master,
+		[HOLDER_FD_LISTEN] = l->listener, [HOLDER_FD_INIT] = l->init_pair[0],
+		[HOLDER_FD_PLAN] = l->plan, [HOLDER_FD_INIT_PID] = init_pidfd,
+		[HOLDER_FD_FILTER] = l->holder_filter, [HOLDER_FD_IMAGE] = l->image,
+		[HOLDER_FD_SLOT] = l->slot, [HOLDER_FD_REPORT] = report };
 	char *const argv[] = { "holder", NULL };
 
 	if (place_fds(fds, HOLDER_FD_END) != 0)

@@ -31,6 +31,7 @@ enum holder_fd {
 	HOLDER_FD_INIT_PID, /* pidfd of init, a child of the holder */
 	HOLDER_FD_FILTER,   /* sealed memfd: its seccomp filter, built once in the spawner */
 	HOLDER_FD_IMAGE, /* of the image, with a shared flock: while it is open, it is not removed */
+	HOLDER_FD_SLOT,  /* with a lock: while it is open, nobody else gets its ids */
 	HOLDER_FD_REPORT, /* closed once the holder listens */
 	HOLDER_FD_END
 };
@@ -125,6 +126,7 @@ struct launch {
 	int null, listener, plan, report;
 	int master, slave; /* -1: init opens them where it is to live */
 	int image;         /* HOLDER_FD_IMAGE; null where there is none */
+	int slot;          /* HOLDER_FD_SLOT; null where there is none */
 	int init_pair[2];  /* holder's end, init's end */
 	int holder_exe, init_exe;
 };

@@ -809,8 +809,14 @@ set_limits(struct sandbox *s)
 		{ RLIMIT_CORE, 1 } };
 
 	for (size_t i = 0; i < COUNT_OF(limits); i++) {
-		struct rlimit both = { limits[i].value, limits[i].value };
+		struct rlimit both;
 
+		if (getrlimit(limits[i].what, &both) != 0)
+			return -errno;
+		/* A host that allows less of it allows less: none here may raise that. */
+		if (limits[i].value < both.rlim_max)
+			both.rlim_max = limits[i].value;
+		both.rlim_cur = both.rlim_max;
 		if (setrlimit(limits[i].what, &both) != 0)
 			return -errno;
 	}

@@ -120,6 +120,20 @@ deny_families(scmp_filter_ctx f)
 	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX, 0));
 }
 
+/* The kernel makes both sockets, and loads their module, before it finds that they make no pair. */
+static int
+deny_pairs(scmp_filter_ctx f)
+{
+	int rc = 0;
+
+	for (int family = 0; rc == 0 && family < AF_MAX; family++) {
+		if (family != AF_UNIX)
+			rc = deny(f, SC(socketpair), 1,
+			    SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, (uint64_t)family));
+	}
+	return rc ? rc : deny(f, SC(socketpair), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX, 0));
+}
+
 static int
 deny_unknown(scmp_filter_ctx f)
 {
@@ -191,6 +205,8 @@ shellfilter_build(struct sock_fprog *out)
 		rc = deny_namespaces(f);
 	if (rc == 0)
 		rc = deny_families(f);
+	if (rc == 0)
+		rc = deny_pairs(f);
 	if (rc == 0)
 		rc = deny_unknown(f);
 	if (rc == 0)

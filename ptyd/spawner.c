@@ -354,6 +354,7 @@ fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m
 		.master = -1,
 		.slave = -1,
 		.image = spawner.null,
+		.slot = spawner.null,
 		.order = &m->u.spawn,
 		.listener = k->listener,
 		.plan = m->fd,

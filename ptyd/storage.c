@@ -85,10 +85,11 @@ storage_open(struct storage *s, int state_dir, uint32_t tools_id)
 
 /*
  * Files here are sparse: a session on a full disk would see its writes fail, and so would the
- * host. So none is started that late; the margin is for those that run.
+ * host. So none is started that late: what it may write has to be free now, and the margin is for
+ * those that run.
  */
 static int
-check_room(int dir)
+check_room(int dir, uint64_t bytes)
 {
 	struct statfs st;
 	uint64_t margin;
@@ -98,14 +99,14 @@ check_room(int dir)
 	margin = (uint64_t)st.f_blocks * (uint64_t)st.f_bsize / MARGIN_PART;
 	if (margin > STORAGE_MARGIN_MAX_BYTES)
 		margin = STORAGE_MARGIN_MAX_BYTES;
-	return (uint64_t)st.f_bavail * (uint64_t)st.f_bsize < margin ? -ENOSPC : 0;
+	return (uint64_t)st.f_bavail * (uint64_t)st.f_bsize < margin + bytes ? -ENOSPC : 0;
 }
 
-/* Without a name. O_EXCL in flags: and it never gets one. */
+/* Without a name, to be of that size. O_EXCL in flags: and it never gets one. */
 static int
-new_file(int dir, int flags, int *out)
+new_file(int dir, int flags, uint64_t bytes, int *out)
 {
-	int rc = check_room(dir);
+	int rc = check_room(dir, bytes);
 	int fd = rc ? rc : openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
 
 	if (fd < 0)
@@ -197,7 +198,8 @@ static int
 make_named(const struct storage *s, int dir, const char *name, uint64_t bytes, bool with_journal)
 {
 	cleanup_fd int file = -1;
-	int rc = new_file(dir, 0, &file);
+	/* A template is never written again. */
+	int rc = new_file(dir, 0, with_journal ? bytes : 0, &file);
 
 	if (rc == 0)
 		rc = format(s, file, bytes, with_journal);
@@ -378,7 +380,7 @@ static int
 mount_copy(const struct storage *s, int template, uint64_t bytes, int *tree)
 {
 	cleanup_fd int file = -1;
-	int rc = new_file(s->dir, O_EXCL, &file);
+	int rc = new_file(s->dir, O_EXCL, bytes, &file);
 
 	if (rc == 0)
 		rc = copy_sparse(template, file, bytes);

@@ -30,7 +30,7 @@
 #define STORAGE_HOME_ID_BYTES 32
 #define STORAGE_HOME_UID 1000 /* the session's user */
 
-/* Nothing new with less free than this on the disk of STATE_DIR, or than a 20th of it. */
+/* Nothing new unless all of it is free on the disk of STATE_DIR, and this or a 20th of the disk. */
 #define STORAGE_MARGIN_MAX_BYTES (UINT64_C(1) << 30)
 
 struct storage {

@@ -240,6 +240,7 @@ clone_with(unsigned long flags)
 	A(socket_packet, socket(AF_PACKET, SOCK_RAW, 0)) \
 	A(socket_raw, socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)) \
 	A(socket_vsock, socket(AF_VSOCK, SOCK_STREAM, 0)) \
+	A(socketpair_vsock, socketpair(AF_VSOCK, SOCK_STREAM, 0, (int[2]){ 0 })) \
 	A(socket_alg, socket(AF_ALG, SOCK_SEQPACKET, 0)) \
 	A(socket_alg_high_bits, syscall(SYS_socket, HIGH_BITS | AF_ALG, SOCK_SEQPACKET, 0)) \
 	A(socket_netfilter, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER)) \

@@ -171,7 +171,7 @@ export class SandboxHost {
 
 	// Of living sessions: what is kept of ended ones are their records.
 	files() {
-		const kept = /^(fogd\.lock|control\.sock|sessions\/[0-9a-f-]+\.rec|(storage\/scratch|homes\/)[^/]*\.ext4)$/;
+		const kept = /^(fogd\.lock|control\.sock|sessions\/[0-9a-f-]+\.rec|storage\/slots|(storage\/scratch|homes\/)[^/]*\.ext4)$/;
 		const state = ["storage", "homes"].flatMap((dir) => [...filesBelow(path.join(this.#fog.stateDir, dir)).keys()]
 			.map((name) => `${dir}/${name}`));
 		return [...filesBelow(this.#fog.runDir).keys(), ...state].filter((name) => !kept.test(name));

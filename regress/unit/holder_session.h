@@ -157,7 +157,7 @@ start_session_of(struct session *s, uint32_t ttl_seconds, uint32_t idle_timeout_
 	l.listener = bound_socket(s);
 	l.plan = sealed_plan(s);
 	l.report = report[1];
-	l.null = l.image = open("/dev/null", O_RDWR | O_CLOEXEC);
+	l.null = l.image = l.slot = open("/dev/null", O_RDWR | O_CLOEXEC);
 	s->pid = launch_fork(&l);
 	assert_true(s->pid > 0);
 	close(l.listener);

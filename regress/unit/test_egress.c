@@ -363,6 +363,10 @@ a_session_becomes_rules(void **state)
 	assert_says("add element inet cloudshell_fog own6 { \"fog7\" . fd66:6f67:5e55::f }\n");
 	assert_says("add element inet cloudshell_fog senders { \"fog7\" : jump s7 }\n");
 	assert_says(T "r7 ct mark 0xabc1 goto answers\n");
+	/* How many connections it may have is looked at before any rule. */
+	assert_non_null(strstr(script.text,
+	    T "s7 ct state new ct count over 1024 counter name s7_deny "));
+	assert_true(strstr(script.text, "ct count over") < strstr(script.text, "accept comment"));
 	/* The deny is last in its chain. */
 	assert_true(strstr(script.text, "comment \"5: ::/0\"") <
 	    strstr(script.text, T "s7 counter name s7_deny\n"));

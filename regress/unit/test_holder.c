@@ -90,8 +90,8 @@ test_privilege(void **state)
 		while ((e = readdir(d)))
 			fds += e->d_name[0] != '.';
 		closedir(d);
-		/* 0 1 2, master, listener, init, its pidfd, image, broker, the boot clock, libevent's 3. */
-		assert_int_equal(fds, 13);
+		/* 0 1 2, master, listener, init, its pidfd, image, slot, broker, the boot clock, libevent's 3. */
+		assert_int_equal(fds, 14);
 	}
 	end_and_finish(&s);
 }

@@ -563,20 +563,26 @@ disk_is_full_or_read_only(void **state)
 {
 	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
 	struct storage inner = STORAGE_EMPTY, none = STORAGE_EMPTY;
-	int disk = -1, tree = -1, home = -1;
+	int disk = -1, tree = -1, home = -1, other = -1;
 	struct stat st;
 
 	(void)state;
 	need_storage();
 	assert_int_equal(storage_scratch(&t.s, 4 * SIZE, SLOT_ID, &disk), 0);
 	assert_int_equal(storage_open(&inner, disk, TOOLS_ID), 0);
-	assert_int_equal(storage_scratch(&inner, 16 * SIZE, SLOT_ID, &tree), 0);
+	/* More than there is, to one alone. */
+	assert_int_equal(storage_scratch(&inner, 16 * SIZE, SLOT_ID, &tree), -ENOSPC);
+	assert_int_equal(storage_home(&inner, home_a, 16 * SIZE, DISK_ID, 0, &tree), -ENOSPC);
+	assert_int_equal(storage_scratch(&inner, 3 * SIZE, SLOT_ID, &other), 0);
+	assert_int_equal(storage_scratch(&inner, 3 * SIZE, SLOT_ID, &tree), 0);
 	assert_done(fstat(tree, &st));
+	assert_int_equal(fill(other, "upper/all", 5 * SIZE / 2), 0);
 	/* Within what was promised, but there is no more: an error, and not for ever. */
-	assert_true(fill(tree, "upper/all", 8 * SIZE) < 0);
+	assert_true(fill(tree, "upper/all", 5 * SIZE / 2) < 0);
 	assert_int_equal(storage_scratch(&inner, SIZE, SLOT_ID, &home), -ENOSPC);
 	assert_int_equal(storage_home(&inner, home_a, SIZE, DISK_ID, 0, &home), -ENOSPC);
 	assert_int_equal(home, -1);
+	close(other);
 	close(tree);
 	for (int i = 0; i < FREE_MS / 10 && is_bound(st.st_dev); i++)
 		usleep(10000);
