@@ -167,14 +167,15 @@ test_layout_of_version_3(void **state)
 	}
 }
 
-/* Records as the first release wrote them. */
+/* Records as builds before this one wrote them. */
 static void
-test_of_the_first_release(void **state)
+test_of_earlier_builds(void **state)
 {
 	static const struct {
 		const char *name;
 		enum session_status status;
-	} rows[] = { { "living", STATUS_DETACHED }, { "ended", STATUS_EXITED } };
+	} rows[] = { { "living", STATUS_DETACHED }, { "ended", STATUS_EXITED },
+		{ "version-2", STATUS_DETACHED } };
 	char path[4400];
 	struct record r;
 
@@ -340,7 +341,7 @@ main(void)
 		cmocka_unit_test(test_every_cut_and_flip),
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_layout_of_version_3),
-		cmocka_unit_test(test_of_the_first_release),
+		cmocka_unit_test(test_of_earlier_builds),
 		cmocka_unit_test(test_of_a_later_build),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_unwritable),
