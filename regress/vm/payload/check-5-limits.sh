@@ -52,7 +52,11 @@ in_own_group() {
 }
 
 does() {
-	type_line "$hog" "$1; echo start\"ed\"" '^started'
+	local then=';'
+	case $1 in
+	*'&') then='' ;;
+	esac
+	type_line "$hog" "$1$then echo start\"ed\"" '^started'
 }
 
 ends() {
