@@ -40,6 +40,7 @@
 #define PTYS_MAX 64 /* of a session, where the host has so many for all */
 #define PTYS_MIN 4
 #define FILES 4096
+#define PROCESSES_SPARE 16
 #define SCRATCH_BLOCK 4096
 #define GROUP_WAIT_MS 500 /* for the last session of this slot */
 #define ERRAND_WAIT_MS 2000
@@ -365,9 +366,13 @@ make_group(const struct pl_spawn *order)
 	if (host.cgroup.base < 0)
 		return required ? -EOPNOTSUPP : 0;
 	rc = cgroup_session_end(&host.cgroup, order->slot, GROUP_WAIT_MS);
-	return rc ? rc
-		  : cgroup_session_make(&host.cgroup, order->slot, &limits, required,
-			&making.plan.cgroup, &holds);
+	if (rc == 0)
+		rc = cgroup_session_make(&host.cgroup, order->slot, &limits, required,
+		    &making.plan.cgroup, &holds);
+	/* The group's bound is the one to be met: it counts, and says so in pids.events. */
+	if (rc == 0 && (holds & CGROUP_PIDS))
+		making.plan.processes += PROCESSES_SPARE;
+	return rc;
 }
 
 static int
