@@ -60,7 +60,7 @@ try_script(const struct egress_rule *rules, unsigned count)
 	INVARIANT(strspn(script.text, harmless) == script.len);
 	for (const char *p = script.text; (p = strchr(p, '\n')); p++)
 		lines++;
-	INVARIANT(lines == count + 11);
+	INVARIANT(lines == count + 12);
 }
 
 static void
