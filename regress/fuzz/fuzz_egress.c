@@ -86,10 +86,11 @@ static void
 try_text(const uint8_t *data, size_t len)
 {
 	struct egress_rule r = { .family = 77 };
-	char *text = strndup((const char *)data, len);
+	char *text = calloc(1, len + 1);
 	const char *wrong;
 
 	INVARIANT(text);
+	memcpy(text, data, len);
 	wrong = egress_parse(text, &r);
 	free(text);
 	if (wrong) {
