@@ -13,6 +13,8 @@ static const char *const roles[] = { "unknown", "driver", "viewer" };
 static const char *const sign_ins[] = { "unknown", SIGN_INS(NAME_ROW) };
 static const char *const fetch_errors[] = { "ok", FETCH_ERRORS(NAME_ROW) };
 static const char *const limits[] = { LIMITS(NAME_ROW) };
+static const char *const node_states[] = { "unknown", NODE_STATES(NAME_ROW) };
+static const char *const trusts[] = { "unknown", TRUSTS(NAME_ROW) };
 static const char *const tiers[] = { "unknown", "fog", "cloud" };
 
 const char *
@@ -43,6 +45,18 @@ const char *
 session_tier_name(unsigned tier)
 {
 	return tiers[tier < COUNT_OF(tiers) ? tier : 0];
+}
+
+const char *
+session_node_state_name(unsigned state)
+{
+	return node_states[state < COUNT_OF(node_states) ? state : 0];
+}
+
+const char *
+session_trust_name(unsigned trust)
+{
+	return trusts[trust < COUNT_OF(trusts) ? trust : 0];
 }
 
 const char *

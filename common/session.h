@@ -117,6 +117,38 @@ enum sign_in { SIGN_IN_NONE, SIGN_INS(ENUM_SIGN_IN) SIGN_IN_COUNT };
 #define ENUM_FETCH_ERROR(name, text) FETCH_E_##name,
 enum fetch_error { FETCH_OK, FETCH_ERRORS(ENUM_FETCH_ERROR) FETCH_E_COUNT };
 
+enum fetch_to { FETCH_TO_NONE, FETCH_TO_PROVIDER, FETCH_TO_NODE };
+enum fetch_method { METHOD_NONE, METHOD_GET, METHOD_POST, METHOD_PATCH, METHOD_DELETE };
+
+/* What became of a request that was passed on. */
+enum forward_result {
+	FORWARD_NONE,
+	FORWARD_DONE,    /* its answer is the answer: nothing more is to be tried */
+	FORWARD_REFUSED, /* it has answered that it will not or cannot */
+	FORWARD_FAILED,  /* no answer, or one that is not to be believed: it may have done it all the same */
+	FORWARD_BOUND,   /* the token is DPoP-bound: the client has been sent there */
+	FORWARD_COUNT
+};
+
+/* Of another node, as this one sees it. X(NAME, text) */
+#define NODE_STATES(X) \
+	X(UP, "up") \
+	X(SUSPECT, "suspect") /* its last probes failed, too few to decide */ \
+	X(DOWN, "unreachable") \
+	X(DRAINING, "draining") /* by its own word, or cordoned here: it takes no new sessions */ \
+	X(UNKNOWN, "unknown")   /* not heard of yet */
+
+#define ENUM_NODE_STATE(name, text) NODE_##name,
+enum node_state { NODE_STATE_NONE, NODE_STATES(ENUM_NODE_STATE) NODE_STATE_COUNT };
+
+/* How far a node is trusted, rising. X(NAME, text) */
+#define TRUSTS(X) \
+	X(BASIC, "basic") \
+	X(TRUSTED, "trusted") \
+	X(ATTESTED, "attested")
+#define ENUM_TRUST(name, text) TRUST_##name,
+enum node_trust { TRUST_NONE, TRUSTS(ENUM_TRUST) TRUST_COUNT };
+
 #define SESSION_IDS_PER_SLOT 65536
 #define SESSION_RANGES 4096 /* of so many ids each, from SESSION_UID_BASE */
 #define SESSION_SLOTS \
@@ -128,6 +160,8 @@ const char *session_end_name(unsigned reason);
 const char *session_stage_name(unsigned stage);
 const char *session_role_name(unsigned role);
 const char *session_tier_name(unsigned tier);
+const char *session_node_state_name(unsigned state);
+const char *session_trust_name(unsigned trust);
 const char *session_sign_in_name(unsigned sign_in);
 const char *session_fetch_error_name(unsigned error);
 const char *session_limit_name(unsigned limit);
