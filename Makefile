@@ -23,7 +23,8 @@ GATEWAYD_SRC	= $(wildcard gatewayd/*.c)
 AUTHD_SRC	= $(wildcard authd/*.c)
 PLACERD_SRC	= $(wildcard placerd/*.c)
 FETCHER_SRC	= $(wildcard fetcher/*.c) authd/httpsurl.c
-FOGCTL_SRC	= $(wildcard fogctl/*.c)
+# It decides by the very functions of placerd.
+FOGCTL_SRC	= $(wildcard fogctl/*.c) $(addprefix placerd/,policy.c yaml.c place.c nodes.c decision.c asked_record.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
@@ -40,7 +41,7 @@ GATEWAYD_LIBS	= $(WSLAY_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) $(SSL_LIBS) 
 AUTHD_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 PLACERD_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(BASE_LIBS)
 FETCHER_LIBS	= $(CURL_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_EXTRA_LIBS) $(BASE_LIBS)
-FOGCTL_LIBS	= $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
+FOGCTL_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
 SPAWNER_LIBS	= $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
@@ -57,7 +58,7 @@ PROGRAMS	= $(if $(wildcard ptyd/supervisor.c),$(B)/sbin/fogd) \
 		  $(if $(wildcard gatewayd/main.c),$(LIBEXEC)/gatewayd) \
 		  $(if $(wildcard authd/main.c),$(LIBEXEC)/authd) \
 		  $(if $(wildcard placerd/main.c),$(LIBEXEC)/placerd) \
-		  $(if $(wildcard fetcher/main.c),$(LIBEXEC)/fetcher) \
+		  $(if $(wildcard fetcher/main.c),$(LIBEXEC)/fetcher $(LIBEXEC)/prober) \
 		  $(if $(FOGCTL_SRC),$(B)/bin/fogctl) \
 		  $(if $(wildcard ptyd/main.c),$(LIBEXEC)/ptyd) \
 		  $(if $(wildcard ptyd/spawner.c),$(LIBEXEC)/spawner) \
@@ -67,6 +68,9 @@ PROGRAMS	= $(if $(wildcard ptyd/supervisor.c),$(B)/sbin/fogd) \
 UNIT		= $(patsubst regress/unit/%.c,%,$(wildcard regress/unit/test_*.c))
 FUZZ		= $(patsubst regress/fuzz/%.c,%,$(wildcard regress/fuzz/fuzz_*.c))
 INTEGRATION	= $(sort $(wildcard regress/integration/*.test.mjs))
+# What is tried in the browser, and the files alone: of our C they run nothing that the others do not.
+PAGES		= $(addprefix regress/integration/,browser.test.mjs identity-page.test.mjs nodes-page.test.mjs \
+		  sandbox-page.test.mjs sessions-page.test.mjs documents.test.mjs package.test.mjs)
 UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
 FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
 # Programs that the integration tests start.
@@ -75,6 +79,7 @@ HELPER_SRC	= $(wildcard regress/unit/http1_probe.c regress/hostile_peer.c regres
 HELPER_BIN	= $(patsubst %.c,$(B)/regress/%,$(notdir $(HELPER_SRC)))
 # Programs of make bench.
 BENCH_SRC	= $(wildcard regress/bench_verify.c regress/http_load.c)
+SIM_BIN		= $(B)/regress/sim
 BENCH_BIN	= $(B)/regress/bench $(patsubst %.c,$(B)/regress/%,$(notdir $(BENCH_SRC)))
 
 # A test names the modules it is about in its first lines: /* links: gatewayd/http1.c placerd/yaml.c */
@@ -87,7 +92,7 @@ LINKS := $(shell awk 'FNR <= 10 && sub(/.*[ *]links:/, "") { sub(/\*\/.*/, ""); 
 
 # These goals work before a compiler or autoconf is there: they install, then call make again.
 NO_CONFIG = help deps deps-test deps-lint run-dev test sanitize coverage fuzz fuzz-smoke integration bench vmtest \
-	    clean distclean dist
+	    sim clean distclean dist
 ifneq ($(filter-out $(NO_CONFIG),$(or $(MAKECMDGOALS),all)),)
 include $(CONFIG)
 endif
@@ -143,7 +148,8 @@ $(LIBEXEC)/authd: $(call objs,$(AUTHD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(AUTHD_LIBS)
 $(LIBEXEC)/placerd: $(call objs,$(PLACERD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(PLACERD_LIBS)
-$(LIBEXEC)/fetcher: $(call objs,$(FETCHER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
+# placerd's fetcher is the same program: it knows by its name which one it is.
+$(LIBEXEC)/fetcher $(LIBEXEC)/prober: $(call objs,$(FETCHER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(FETCHER_LIBS)
 $(B)/bin/fogctl: $(call objs,$(FOGCTL_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(FOGCTL_LIBS)
@@ -226,16 +232,17 @@ FUZZ_ARGS = CONFIGURE_ARGS='CC=clang --enable-fuzzers'
 ASAN_ARGS = CONFIGURE_ARGS='--enable-sanitizers'
 COV_ARGS = CONFIGURE_ARGS='--enable-coverage'
 
-.PHONY: test unit fuzz-smoke fuzz integration sanitize coverage bench check-linkage
+.PHONY: test unit fuzz-smoke fuzz integration sanitize coverage bench sim sim-short check-linkage
 .PHONY: regress-npm unit-bin fuzz-bin helper-bin
 test: deps-test
 	$(STAGE) build
-	$(SUBMAKE) B=$(B) all unit-bin helper-bin regress-npm
+	$(SUBMAKE) B=$(B) all unit-bin helper-bin $(SIM_BIN) regress-npm
 	$(SUBMAKE) B=build-fuzz $(FUZZ_ARGS) fuzz-bin
 	+@build-aux/run-stages.sh 'make test' \
 		'unit tests' '$(MAKE) --no-print-directory B=$(B) unit' \
 		'tests of the page' 'cd web && npm test --silent' \
 		'fuzzers over their seeds' '$(MAKE) --no-print-directory fuzz-smoke' \
+		'placement on made-up fleets' '$(MAKE) --no-print-directory B=$(B) sim-short' \
 		'integration tests' '$(MAKE) --no-print-directory B=$(B) integration'
 
 unit-bin: $(UNIT_BIN)
@@ -273,7 +280,7 @@ sanitize:
 	$(SUBMAKE) B=build-asan $(ASAN_ARGS) all unit-bin helper-bin regress-npm
 	+@FOG_SANITIZED=1 build-aux/run-stages.sh 'sanitizers' \
 		'unit tests' '$(MAKE) --no-print-directory B=build-asan unit' \
-		'integration tests' '$(MAKE) --no-print-directory B=build-asan integration'
+		'integration tests' '$(MAKE) --no-print-directory B=build-asan INTEGRATION="$(filter-out $(PAGES),$(INTEGRATION))" integration'
 
 # Without the tests that start programs: those, under their filters, cannot write their counters.
 coverage:
@@ -294,6 +301,18 @@ bench: regress-npm
 	@FOG_BUILD=$(abspath $(B)) TTYD='$(TTYD)' $(B)/regress/bench $(BENCH_ARGS)
 	@$(B)/regress/bench_verify --openssl
 	@FOG_BUILD=$(abspath $(B)) node regress/bench/identity.mjs
+
+# The functions of placerd itself: what they need beside them is none of its processes.
+$(SIM_BIN): $(call objs,$(wildcard regress/sim/*.c) $(addprefix placerd/,place.c distance.c policy.c fleet.c yaml.c)) $(B)/libcommon.a
+	$(link) $(PLACERD_LIBS)
+
+# SIM_ARGS='--seed 7 --only days': see regress/sim/main.c.
+sim:
+	$(SUBMAKE) B=$(B) $(SIM_BIN)
+	@$(SIM_BIN) $(SIM_ARGS)
+
+sim-short: $(SIM_BIN)
+	@$(SIM_BIN) --short --jobs $(TEST_JOBS)
 
 # ---- a machine with systemd ----------------------------------------------------------------------------
 
@@ -325,7 +344,7 @@ vm-payload: $(ECHO_CLIENT)
 
 # ---- lint -------------------------------------------------------------------------------------------
 
-C_DIRS = common common/compat gatewayd authd placerd ptyd fetcher fogctl regress regress/unit regress/fuzz regress/bench
+C_DIRS = common common/compat gatewayd authd placerd ptyd fetcher fogctl regress regress/unit regress/fuzz regress/bench regress/sim
 C_SRC = $(wildcard $(C_DIRS:%=%/*.c))
 C_HDR = $(wildcard $(C_DIRS:%=%/*.h))
 MAN = $(wildcard man/*.[158])
@@ -371,20 +390,29 @@ INSTALL ?= install
 sysusersdir ?= $(prefix)/lib/sysusers.d
 tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 unitdir ?= $(prefix)/lib/systemd/system
+bashcompdir ?= $(datadir)/bash-completion/completions
+zshcompdir ?= $(datadir)/zsh/vendor-completions
+fishcompdir ?= $(datadir)/fish/vendor_completions.d
 pkglibexecdir = $(libexecdir)/cloudshell-fog
 pkgdatadir = $(datadir)/cloudshell-fog
 confdir = $(sysconfdir)/cloudshell-fog
 UNITS = $(wildcard etc/systemd/*.service etc/systemd/*.socket etc/systemd/*.slice etc/systemd/*.target)
 CONFFILES = $(wildcard etc/gateway.env etc/policy.yaml)
-DOCS = $(wildcard README.md README.privsep PROTOCOL CHANGELOG.md SECURITY.md LICENSE docs/openapi.json docs/identity.md docs/sandbox.md)
+DOCS = $(wildcard README.md README.privsep PROTOCOL CHANGELOG.md SECURITY.md LICENSE docs/openapi.json docs/identity.md docs/sandbox.md docs/fleet.md \
+		  docs/placement-figures.md)
+# Complete, and nobody's: as configuration it would be taken for this machine's.
+EXAMPLES = $(wildcard etc/nodes.yaml)
 D = $(DESTDIR)
 
 .PHONY: install uninstall
 install: all
-	$(INSTALL) -d $(D)$(bindir) $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/web $(D)$(confdir) $(D)$(docdir) \
-		$(D)$(sysusersdir) $(D)$(tmpfilesdir) $(D)$(unitdir)
+	$(INSTALL) -d $(D)$(bindir) $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/web $(D)$(confdir) \
+		$(D)$(docdir)/examples $(D)$(sysusersdir) $(D)$(tmpfilesdir) $(D)$(unitdir)
 	$(INSTALL) -m 755 $(B)/sbin/fogd $(D)$(sbindir)/
 	$(if $(FOGCTL_SRC),$(INSTALL) -m 755 $(B)/bin/fogctl $(D)$(bindir)/)
+	for s in bash:$(bashcompdir)/fogctl zsh:$(zshcompdir)/_fogctl fish:$(fishcompdir)/fogctl.fish; do \
+		$(INSTALL) -d $(D)$$(dirname $${s#*:}) && $(B)/bin/fogctl completion $${s%%:*} >$(D)$${s#*:} && \
+		chmod 644 $(D)$${s#*:} || exit 1; done
 	$(INSTALL) -m 755 $(filter $(LIBEXEC)/%,$(PROGRAMS)) $(D)$(pkglibexecdir)/
 	cd $(WEB) && find . -type f -exec $(INSTALL) -D -m 644 {} $(abspath $(D)$(pkgdatadir)/web)/{} \;
 	for m in $(MAN); do $(INSTALL) -D -m 644 $$m $(D)$(mandir)/man$${m##*.}/$${m##*/} || exit 1; done
@@ -394,11 +422,13 @@ install: all
 	$(INSTALL) -m 644 etc/tmpfiles.d/cloudshell-fog.conf $(D)$(tmpfilesdir)/
 	$(if $(UNITS),$(INSTALL) -m 644 $(UNITS) $(D)$(unitdir)/)
 	$(if $(DOCS),$(INSTALL) -m 644 $(DOCS) $(D)$(docdir)/)
+	$(if $(EXAMPLES),$(INSTALL) -m 644 $(EXAMPLES) $(D)$(docdir)/examples/)
 
 # Configuration files stay: they are the administrator's.
 uninstall: $(CONFIG)
 	rm -f $(D)$(sbindir)/fogd $(D)$(bindir)/fogctl $(MAN:man/%=$(D)$(mandir)/man?/%) $(UNITS:etc/systemd/%=$(D)$(unitdir)/%) \
-		$(D)$(sysusersdir)/cloudshell-fog.conf $(D)$(tmpfilesdir)/cloudshell-fog.conf
+		$(D)$(sysusersdir)/cloudshell-fog.conf $(D)$(tmpfilesdir)/cloudshell-fog.conf \
+		$(D)$(bashcompdir)/fogctl $(D)$(zshcompdir)/_fogctl $(D)$(fishcompdir)/fogctl.fish
 	rm -rf $(D)$(pkglibexecdir) $(D)$(pkgdatadir) $(D)$(docdir)
 
 # ---- the rest ---------------------------------------------------------------------------------------
@@ -427,5 +457,6 @@ help:
 	@echo 'coverage     line coverage of the parsers by unit tests'
 	@echo 'lint         clang-format, bash -n, mandoc, cppcheck, clang-tidy'
 	@echo 'vmtest       the installed service under systemd, in an emulated Debian 12'
+	@echo 'sim          placement on made-up fleets of up to 100,000 nodes, held against bounds; about ten minutes'
 	@echo 'bench        throughput, latency and memory figures'
 	@echo 'install      DESTDIR= prefix=     uninstall     dist     clean     distclean'

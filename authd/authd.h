@@ -57,10 +57,12 @@ struct grant {
 };
 
 struct asked;
+struct confirm;
 struct dpop;
 struct event;
 struct keyfetch;
 struct known;
+struct nodefetches;
 struct requests;
 struct waiting;
 
@@ -80,6 +82,9 @@ struct authd {
 	TAILQ_HEAD(, asked) waiting; /* listings that are not passed on yet */
 	unsigned listings;           /* passed on and not yet answered */
 	struct event *place_free;    /* one of them has been answered */
+	struct nodefetches *nodes;   /* what other nodes are asked */
+	TAILQ_HEAD(, confirm) confirms;
+	unsigned confirm_count;
 };
 
 /* verify.c. Tokens and proofs are borrowed and never quoted in what comes back. */

@@ -97,6 +97,8 @@ static void
 ask(struct keyfetch *f)
 {
 	struct pl_fetch get = { .url = view_of(keys_url(f->keys)),
+		.to = FETCH_TO_PROVIDER,
+		.method = METHOD_GET,
 		.max_bytes = (uint32_t)keys_max_bytes(f->keys),
 		.timeout_ms = f->timeout_ms };
 	uint64_t id = ++f->id_last;
@@ -110,7 +112,7 @@ ask(struct keyfetch *f)
 	f->id = id;
 	f->silent_ms = boot_ms() + f->timeout_ms + KEYFETCH_SILENCE_MS;
 	/* A send that brings the edge down has ended this round by keyfetch_edge_down. */
-	if (proc_send(EDGE_AUTH_FETCH, MSG_FETCH_GET, id, NULL, &get, -1) != 0 && f->id == id)
+	if (proc_send(EDGE_AUTH_FETCH, MSG_FETCH_SEND, id, NULL, &get, -1) != 0 && f->id == id)
 		fail(f, "no_fetcher");
 }
 

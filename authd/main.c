@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authd/confirm.h"
 #include "authd/peers.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -82,6 +83,7 @@ stop(void *ctx, bool end_sessions)
 	struct authd *a = ctx;
 
 	(void)end_sessions;
+	confirms_free(a);
 	secret_wipe(&a->keys.signing_key);
 	secret_wipe(&a->keys.previous);
 }

@@ -6,74 +6,24 @@
  */
 #include "authd/peers.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
 
+#include "authd/asked.h"
+#include "authd/forward.h"
 #include "authd/keyfetch.h"
+#include "authd/listing.h"
+#include "authd/nodefetch.h"
 #include "authd/waiting.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/proc.h"
-#include "common/requests.h"
 
 #define REQUESTS_MAX 1024
-/*
- * Answers of many records, some 320 at most each: as many at once as fit a peer's queue with room to
- * spare, and no more while gatewayd has not read those before. Else a burst of listings, which any
- * client can send, would make a gatewayd that is merely busy look stuck.
- */
-#define LISTINGS_MAX 7
-#define RETRY_MS 2
-#define PH_LISTINGS (PH_LIST | PH_PROFILES | PH_NODES)
 
-/* What a pending request is about. */
-struct asked {
-	uint64_t id, gate_epoch; /* who asked: the answer is for no later gatewayd */
-	enum msg_phase phase;
-	enum msg_type passed_on;
-	struct trace trace;
-	struct identity who;
-	struct id128 session_id; /* where the request names one */
-	uint64_t attachment;     /* likewise */
-	uint8_t role;
-	bool is_sent;
-	TAILQ_ENTRY(asked) next; /* while a listing waits */
-};
-
-/* --- answers to gatewayd --- */
-
-/* A gatewayd that has died gets nothing, and its successor nothing that it did not ask for. */
-static void
-answer(const struct asked *q, enum msg_type type, const void *payload)
-{
-	struct peer *gate = proc_peer(EDGE_GATE_AUTH);
-
-	if (gate && peer_epoch(gate) == q->gate_epoch)
-		peer_send(gate, type, q->id, &q->trace, payload, -1);
-}
-
-static void
-refuse(const struct asked *q, int error, const char *detail)
-{
-	struct pl_gate_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
-
-	answer(q, MSG_GATE_REFUSED, &why);
-}
-
-/* A request that was never entered in the table. */
-static int
-refuse_message(struct peer *from, const struct msg *m, int error, const char *detail)
-{
-	struct pl_gate_refused why = { .error = (uint16_t)-error, .detail = view_of(detail) };
-
-	peer_send(from, MSG_GATE_REFUSED, m->request_id, &m->trace, &why, -1);
-	return 0;
-}
-
-/* As refuse_message, for what is wrong with a token. */
+/* As asked_refuse_message, for what is wrong with a token. */
 static int
 refuse_token(struct peer *from, const struct msg *m, int error, const struct refusal *r)
 {
@@ -90,22 +40,6 @@ refuse_token(struct peer *from, const struct msg *m, int error, const struct ref
 }
 
 /* --- requests that wait for a key --- */
-
-/* Sooner than gatewayd gives up, later than placerd does: who knows most says what it was. */
-static uint64_t
-deadline_mono_ms(const struct authd *a)
-{
-	return a->deadline_mono_ms ? a->deadline_mono_ms
-				   : mono_ms() + proc_config()->request_timeout_ms / 10 * 9;
-}
-
-static uint64_t
-left_ms(uint64_t deadline)
-{
-	uint64_t now = mono_ms();
-
-	return deadline > now ? deadline - now : 0;
-}
 
 static int
 refuse_for_now(const struct authd *a, struct peer *from, const struct msg *m)
@@ -124,11 +58,12 @@ refuse_for_now(const struct authd *a, struct peer *from, const struct msg *m)
 static int
 wait_for_key(struct authd *a, struct peer *from, const struct msg *m)
 {
-	uint64_t deadline = deadline_mono_ms(a);
+	uint64_t deadline = asked_deadline_mono_ms(a);
 	struct waiter *w = waiting_add(a->waiting_for_key, m, peer_epoch(from), deadline);
 
 	if (w &&
-	    requests_add(a->requests, m->request_id, PH_WAITS, &m->trace, left_ms(deadline), w))
+	    requests_add(a->requests, m->request_id, PH_WAITS, &m->trace, asked_left_ms(deadline),
+		w))
 		return 0;
 	if (w)
 		waiting_remove(a->waiting_for_key, w);
@@ -186,95 +121,10 @@ lose_waiting(struct authd *a, const struct request *r, int error)
 	else
 		why.error = (uint16_t)-error;
 	waiting_remove(a->waiting_for_key, w);
-	answer(&q, MSG_GATE_REFUSED, &why);
+	asked_answer(&q, MSG_GATE_REFUSED, &why);
 }
 
 /* --- requests to placerd --- */
-
-/* Of an identity, or of what an attach token says about it. */
-#define SUBJECT_OF(who) \
-	.issuer = view_of((who).issuer), .subject = view_of((who).subject), \
-	.sid = view_of((who).sid), .issued_s = (who).issued_s, \
-	.until_boot_ms = (who).until_boot_ms
-
-static struct view
-groups_of(const struct asked *q)
-{
-	return view_bytes(q->who.groups, q->who.groups_len);
-}
-
-static int
-send_listing(const struct asked *q)
-{
-	struct pl_identity who = { SUBJECT_OF(q->who), .groups = groups_of(q) };
-
-	return proc_send(EDGE_AUTH_PLACE, q->passed_on, q->id, &q->trace, &who, -1);
-}
-
-/* The request is over, and out of the table; its place is for a listing that waits. */
-static void
-release(struct authd *a, struct asked *q)
-{
-	if ((q->phase & PH_LISTINGS) && !q->is_sent) {
-		TAILQ_REMOVE(&a->waiting, q, next);
-	} else if (q->phase & PH_LISTINGS) {
-		a->listings--;
-		/* In a turn of its own: this may be a walk through the table of requests. */
-		event_active(a->place_free, EV_TIMEOUT, 0);
-	}
-	free(q);
-}
-
-/* A failed send may have brought the edge down, and the table been cleared by that. */
-static void
-sent(struct authd *a, uint64_t id, int rc)
-{
-	struct request *r = rc ? requests_find(a->requests, id) : NULL;
-	struct asked *q;
-
-	if (!r)
-		return;
-	q = r->data;
-	requests_remove(a->requests, r);
-	refuse(q, rc == -FOG_E_UNAVAILABLE ? rc : -FOG_E_INTERNAL, "");
-	release(a, q);
-}
-
-/* The kernel says so when three quarters of the socket's buffer are free. */
-static bool
-gate_keeps_up(void)
-{
-	struct peer *gate = proc_peer(EDGE_GATE_AUTH);
-	struct pollfd p = { .fd = gate ? peer_fd(gate) : -1, .events = POLLOUT };
-
-	return !gate || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
-}
-
-static void
-start_waiting(struct authd *a)
-{
-	static const struct timeval retry = { .tv_usec = RETRY_MS * 1000 };
-	struct asked *q;
-
-	while (a->listings < LISTINGS_MAX && (q = TAILQ_FIRST(&a->waiting))) {
-		if (!gate_keeps_up()) {
-			event_add(a->place_free, &retry);
-			return;
-		}
-		TAILQ_REMOVE(&a->waiting, q, next);
-		q->is_sent = true;
-		a->listings++;
-		sent(a, q->id, send_listing(q));
-	}
-}
-
-static void
-on_place_free(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	start_waiting(arg);
-}
 
 static void
 on_lost(void *ctx, struct request *r, int error)
@@ -288,32 +138,8 @@ on_lost(void *ctx, struct request *r, int error)
 	}
 	if (error == -FOG_E_TIMEOUT)
 		log_warnx("event=timeout req=%llx waited_for=placerd", (unsigned long long)r->id);
-	refuse(q, error, "");
-	release(a, q);
-}
-
-/* Enters a request in the table. NULL: it has been refused. */
-static struct asked *
-ask(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase)
-{
-	uint64_t timeout_ms = left_ms(deadline_mono_ms(a));
-	struct asked *q;
-
-	if (!proc_peer(EDGE_AUTH_PLACE)) {
-		refuse_message(from, m, -FOG_E_UNAVAILABLE, "");
-		return NULL;
-	}
-	q = calloc(1, sizeof(*q));
-	if (!q || !requests_add(a->requests, m->request_id, phase, &m->trace, timeout_ms, q)) {
-		refuse_message(from, m, q ? -FOG_E_FULL : -FOG_E_NOMEM, "");
-		free(q);
-		return NULL;
-	}
-	q->id = m->request_id;
-	q->phase = phase;
-	q->trace = m->trace;
-	q->gate_epoch = peer_epoch(from);
-	return q;
+	asked_refuse(q, error, "");
+	asked_release(a, q);
 }
 
 _Static_assert(offsetof(union payload, bearer.bearer) == 0 &&
@@ -339,9 +165,13 @@ ask_as(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase p
 			refuse_token(from, m, rc, &why);
 		return NULL;
 	}
-	q = ask(a, from, m, phase);
-	if (q)
-		q->who = who;
+	q = asked_new(a, from, m, phase);
+	if (!q)
+		return NULL;
+	q->who = who;
+	q->is_bound = m->u.bearer.scheme == SCHEME_DPOP;
+	view_copy(m->u.bearer.forwarded_by, q->forwarded_by, sizeof(q->forwarded_by));
+	pass_keep(q, m);
 	return q;
 }
 
@@ -354,28 +184,23 @@ on_create(void *ctx, struct peer *from, struct msg *m)
 	struct asked *q = ask_as(ctx, from, m, PH_CREATE);
 
 	if (q) {
-		struct pl_create to = { SUBJECT_OF(q->who), .groups = groups_of(q),
-			FIELDS_wish(COPY_FIELD, ) };
+		struct pl_create to = { WHO_OF(q), FIELDS_wish(COPY_FIELD, ) };
 
-		sent(ctx, m->request_id,
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CREATE, m->request_id, &m->trace, &to,
 			-1));
 	}
 	return 0;
 }
 
-/* Listings of all kinds: a few at a time, the others in the order in which they came. */
 static int
 ask_listing(struct authd *a, struct peer *from, const struct msg *m, enum msg_phase phase,
     enum msg_type passed_on)
 {
 	struct asked *q = ask_as(a, from, m, phase);
 
-	if (q) {
-		q->passed_on = passed_on;
-		TAILQ_INSERT_TAIL(&a->waiting, q, next);
-		start_waiting(a);
-	}
+	if (q)
+		listing_add(a, q, passed_on);
 	return 0;
 }
 
@@ -405,11 +230,10 @@ ask_of_session(struct authd *a, struct peer *from, const struct msg *m, enum msg
 	struct asked *q = ask_as(a, from, m, phase);
 
 	if (q) {
-		struct pl_who_session to = { SUBJECT_OF(q->who), .groups = groups_of(q),
-			.session_id = from_gate->session_id };
+		struct pl_who_session to = { WHO_OF(q), .session_id = from_gate->session_id };
 
 		q->session_id = from_gate->session_id;
-		sent(a, m->request_id,
+		asked_sent(a, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, passed_on, m->request_id, &m->trace, &to, -1));
 	}
 	return 0;
@@ -428,18 +252,24 @@ on_end(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+on_confirm(void *ctx, struct peer *from, struct msg *m)
+{
+	return ask_of_session(ctx, from, m, PH_CONFIRM, MSG_PLACE_CONFIRM);
+}
+
+static int
 on_mint(void *ctx, struct peer *from, struct msg *m)
 {
 	const struct pl_bearer_mint *from_gate = &m->u.bearer_mint;
 	struct asked *q = ask_as(ctx, from, m, PH_MINT);
 
 	if (q) {
-		struct pl_who_mint to = { SUBJECT_OF(q->who), .groups = groups_of(q),
-			.session_id = from_gate->session_id, .role = from_gate->role };
+		struct pl_who_mint to = { WHO_OF(q), .session_id = from_gate->session_id,
+			.role = from_gate->role };
 
 		q->session_id = from_gate->session_id;
 		q->role = from_gate->role;
-		sent(ctx, m->request_id,
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_MINT, m->request_id, &m->trace, &to, -1));
 	}
 	return 0;
@@ -452,12 +282,11 @@ on_extend(void *ctx, struct peer *from, struct msg *m)
 	struct asked *q = ask_as(ctx, from, m, PH_EXTEND);
 
 	if (q) {
-		struct pl_who_extend to = { SUBJECT_OF(q->who), .groups = groups_of(q),
-			.session_id = from_gate->session_id,
+		struct pl_who_extend to = { WHO_OF(q), .session_id = from_gate->session_id,
 			.ttl_seconds = from_gate->ttl_seconds };
 
 		q->session_id = from_gate->session_id;
-		sent(ctx, m->request_id,
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_EXTEND, m->request_id, &m->trace, &to,
 			-1));
 	}
@@ -495,15 +324,15 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 	int rc = check_attach_token(ctx, m, use->token, &use->session_id, &g);
 
 	if (rc != 0)
-		return refuse_message(from, m, rc, "");
-	q = ask(ctx, from, m, PH_ATTACH);
+		return asked_refuse_message(from, m, rc, "");
+	q = asked_new(ctx, from, m, PH_ATTACH);
 	if (q) {
 		struct pl_attach to = { GRANT_OF(g), .has_out = use->has_out,
 			.out_from = use->out_from };
 
 		q->session_id = g.session_id;
 		q->role = to.role;
-		sent(ctx, m->request_id,
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_ATTACH, m->request_id, &m->trace, &to,
 			-1));
 	}
@@ -520,14 +349,14 @@ on_renew(void *ctx, struct peer *from, struct msg *m)
 	int rc = check_attach_token(ctx, m, use->token, &use->session_id, &g);
 
 	if (rc != 0)
-		return refuse_message(from, m, rc, "");
-	q = ask(ctx, from, m, PH_RENEW);
+		return asked_refuse_message(from, m, rc, "");
+	q = asked_new(ctx, from, m, PH_RENEW);
 	if (q) {
 		struct pl_renew to = { GRANT_OF(g), .attachment = use->attachment };
 
 		q->session_id = g.session_id;
 		q->attachment = use->attachment;
-		sent(ctx, m->request_id,
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_RENEW, m->request_id, &m->trace, &to, -1));
 	}
 	return 0;
@@ -546,7 +375,7 @@ on_logout(void *ctx, struct peer *from, struct msg *m)
 		return wait_for_key(a, from, m);
 	if (rc != 0)
 		return refuse_token(from, m, rc, &why);
-	if (ask(a, from, m, PH_LOGOUT)) {
+	if (asked_new(a, from, m, PH_LOGOUT)) {
 		/* The token is good for the skew past its exp, and so long it may be sent again. */
 		struct pl_revoke to = { .issuer = view_of(c.issuer),
 			.subject = view_of(c.subject),
@@ -555,7 +384,7 @@ on_logout(void *ctx, struct peer *from, struct msg *m)
 			.jti = view_of(c.jti),
 			.jti_expires_s = c.expires_s + CLAIMS_SKEW_MAX_S };
 
-		sent(a, m->request_id,
+		asked_sent(a, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_REVOKE, m->request_id, &m->trace, &to,
 			-1));
 	}
@@ -565,10 +394,21 @@ on_logout(void *ctx, struct peer *from, struct msg *m)
 static int
 on_check(void *ctx, struct peer *from, struct msg *m)
 {
-	if (ask(ctx, from, m, PH_READY))
-		sent(ctx, m->request_id,
+	if (asked_new(ctx, from, m, PH_READY))
+		asked_sent(ctx, m->request_id,
 		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_CHECK, m->request_id, &m->trace,
 			&m->u.check, -1));
+	return 0;
+}
+
+/* Another node's own token, which placerd reads: nobody is signed in by it. */
+static int
+on_status(void *ctx, struct peer *from, struct msg *m)
+{
+	if (asked_new(ctx, from, m, PH_STATUS))
+		asked_sent(ctx, m->request_id,
+		    proc_send(EDGE_AUTH_PLACE, MSG_PLACE_STATUS, m->request_id, &m->trace,
+			&m->u.node_token, -1));
 	return 0;
 }
 
@@ -596,15 +436,20 @@ static const struct relay {
 	{ MSG_AUTH_ATTACHED, MSG_GATE_ATTACHED, PH_ATTACH, PH_ATTACH, NAMES_ROLE },
 	{ MSG_AUTH_RENEWED, MSG_GATE_RENEWED, PH_RENEW, PH_RENEW, NAMES_ATTACHMENT },
 	{ MSG_AUTH_REVOKED, MSG_GATE_LOGGED_OUT, PH_LOGOUT, 0, NAMES_SESSION },
+	{ MSG_AUTH_CONFIRMED, MSG_GATE_CONFIRMED, PH_CONFIRM, PH_CONFIRM, NAMES_SESSION },
+	{ MSG_AUTH_NODE_STATUS, MSG_GATE_STATUS, PH_STATUS, 0, NAMES_SESSION },
 };
 
 /* Where a payload names a session, the id is its first field. */
 _Static_assert(offsetof(union payload, session.session_id) == 0 &&
 	offsetof(union payload, shown.session_id) == 0 &&
 	offsetof(union payload, session_role.session_id) == 0 &&
+	offsetof(union payload, attached.session_id) == 0 &&
 	offsetof(union payload, renewed.session_id) == 0 &&
 	offsetof(union payload, session_id.session_id) == 0,
     "the session id comes first");
+_Static_assert(offsetof(union payload, attached.role) == offsetof(union payload, session_role.role),
+    "and the role after it");
 
 static bool
 is_about(const struct asked *q, const struct msg *m, enum names names)
@@ -624,36 +469,27 @@ find_relay(enum msg_type type)
 	return NULL;
 }
 
-/* Out of the table before the answer is sent: sending may bring an edge down. */
-static struct asked *
-take(struct authd *a, uint64_t id)
-{
-	struct request *r = requests_find(a->requests, id);
-	struct asked *q = r->data;
-
-	requests_remove(a->requests, r);
-	return q;
-}
-
 static int
 on_relayed(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
 	const struct relay *relay = find_relay(m->type);
-	struct asked *q = requests_find(a->requests, m->request_id)->data;
+	struct asked *q = asked_find(a, m->request_id);
 
 	(void)from;
-	if (!q->is_sent && (q->phase & PH_LISTINGS))
+	if ((q->phase & PH_LISTINGS) && listing_is_silent(q))
 		return -FOG_E_LIAR;
 	if ((relay->about & q->phase) && !is_about(q, m, relay->names))
 		return -FOG_E_LIAR;
 	if (!(relay->last & q->phase)) {
-		answer(q, relay->to, &m->u);
+		asked_answer(q, relay->to, &m->u);
 		return 0;
 	}
-	q = take(a, m->request_id);
-	answer(q, relay->to, &m->u);
-	release(a, q);
+	if (m->type == MSG_AUTH_DONE && listing_gather(a, q))
+		return 0;
+	q = asked_take(a, m->request_id);
+	asked_answer(q, relay->to, &m->u);
+	asked_release(a, q);
 	return 0;
 }
 
@@ -661,16 +497,21 @@ static int
 on_refused(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
-	struct asked *q = take(a, m->request_id);
+	struct asked *q = asked_find(a, m->request_id);
 	const struct pl_refused *placer = &m->u.refused;
 	struct pl_gate_refused why = { .error = placer->error,
 		.rule_id = placer->rule_id,
 		.detail = placer->detail,
-		.retry_after_s = placer->retry_after_s };
+		.retry_after_s = placer->retry_after_s,
+		.policy_version = placer->policy_version,
+		.change = placer->change };
 
 	(void)from;
-	answer(q, MSG_GATE_REFUSED, &why);
-	release(a, q);
+	if ((q->phase & PH_LISTINGS) && listing_is_silent(q))
+		return -FOG_E_LIAR;
+	asked_take(a, q->id);
+	asked_answer(q, MSG_GATE_REFUSED, &why);
+	asked_release(a, q);
 	return 0;
 }
 
@@ -689,13 +530,13 @@ static int
 on_ready(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
-	struct asked *q = take(a, m->request_id);
+	struct asked *q = asked_take(a, m->request_id);
 	struct pl_gate_ready ready = { .sign_in = (uint8_t)sign_in_of(a),
 		FIELDS_ready(COPY_READY, ) };
 
 	(void)from;
-	answer(q, MSG_GATE_READY, &ready);
-	release(a, q);
+	asked_answer(q, MSG_GATE_READY, &ready);
+	asked_release(a, q);
 	return 0;
 }
 
@@ -719,7 +560,7 @@ on_created(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
 	const struct pl_session *session = &m->u.session;
-	struct asked *q = take(a, m->request_id);
+	struct asked *q = asked_take(a, m->request_id);
 	char token[ATTACH_TOKEN_BYTES];
 	struct grant g;
 	int rc = mint(a, q, &session->session_id, ROLE_DRIVER, &g, token);
@@ -730,14 +571,14 @@ on_created(void *ctx, struct peer *from, struct msg *m)
 			.token_expires_s = g.expires_s,
 			FIELDS_session(COPY_SESSION, ) };
 
-		answer(q, MSG_GATE_CREATED, &created);
+		asked_answer(q, MSG_GATE_CREATED, &created);
 		log_info("event=token_minted sid=%s req=%llx token_id=%s role=driver",
 		    log_id(&g.session_id), (unsigned long long)q->id, log_id(&g.token_id));
 	} else {
-		refuse(q, rc, "");
+		asked_refuse(q, rc, "");
 	}
 	explicit_bzero(token, sizeof(token));
-	release(a, q);
+	asked_release(a, q);
 	return 0;
 }
 
@@ -745,7 +586,7 @@ static int
 on_mintable(void *ctx, struct peer *from, struct msg *m)
 {
 	struct authd *a = ctx;
-	struct asked *q = requests_find(a->requests, m->request_id)->data;
+	struct asked *q = asked_find(a, m->request_id);
 	char token[ATTACH_TOKEN_BYTES];
 	struct grant g;
 	int rc;
@@ -753,7 +594,7 @@ on_mintable(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (!is_about(q, m, NAMES_ROLE))
 		return -FOG_E_LIAR;
-	q = take(a, m->request_id);
+	q = asked_take(a, m->request_id);
 	rc = mint(a, q, &q->session_id, q->role, &g, token);
 	if (rc == 0) {
 		struct pl_minted minted = { .session_id = g.session_id,
@@ -761,15 +602,15 @@ on_mintable(void *ctx, struct peer *from, struct msg *m)
 			.token = view_of(token),
 			.token_expires_s = g.expires_s };
 
-		answer(q, MSG_GATE_MINTED, &minted);
+		asked_answer(q, MSG_GATE_MINTED, &minted);
 		log_info("event=token_minted sid=%s req=%llx token_id=%s role=%s",
 		    log_id(&g.session_id), (unsigned long long)q->id, log_id(&g.token_id),
 		    session_role_name(g.role));
 	} else {
-		refuse(q, rc, "");
+		asked_refuse(q, rc, "");
 	}
 	explicit_bzero(token, sizeof(token));
-	release(a, q);
+	asked_release(a, q);
 	return 0;
 }
 
@@ -781,7 +622,8 @@ on_fetched_part(void *ctx, struct peer *from, struct msg *m)
 	const struct authd *a = ctx;
 
 	(void)from;
-	return keyfetch_on_part(a->provider, &m->u.fetched_part);
+	return nodefetch_is_ours(m->request_id) ? nodefetches_on_part(a->nodes, m)
+						: keyfetch_on_part(a->provider, &m->u.fetched_part);
 }
 
 static int
@@ -790,7 +632,8 @@ on_fetched(void *ctx, struct peer *from, struct msg *m)
 	const struct authd *a = ctx;
 
 	(void)from;
-	return keyfetch_on_end(a->provider, &m->u.fetched);
+	return nodefetch_is_ours(m->request_id) ? nodefetches_on_end(a->nodes, m)
+						: keyfetch_on_end(a->provider, &m->u.fetched);
 }
 
 /* --- the role's hooks --- */
@@ -803,6 +646,8 @@ peers_phase_of(void *ctx, struct peer *from, const struct msg *m)
 
 	if (m->request_id == 0)
 		return PH_NOTE;
+	if (peer_edge(from) == EDGE_AUTH_FETCH && nodefetch_is_ours(m->request_id))
+		return nodefetches_phase(a->nodes, m->request_id);
 	if (peer_edge(from) == EDGE_AUTH_FETCH)
 		return a->provider ? keyfetch_phase(a->provider, m->request_id) : PH_NOTE;
 	return requests_phase(a->requests, m->request_id);
@@ -831,7 +676,9 @@ peers_edge_down(void *ctx, enum edge edge)
 		requests_clear(a->requests, -FOG_E_UNAVAILABLE);
 	else if (edge == EDGE_GATE_AUTH)
 		forget_waiting(a);
-	else if (edge == EDGE_AUTH_FETCH && a->provider)
+	if (edge == EDGE_AUTH_FETCH)
+		nodefetches_edge_down(a->nodes);
+	if (edge == EDGE_AUTH_FETCH && a->provider)
 		keyfetch_edge_down(a->provider);
 }
 
@@ -849,10 +696,10 @@ start_provider(struct authd *a)
 int
 peers_start(struct authd *a)
 {
-	TAILQ_INIT(&a->waiting);
-	a->place_free = evtimer_new(proc_base(), on_place_free, a);
+	TAILQ_INIT(&a->confirms);
+	a->nodes = nodefetches_new(proc_base());
 	a->requests = requests_new(proc_base(), REQUESTS_MAX, on_lost, a);
-	return a->place_free && a->requests ? start_provider(a) : -1;
+	return a->nodes && a->requests && listing_start(a) == 0 ? start_provider(a) : -1;
 }
 
 const msg_handler authd_handlers[MSG_COUNT] = {
@@ -868,6 +715,8 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_PROFILES] = on_profiles,
 	[MSG_AUTH_NODES] = on_nodes,
 	[MSG_AUTH_CHECK] = on_check,
+	[MSG_AUTH_CONFIRM] = on_confirm,
+	[MSG_AUTH_STATUS] = on_status,
 	[MSG_AUTH_SESSION] = on_relayed,
 	[MSG_AUTH_SHOWN] = on_relayed,
 	[MSG_AUTH_CREATED] = on_created,
@@ -882,6 +731,10 @@ const msg_handler authd_handlers[MSG_COUNT] = {
 	[MSG_AUTH_RENEWED] = on_relayed,
 	[MSG_AUTH_REVOKED] = on_relayed,
 	[MSG_AUTH_READY] = on_ready,
+	[MSG_AUTH_FORWARD] = forward_on_request,
+	[MSG_AUTH_ALSO] = listing_on_also,
+	[MSG_AUTH_CONFIRMED] = on_relayed,
+	[MSG_AUTH_NODE_STATUS] = on_relayed,
 	[MSG_AUTH_FETCHED_PART] = on_fetched_part,
 	[MSG_AUTH_FETCHED] = on_fetched,
 };

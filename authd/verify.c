@@ -99,6 +99,7 @@ static const struct request_line {
 	{ MSG_AUTH_END, "DELETE", SESSIONS, true, "" },
 	{ MSG_AUTH_EXTEND, "PATCH", SESSIONS, true, "" },
 	{ MSG_AUTH_MINT, "POST", SESSIONS, true, "/attach" },
+	{ MSG_AUTH_CONFIRM, "POST", SESSIONS, true, "/confirm" },
 	{ MSG_AUTH_PROFILES, "GET", "/v1/profiles", false, "" },
 	{ MSG_AUTH_NODES, "GET", "/v1/nodes", false, "" },
 };

@@ -11,12 +11,16 @@ make --no-print-directory -s install DESTDIR="$root" prefix=/usr
 expected() {
 	echo /usr/sbin/fogd
 	echo /usr/bin/fogctl
-	printf '/usr/libexec/cloudshell-fog/%s\n' authd fetcher gatewayd holder placerd ptyd session-init spawner
+	printf '/usr/libexec/cloudshell-fog/%s\n' authd fetcher gatewayd holder placerd prober ptyd session-init spawner
 	echo /usr/share/cloudshell-fog/web/index.html
 	printf '/etc/cloudshell-fog/%s\n' gateway.env policy.yaml
 	echo /usr/lib/sysusers.d/cloudshell-fog.conf
 	echo /usr/lib/tmpfiles.d/cloudshell-fog.conf
-	printf '/usr/share/doc/cloudshell-fog/%s\n' LICENSE PROTOCOL README.md README.privsep openapi.json
+	printf '/usr/share/doc/cloudshell-fog/%s\n' LICENSE PROTOCOL README.md README.privsep openapi.json \
+		fleet.md identity.md placement-figures.md sandbox.md examples/nodes.yaml
+	echo /usr/share/bash-completion/completions/fogctl
+	echo /usr/share/zsh/vendor-completions/_fogctl
+	echo /usr/share/fish/vendor_completions.d/fogctl.fish
 	local page unit
 	for page in man/*.[158]; do
 		echo "/usr/share/man/man${page##*.}/${page##*/}"

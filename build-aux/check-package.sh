@@ -98,7 +98,9 @@ stop_service() {
 
 check_installed() {
 	local root=$1 log=$2 file user
-	for file in usr/sbin/fogd usr/bin/fogctl usr/libexec/cloudshell-fog/session-init \
+	for file in usr/sbin/fogd usr/bin/fogctl usr/libexec/cloudshell-fog/session-init usr/libexec/cloudshell-fog/prober \
+		usr/share/bash-completion/completions/fogctl usr/share/zsh/vendor-completions/_fogctl \
+		usr/share/fish/vendor_completions.d/fogctl.fish usr/share/doc/cloudshell-fog/examples/nodes.yaml \
 		lib/systemd/system/cloudshell-fog.service lib/systemd/system/cloudshell-fog-sessions.service usr/lib/sysusers.d/cloudshell-fog.conf \
 		usr/lib/tmpfiles.d/cloudshell-fog.conf etc/cloudshell-fog/gateway.env etc/cloudshell-fog/policy.yaml; do
 		[ -s "$root/$file" ] || die "not installed: /$file"

@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fleetorigins.h"
 #include "common/log.h"
 
 enum option_kind { KIND_str, KIND_u32, KIND_flag };
@@ -256,6 +257,22 @@ check_issuer(const struct config *c, char *err, size_t err_size)
 }
 
 static int
+check_fleet(const struct config *c, char *err, size_t err_size)
+{
+	const char *why;
+
+	if (fleetorigins_check(c->fleet_origins, &why) != 0)
+		snprintf(err, err_size, "FLEET_ORIGINS: %s", why);
+	else if (*c->nodes_config && !*c->fleet_origins)
+		snprintf(err, err_size,
+		    "FLEET_ORIGINS: must be set when NODES_CONFIG is: it says "
+		    "where the nodes may be");
+	else
+		return 0;
+	return -1;
+}
+
+static int
 check_together(struct config *c, char *err, size_t err_size)
 {
 	static const char levels[] = " error warn info debug ";
@@ -282,7 +299,7 @@ check_together(struct config *c, char *err, size_t err_size)
 		    "GATEWAY_URL: must be scheme, name and port, with no path behind");
 		return -1;
 	}
-	if (check_issuer(c, err, err_size) != 0)
+	if (check_issuer(c, err, err_size) != 0 || check_fleet(c, err, err_size) != 0)
 		return -1;
 	return settle_runtime(c, err, err_size);
 }

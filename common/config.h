@@ -18,6 +18,7 @@
 #define TO_PTYD (1u << PROC_PTYD)
 #define TO_SPAWNER (1u << PROC_SPAWNER)
 #define TO_FETCHER (1u << PROC_FETCHER)
+#define TO_PROBER (1u << PROC_PROBER)
 #define TO_ALL UINT32_MAX
 
 #include "common/config.def"

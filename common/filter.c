@@ -247,6 +247,7 @@ static const struct filter_row filters[] = {
 	{ PROC_PTYD, ptyd_calls, allow_ptyd_calls },
 	{ PROC_HOLDER, holder_calls, allow_holder_calls },
 	{ PROC_FETCHER, fetcher_calls, allow_fetcher_calls },
+	{ PROC_PROBER, fetcher_calls, allow_fetcher_calls },
 };
 
 static int

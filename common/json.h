@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Strict reading of JSON that a remote sent (RFC 8259; S17): one object, every member once, bounded
- * size and depth, then members into a struct by a table. json.c is the only file in common that
- * uses jansson; it is an object of its own in the library, which programs that run as root do not
- * pull in.
+ * size and depth, then members into a struct by a table. json.c and nodetoken.c are the only
+ * files in common that use jansson; each is an object of its own in the library, which programs that
+ * run as root do not pull in.
  */
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H

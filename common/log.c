@@ -36,6 +36,12 @@ log_level_get(void)
 	return log_most;
 }
 
+void
+log_set_level(enum log_level most)
+{
+	log_most = most;
+}
+
 const char *
 log_level_name(enum log_level level)
 {

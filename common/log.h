@@ -22,6 +22,7 @@ typedef void (*log_sink)(enum log_level level, const char *line);
 void log_init(int fd, enum log_level most);
 void log_set_sink(log_sink sink);
 enum log_level log_level_get(void);
+void log_set_level(enum log_level most);
 const char *log_level_name(enum log_level level);
 
 /* All keep errno. log_warn adds the text of errno. */

@@ -27,12 +27,13 @@ const struct layout msg_layouts[PAYLOAD_COUNT] = { PAYLOADS(PAYLOAD_LAYOUT) };
 #define ROW_TO_SPAWNER(NAME, name, ...) MSG_ROW(PROC_SPAWNER, NAME, __VA_ARGS__)
 #define ROW_TO_HOLDER(NAME, name, ...) MSG_ROW(PROC_HOLDER, NAME, __VA_ARGS__)
 #define ROW_TO_FETCHER(NAME, name, ...) MSG_ROW(PROC_FETCHER, NAME, __VA_ARGS__)
+#define ROW_TO_PROBER(NAME, name, ...) MSG_ROW(PROC_PROBER, NAME, __VA_ARGS__)
 #define ROW_TO_FOGD(NAME, name, ...) MSG_ROW(PROC_FOGD, NAME, __VA_ARGS__)
 #define ROW_TO_ROLE(NAME, name, ...) MSG_ROW(PROC_ROLE, NAME, __VA_ARGS__)
 const struct msg_row msg_rows[MSG_COUNT] = { MESSAGE_GROUPS(ROWS_OF) };
 
 static const char *const proc_names[PROC_COUNT] = { "any", "fogd", "gatewayd", "authd", "placerd",
-	"ptyd", "spawner", "holder", "fetcher", "role" };
+	"ptyd", "spawner", "holder", "fetcher", "prober", "role" };
 
 static const struct {
 	const char *name;
@@ -45,6 +46,7 @@ static const struct {
 	[EDGE_PTY_SPAWN] = { "ptyd-spawner", PROC_PTYD, PROC_SPAWNER },
 	[EDGE_DELIVERY] = { "ptyd-gatewayd", PROC_PTYD, PROC_GATEWAYD },
 	[EDGE_AUTH_FETCH] = { "authd-fetcher", PROC_AUTHD, PROC_FETCHER },
+	[EDGE_PLACE_PROBE] = { "placerd-prober", PROC_PLACERD, PROC_PROBER },
 	[EDGE_COUNT] = { "", PROC_COUNT, PROC_COUNT },
 	[EDGE_HOLDER] = { "ptyd-holder", PROC_PTYD, PROC_HOLDER },
 };

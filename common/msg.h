@@ -26,6 +26,7 @@ enum proc_id {
 	PROC_SPAWNER,
 	PROC_HOLDER,
 	PROC_FETCHER,
+	PROC_PROBER, /* placerd's fetcher */
 	PROC_ROLE, /* as receiver: any of fogd's children */
 	PROC_COUNT
 };
@@ -39,12 +40,13 @@ enum edge {
 	EDGE_PTY_SPAWN,
 	EDGE_DELIVERY, /* ptyd -> gatewayd, one way */
 	EDGE_AUTH_FETCH,
+	EDGE_PLACE_PROBE,
 	EDGE_COUNT,
 	EDGE_HOLDER /* ptyd <-> holder: made by ptyd, not by fogd */
 };
 
 /* Files that a reload hands over. */
-enum reload_file { FILE_NONE, FILE_POLICY, FILE_TLS_CERT, FILE_TLS_KEY, FILE_COUNT };
+enum reload_file { FILE_NONE, FILE_POLICY, FILE_TLS_CERT, FILE_TLS_KEY, FILE_NODES, FILE_COUNT };
 
 /* The states of a request, and the two kinds of message that belong to none. */
 enum msg_phase {
@@ -62,10 +64,12 @@ enum msg_phase {
 	PH_RENEW = 2048,
 	PH_LOGOUT = 4096,
 	PH_FETCH = 8192,
-	PH_ASKED = 16382, /* any of the above but PH_NEW */
 	PH_SYNC = 16384,
 	PH_NOTE = 32768,
-	PH_HELLO = 65536
+	PH_HELLO = 65536,
+	PH_STATUS = 131072,
+	PH_CONFIRM = 262144,
+	PH_ASKED = 16382 | PH_STATUS | PH_CONFIRM /* every state of a request but PH_NEW */
 };
 
 #include "common/messages.def"

@@ -40,6 +40,7 @@ const struct edge_row proc_edges[EDGE_COUNT] = {
 	[EDGE_PTY_SPAWN] = { PROC_PTYD, PROC_SPAWNER, false },
 	[EDGE_DELIVERY] = { PROC_GATEWAYD, PROC_PTYD, true },
 	[EDGE_AUTH_FETCH] = { PROC_AUTHD, PROC_FETCHER, false },
+	[EDGE_PLACE_PROBE] = { PROC_PLACERD, PROC_PROBER, false },
 };
 
 struct event_base *

@@ -42,8 +42,12 @@ enum gift {
 	GIFT_PLACERD_AUDIT,     /* O_APPEND */
 	GIFT_PLACERD_AUDIT_END, /* the same file, to read: how it ends */
 	GIFT_PLACERD_CONTROL,   /* SOCK_STREAM listener of the control socket */
+	GIFT_PLACERD_NODES,     /* sealed memfd of NODES_CONFIG; absent: this node alone */
+	GIFT_PLACERD_NODE_KEY,  /* sealed memfd, PEM: there whenever GIFT_PLACERD_NODES is */
 
-	GIFT_FETCHER_CA = GIFT_OWN, /* sealed memfd, PEM; absent: the system's authorities */
+	/* Of the fetcher and the prober. Sealed memfds, PEM; absent: the system's authorities. */
+	GIFT_FETCHER_CA = GIFT_OWN, /* for the provider */
+	GIFT_FETCHER_FLEET_CA,      /* for the nodes */
 
 	GIFT_SPAWNER_HOLDER = GIFT_OWN, /* O_PATH */
 	GIFT_SPAWNER_INIT,              /* sealed memfd of session-init */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the fetcher share. The fetcher is the one outbound HTTPS client: it does what
- * authd asks, one GET at a time, and judges only where it may go. It holds no secret, reads no
- * answer and decides nothing.
+ * What the files of the fetcher share. The fetcher is the one outbound HTTPS client: it sends what its
+ * one neighbour asks, and judges only where that may go. It reads no answer, decides nothing, and keeps
+ * nothing secret beyond the request. It runs twice: for authd as the fetcher, for placerd as the prober.
  */
 #ifndef FETCHER_FETCHER_H
 #define FETCHER_FETCHER_H
@@ -14,7 +14,9 @@
 #include "common/session.h"
 #include "fetcher/target.h"
 
-#define FETCHES_MAX 4    /* at once; more are refused as busy */
+#define PROVIDER_FETCHES_MAX 4 /* at once; more are refused as busy */
+#define NODE_FETCHES_MAX 24
+#define FETCHES_MAX (PROVIDER_FETCHES_MAX + NODE_FETCHES_MAX)
 #define ADDRESSES_MAX 16 /* of one name; the others are not looked at, nor connected to */
 
 struct event;
@@ -22,9 +24,36 @@ struct event_base;
 struct evdns_base;
 struct evdns_getaddrinfo_request;
 
-/* One GET, from the request to its answer. */
+/* Which of the two this process is: the program is one. */
+struct fetcher_role {
+	const char *name; /* of the program */
+	enum proc_id id;
+	enum edge edge;
+	enum msg_type part, end; /* how it answers */
+	bool is_prober;
+};
+
+/*
+ * Fetches to the provider and fetches to nodes share nothing: no authority, no connection, no rate.
+ * By enum fetch_to.
+ */
+struct lane {
+	struct fetcher *owner;
+	const struct lane_kind *kind;
+	char *ca; /* certificates, PEM; NULL: nothing of this kind is fetched */
+	size_t ca_len;
+	void *multi; /* CURLM */
+	void *share; /* CURLSH: TLS sessions; NULL: none are kept */
+	struct event *timer;
+	double tokens; /* of the rate bound */
+	uint64_t tokens_mono_ms;
+	unsigned under_way;
+};
+
+/* One request, until it is answered. */
 struct fetch {
 	struct fetcher *owner;
+	struct lane *lane;
 	uint64_t id; /* of the request; 0: this slot is free */
 	struct trace trace;
 	struct target target;
@@ -33,7 +62,11 @@ struct fetch {
 	struct evdns_getaddrinfo_request *name; /* while it is being resolved */
 	void *easy;                             /* CURL, while it is being fetched */
 	void *resolved;                         /* curl_slist, which easy borrows */
-	enum fetch_error error;                 /* why a callback has ended the transfer */
+	enum fetch_method method;
+	void *lines;         /* curl_slist of header lines, likewise: secret */
+	unsigned char *sent; /* the request's body, likewise: secret */
+	size_t sent_len;
+	enum fetch_error error; /* why a callback has ended the transfer */
 	unsigned headers;
 	size_t header_bytes;
 	unsigned char *body; /* max_bytes long */
@@ -41,20 +74,26 @@ struct fetch {
 };
 
 struct fetcher {
+	const struct fetcher_role *role;
 	struct event_base *base;
-	struct https_url issuer; /* text empty: none is configured, and nothing is fetched */
-	char *ca;                /* certificates, PEM */
-	size_t ca_len;
+	struct https_url issuer; /* text empty: none is configured */
+	const char *origins;     /* FLEET_ORIGINS */
 	struct evdns_base *names;
-	void *multi; /* CURLM */
-	struct event *timer;
-	double tokens; /* of the rate bound */
-	uint64_t tokens_mono_ms;
+	struct lane lanes[FETCH_TO_NODE + 1];
 	struct fetch fetches[FETCHES_MAX];
 };
 
-/* requests.c: what authd asks, and its answers. */
+/* requests.c: what the neighbour asks, and its answers. */
 
+/* How much of a kind is fetched, and how its connections are kept. */
+struct lane_kind {
+	unsigned at_once;
+	double burst,
+	    per_ms; /* of requests: more of them is a fault, which no other server shall feel */
+	unsigned connections; /* kept for the next; 0: each request has one of its own */
+};
+
+extern const struct lane_kind lane_kinds[FETCH_TO_NODE + 1];
 extern const msg_handler fetcher_handlers[MSG_COUNT];
 unsigned requests_phase_of(void *ctx, struct peer *from, const struct msg *m);
 /* The transfer or the resolution has ended; the slot is free when this returns. */
@@ -73,14 +112,18 @@ void names_cancel(struct fetch *f);
 
 /* transfer.c: libcurl on the event loop. */
 
-/* Before the filter. 0 or -1. */
-int transfer_init(struct fetcher *d);
+/* Before the filter, and then for each kind that will be fetched. 0 or -1. */
+int transfer_init(void);
+int transfer_open(struct lane *l);
+/* Copies what is to be sent beside the URL. 0 or -1. */
+int transfer_prepare(struct fetch *f, const struct pl_fetch *wanted);
 /*
  * Begins. addresses: what follows "+host:port:" in CURLOPT_RESOLVE; NULL for a host that is an
  * address. Returns 0 or -1; fetch_end follows later on.
  */
 int transfer_start(struct fetch *f, const char *addresses);
 unsigned transfer_status(const struct fetch *f); /* HTTP, of one that has ended well */
-void transfer_cancel(struct fetch *f);           /* one that has not begun is fine */
+/* Ends it, and wipes what was sent; one that has not begun is fine. */
+void transfer_cancel(struct fetch *f);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The fetcher: the role, and what it needs from the file system. */
+/* The fetcher, and the prober: the role, and what it needs from the file system. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,12 +10,20 @@
 #include <openssl/x509.h>
 
 #include "common/cleanup.h"
+#include "common/fleetorigins.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "fetcher/fetcher.h"
 
 #define CA_MAX_BYTES (4u << 20)
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
+static const struct fetcher_role roles[] = {
+	{ "fetcher", PROC_FETCHER, EDGE_AUTH_FETCH, MSG_AUTH_FETCHED_PART, MSG_AUTH_FETCHED,
+	    false },
+	{ "prober", PROC_PROBER, EDGE_PLACE_PROBE, MSG_PLACE_FETCHED_PART, MSG_PLACE_FETCHED,
+	    true },
+};
 
 static struct fetcher fetcher;
 
@@ -36,20 +44,20 @@ count_certificates(const char *pem, size_t len)
 
 /* What the operator gave; else what the system trusts. */
 static int
-load_authorities(struct fetcher *d)
+load_authorities(struct lane *l, enum gift gift, const char *variable)
 {
-	cleanup_fd int fd = proc_take_gift(GIFT_FETCHER_CA);
-	const char *origin = fd >= 0 ? "OIDC_CA_FILE" : SYSTEM_CA;
+	cleanup_fd int fd = proc_take_gift(gift);
+	const char *origin = fd >= 0 ? variable : SYSTEM_CA;
 
 	if (fd < 0)
 		fd = open(SYSTEM_CA, O_RDONLY | O_CLOEXEC);
-	d->ca = fd < 0 ? NULL : proc_read_file(fd, CA_MAX_BYTES, &d->ca_len);
-	if (!d->ca) {
+	l->ca = fd < 0 ? NULL : proc_read_file(fd, CA_MAX_BYTES, &l->ca_len);
+	if (!l->ca) {
 		log_warn("event=start_failed step=\"read the certificate authorities\" file=%s",
 		    origin);
 		return -1;
 	}
-	if (count_certificates(d->ca, d->ca_len) > 0)
+	if (count_certificates(l->ca, l->ca_len) > 0)
 		return 0;
 	log_error("event=start_failed step=\"certificate authorities\" file=%s "
 		  "detail=\"it holds no certificate in PEM\"",
@@ -57,27 +65,60 @@ load_authorities(struct fetcher *d)
 	return -1;
 }
 
-/* Without an issuer nothing will ever be fetched, and nothing is loaded for it. */
 static int
-load(void *ctx)
+load_provider(struct fetcher *d)
 {
-	const char *issuer = proc_config()->oidc_issuer_url;
-	struct fetcher *d = ctx;
+	if (issuer_parse(proc_config()->oidc_issuer_url, &d->issuer) == 0)
+		return load_authorities(&d->lanes[FETCH_TO_PROVIDER], GIFT_FETCHER_CA,
+		    "OIDC_CA_FILE");
+	log_error("event=start_failed step=\"OIDC_ISSUER_URL\" detail=\"not an https URL\"");
+	return -1;
+}
 
+static int
+load_fleet(struct fetcher *d)
+{
+	const char *why;
+
+	d->origins = proc_config()->fleet_origins;
+	if (fleetorigins_check(d->origins, &why) == 0)
+		return load_authorities(&d->lanes[FETCH_TO_NODE], GIFT_FETCHER_FLEET_CA,
+		    "FLEET_CA_FILE");
+	log_error("event=start_failed step=\"FLEET_ORIGINS\" detail=\"%s\"", why);
+	return -1;
+}
+
+static void
+init(struct fetcher *d)
+{
 	d->base = proc_base();
 	for (size_t i = 0; i < FETCHES_MAX; i++)
 		d->fetches[i].owner = d;
-	if (!*issuer)
+	for (int to = FETCH_TO_PROVIDER; to <= FETCH_TO_NODE; to++)
+		d->lanes[to] = (struct lane){ .owner = d, .kind = &lane_kinds[to] };
+}
+
+/* Where nothing will ever be fetched, nothing is loaded for it. */
+static int
+load(void *ctx)
+{
+	const struct config *c = proc_config();
+	struct fetcher *d = ctx;
+	bool has_provider = *c->oidc_issuer_url; /* the prober's configuration has none */
+	bool has_fleet = *c->fleet_origins && (*c->nodes_config || !d->role->is_prober);
+
+	init(d);
+	if (!has_provider && !has_fleet)
 		return 0;
-	if (issuer_parse(issuer, &d->issuer) != 0) {
-		log_error(
-		    "event=start_failed step=\"OIDC_ISSUER_URL\" detail=\"not an https URL\"");
+	if (transfer_init() != 0 || names_init(d) != 0 ||
+	    (has_provider && transfer_open(&d->lanes[FETCH_TO_PROVIDER]) != 0) ||
+	    (has_fleet && transfer_open(&d->lanes[FETCH_TO_NODE]) != 0)) {
+		log_error("event=start_failed step=\"network libraries\"");
 		return -1;
 	}
-	if (transfer_init(d) == 0 && names_init(d) == 0)
-		return load_authorities(d);
-	log_error("event=start_failed step=\"network libraries\"");
-	return -1;
+	if (has_provider && load_provider(d) != 0)
+		return -1;
+	return has_fleet ? load_fleet(d) : 0;
 }
 
 static void
@@ -95,11 +136,21 @@ edge_down(void *ctx, enum edge edge)
 	fetch_end_all(ctx);
 }
 
-int
-main(void)
+/* By the name that fogd gives it, that of the program. */
+static const struct fetcher_role *
+find_role(const char *name)
 {
+	const char *slash = strrchr(name, '/');
+
+	return strcmp(slash ? slash + 1 : name, roles[1].name) == 0 ? &roles[1] : &roles[0];
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct fetcher_role *which = find_role(argc > 0 ? argv[0] : "");
 	const struct role role = {
-		.id = PROC_FETCHER,
+		.id = which->id,
 		.ctx = &fetcher,
 		.handlers = fetcher_handlers,
 		.phase_of = requests_phase_of,
@@ -108,8 +159,10 @@ main(void)
 		.edge_down = edge_down,
 	};
 
-	int rc = proc_main(&role);
+	int rc;
 
+	fetcher.role = which;
+	rc = proc_main(&role);
 	fetch_end_all(&fetcher);
 	return rc;
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/fleetorigins.h"
+
 /* An address of 16 bytes in brackets; https_url_parse has let no other text in brackets pass. */
 static int
 read_v6(const struct https_url *url, struct sockaddr_storage *out)
@@ -43,22 +45,40 @@ ends_in_number(const char *host)
 	return last[strspn(last, "0123456789")] == '\0';
 }
 
+static int
+read_target(struct view url, struct target *out)
+{
+	*out = (struct target){ .kind = HOST_ADDRESS };
+	if (https_url_parse(url.p, url.len, &out->url) != 0)
+		return -1;
+	if (out->url.host[0] == '[')
+		return read_v6(&out->url, &out->address);
+	if (read_v4(&out->url, &out->address) == 0)
+		return 0;
+	out->kind = HOST_NAME;
+	return ends_in_number(out->url.host) ? -1 : 0;
+}
+
 int
 target_parse(struct view url, const struct https_url *issuer, struct target *out)
 {
-	struct target t = { .kind = HOST_ADDRESS };
+	struct target t;
 
-	if (https_url_parse(url.p, url.len, &t.url) != 0)
+	if (!*issuer->text || read_target(url, &t) != 0)
 		return -1;
-	t.may_be_private = *issuer->text && strcmp(t.url.host, issuer->host) == 0;
-	if (t.url.host[0] == '[') {
-		if (read_v6(&t.url, &t.address) != 0)
-			return -1;
-	} else if (read_v4(&t.url, &t.address) != 0) {
-		if (ends_in_number(t.url.host))
-			return -1;
-		t.kind = HOST_NAME;
-	}
+	t.may_be_private = strcmp(t.url.host, issuer->host) == 0;
+	*out = t;
+	return 0;
+}
+
+int
+target_parse_node(struct view url, const char *origins, struct target *out)
+{
+	struct target t;
+
+	if (!fleetorigins_cover(origins, url) || read_target(url, &t) != 0)
+		return -1;
+	t.may_be_private = true;
 	*out = t;
 	return 0;
 }

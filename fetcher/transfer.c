@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libcurl's multi interface on the event loop. Every fetch has a connection of its own, so that
- * what was judged about one says nothing about another; no redirect, proxy, cookie or password file
- * is followed, taken or read.
+ * libcurl's multi interface on the event loop. A fetch from the provider has a connection of its own,
+ * so that what was judged about one says nothing about another; a connection to a node, where the
+ * operator's own list has judged, may serve the next fetch from that node. No redirect, proxy, cookie
+ * or password file is followed, taken or read. What is sent to a node may be somebody's token: it is
+ * wiped here, and libcurl has memory that is wiped when it lets go of it.
  */
 #include "fetcher/fetcher.h"
 
+#include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <curl/curl.h>
@@ -20,6 +24,13 @@
 
 /* Longer than any fetch: an entry that libcurl forgot would be asked for by a resolver of its own. */
 #define RESOLVED_S 300
+
+/* A kept connection is closed at this age: a name that has moved and a certificate that has been
+ * replaced are noticed. */
+#define CONNECTION_LIFE_S 300
+#define CONNECTION_IDLE_S 55 /* HTTP_IDLE_TIMEOUT_MS of the other end is 60 s unless configured */
+
+#define LINE_MAX_BYTES 8400 /* "Authorization: " and what messages.def allows */
 
 /* --- why it failed --- */
 
@@ -60,15 +71,39 @@ error_of(const struct fetch *f, CURLcode result)
 	return FETCH_E_PROTOCOL;
 }
 
+/* --- memory that is wiped when it is given back --- */
+
+static void
+wipe_free(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+wipe_realloc(void *p, size_t size)
+{
+	size_t had = p ? malloc_usable_size(p) : 0;
+	void *grown = malloc(size);
+
+	if (!grown)
+		return NULL;
+	if (p)
+		memcpy(grown, p, had < size ? had : size);
+	wipe_free(p);
+	return grown;
+}
+
 /* --- sockets and the timer --- */
 
 static void
-take_finished(struct fetcher *d)
+take_finished(struct lane *l)
 {
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(d->multi, &left))) {
+	while ((m = curl_multi_info_read(l->multi, &left))) {
 		struct fetch *f = NULL;
 		CURLcode result = m->data.result;
 
@@ -82,33 +117,33 @@ take_finished(struct fetcher *d)
 static void
 on_socket(evutil_socket_t fd, short what, void *arg)
 {
-	struct fetcher *d = arg;
+	struct lane *l = arg;
 	int running, flags = 0;
 
 	if (what & EV_READ)
 		flags |= CURL_CSELECT_IN;
 	if (what & EV_WRITE)
 		flags |= CURL_CSELECT_OUT;
-	curl_multi_socket_action(d->multi, fd, flags, &running);
-	take_finished(d);
+	curl_multi_socket_action(l->multi, fd, flags, &running);
+	take_finished(l);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct fetcher *d = arg;
+	struct lane *l = arg;
 	int running;
 
 	(void)fd;
 	(void)what;
-	curl_multi_socket_action(d->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	take_finished(d);
+	curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	take_finished(l);
 }
 
 static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known)
 {
-	struct fetcher *d = ctx;
+	struct lane *l = ctx;
 	struct event *ev = known;
 	short wanted = EV_PERSIST;
 
@@ -121,11 +156,11 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known)
 	if (what & CURL_POLL_OUT)
 		wanted |= EV_WRITE;
 	if (what != CURL_POLL_REMOVE) {
-		ev = event_new(d->base, fd, wanted, on_socket, d);
+		ev = event_new(l->owner->base, fd, wanted, on_socket, l);
 		if (ev)
 			event_add(ev, NULL);
 	}
-	curl_multi_assign(d->multi, fd, ev);
+	curl_multi_assign(l->multi, fd, ev);
 	return ev || what == CURL_POLL_REMOVE ? 0 : -1;
 }
 
@@ -133,10 +168,10 @@ static int
 set_timer(CURLM *multi, long ms, void *ctx)
 {
 	struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-	struct fetcher *d = ctx;
+	struct lane *l = ctx;
 
 	(void)multi;
-	return ms < 0 ? event_del(d->timer) : event_add(d->timer, &wait);
+	return ms < 0 ? event_del(l->timer) : event_add(l->timer, &wait);
 }
 
 /* --- what libcurl asks and brings --- */
@@ -190,24 +225,41 @@ take_header(char *bytes, size_t size, size_t count, void *ctx)
 
 #define SET(option, value) failed |= curl_easy_setopt(easy, option, value) != CURLE_OK
 
+/*
+ * Only a GET goes over a kept connection: where that turns out to be dead, libcurl sends the request
+ * again, and what makes a session is sent once.
+ */
+static bool
+set_keeping(CURL *easy, const struct fetch *f)
+{
+	bool is_kept = f->lane->kind->connections > 0;
+	bool failed = false;
+
+	SET(CURLOPT_FRESH_CONNECT, is_kept && f->method == METHOD_GET ? 0L : 1L);
+	SET(CURLOPT_FORBID_REUSE, is_kept ? 0L : 1L);
+	SET(CURLOPT_MAXAGE_CONN, (long)CONNECTION_IDLE_S);
+	SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_LIFE_S);
+	SET(CURLOPT_SSL_SESSIONID_CACHE, f->lane->share ? 1L : 0L);
+	if (f->lane->share)
+		SET(CURLOPT_SHARE, f->lane->share);
+	return !failed;
+}
+
 static bool
 set_connection(CURL *easy, struct fetch *f)
 {
-	struct curl_blob ca = { f->owner->ca, f->owner->ca_len, CURL_BLOB_NOCOPY };
+	struct curl_blob ca = { f->lane->ca, f->lane->ca_len, CURL_BLOB_NOCOPY };
 	bool failed = false;
 
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, f);
-	SET(CURLOPT_FRESH_CONNECT, 1L);
-	SET(CURLOPT_FORBID_REUSE, 1L);
 	SET(CURLOPT_DNS_CACHE_TIMEOUT, (long)RESOLVED_S);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	SET(CURLOPT_CAPATH, NULL);
 	SET(CURLOPT_CAINFO_BLOB, &ca);
 	return !failed;
@@ -233,6 +285,26 @@ set_request(CURL *easy, struct fetch *f)
 	return !failed;
 }
 
+/* The method, and what goes with it: all borrowed from f. */
+static bool
+set_sent(CURL *easy, struct fetch *f)
+{
+	static const char
+	    *const methods[] = { [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE" };
+	bool has_body = f->method == METHOD_POST || f->method == METHOD_PATCH;
+	bool failed = false;
+
+	if (has_body) {
+		SET(CURLOPT_POSTFIELDSIZE, (long)f->sent_len);
+		SET(CURLOPT_POSTFIELDS, f->sent ? (char *)f->sent : "");
+	}
+	if (f->method == METHOD_PATCH || f->method == METHOD_DELETE)
+		SET(CURLOPT_CUSTOMREQUEST, methods[f->method]);
+	if (f->lines)
+		SET(CURLOPT_HTTPHEADER, f->lines);
+	return !failed;
+}
+
 /* "+": the entry may leave libcurl's cache, else each name ever fetched would stay there. */
 static bool
 set_addresses(CURL *easy, struct fetch *f, const char *addresses)
@@ -247,15 +319,62 @@ set_addresses(CURL *easy, struct fetch *f, const char *addresses)
 	return f->resolved && !failed;
 }
 
+static int
+add_line(struct fetch *f, const char *name, struct view value)
+{
+	char line[LINE_MAX_BYTES];
+	struct curl_slist *longer;
+
+	if (value.len == 0)
+		return 0;
+	snprintf(line, sizeof(line), "%s: %.*s", name, VIEW_ARG(value));
+	longer = curl_slist_append(f->lines, line);
+	explicit_bzero(line, sizeof(line));
+	if (!longer)
+		return -1;
+	f->lines = longer;
+	return 0;
+}
+
+/* The values are clean text (messages.def): none ends its line. */
+int
+transfer_prepare(struct fetch *f, const struct pl_fetch *wanted)
+{
+	const char *type = wanted->body.len > 0 ? "application/json" : "";
+	struct curl_slist *longer;
+
+	f->method = (enum fetch_method)wanted->method;
+	if (add_line(f, "Authorization", wanted->authorization) != 0 ||
+	    add_line(f, "Idempotency-Key", wanted->idem_key) != 0 ||
+	    add_line(f, "Fog-Forwarded-By", wanted->forwarded_by) != 0 ||
+	    add_line(f, "Content-Type", view_of(type)) != 0)
+		return -1;
+	if (wanted->body.len == 0 && (f->method == METHOD_POST || f->method == METHOD_PATCH)) {
+		/* libcurl's way to leave out the type that it would make up. */
+		longer = curl_slist_append(f->lines, "Content-Type:");
+		if (!longer)
+			return -1;
+		f->lines = longer;
+	}
+	if (wanted->body.len == 0)
+		return 0;
+	f->sent = malloc(wanted->body.len);
+	if (!f->sent)
+		return -1;
+	memcpy(f->sent, wanted->body.p, wanted->body.len);
+	f->sent_len = wanted->body.len;
+	return 0;
+}
+
 int
 transfer_start(struct fetch *f, const char *addresses)
 {
 	CURL *easy = f->easy = curl_easy_init();
 
-	if (!easy || !set_connection(easy, f) || !set_request(easy, f) ||
-	    (addresses && !set_addresses(easy, f, addresses)))
+	if (!easy || !set_connection(easy, f) || !set_keeping(easy, f) || !set_request(easy, f) ||
+	    !set_sent(easy, f) || (addresses && !set_addresses(easy, f, addresses)))
 		return -1;
-	return curl_multi_add_handle(f->owner->multi, easy) == CURLM_OK ? 0 : -1;
+	return curl_multi_add_handle(f->lane->multi, easy) == CURLM_OK ? 0 : -1;
 }
 
 unsigned
@@ -271,29 +390,55 @@ void
 transfer_cancel(struct fetch *f)
 {
 	if (f->easy) {
-		curl_multi_remove_handle(f->owner->multi, f->easy);
+		curl_multi_remove_handle(f->lane->multi, f->easy);
 		curl_easy_cleanup(f->easy);
 	}
 	curl_slist_free_all(f->resolved);
+	curl_slist_free_all(f->lines);
+	wipe_free(f->sent);
 	f->easy = NULL;
-	f->resolved = NULL;
+	f->resolved = f->lines = NULL;
+	f->sent = NULL;
+}
+
+/* Sessions of TLS, which each fetch would otherwise keep for itself alone. One thread: no locks. */
+static void *
+share_sessions(void)
+{
+	CURLSH *share = curl_share_init();
+
+	if (share &&
+	    curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+		return share;
+	curl_share_cleanup(share);
+	return NULL;
 }
 
 int
-transfer_init(struct fetcher *d)
+transfer_open(struct lane *l)
 {
-	CURLM *m;
+	CURLM *m = l->multi = curl_multi_init();
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return -1;
-	d->timer = evtimer_new(d->base, on_timer, d);
-	d->multi = m = curl_multi_init();
-	if (!d->timer || !m)
+	l->timer = evtimer_new(l->owner->base, on_timer, l);
+	if (!l->timer || !m)
 		return -1;
 	curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, watch_socket);
-	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, d);
+	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, l);
 	curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, set_timer);
-	curl_multi_setopt(m, CURLMOPT_TIMERDATA, d);
+	curl_multi_setopt(m, CURLMOPT_TIMERDATA, l);
 	curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-	return 0;
+	if (l->kind->connections == 0)
+		return 0;
+	curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)l->kind->connections);
+	l->share = share_sessions();
+	return l->share ? 0 : -1;
+}
+
+int
+transfer_init(void)
+{
+	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup,
+		   calloc) == CURLE_OK
+	    ? 0
+	    : -1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The control socket from the outside: see fogctl.h. */
+/* The control socket from the outside. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 #include <sys/un.h>
 
 #include "common/cleanup.h"
-#include "fogctl/fogctl.h"
+#include "fogctl/command.h"
 
-#define ANSWER_MAX_BYTES 65536
+#define ANSWER_LINE_MAX_BYTES 65536
 #define TIMEOUT_SECONDS 30
 
 static void
@@ -38,7 +38,14 @@ advice_for(int error)
 }
 
 static int
-connect_to(const char *path)
+status_for(int error)
+{
+	return error == EACCES || error == EPERM ? EXIT_NO_RIGHTS : EXIT_NO_SERVICE;
+}
+
+/* 0, or an exit status. */
+static int
+connect_to(const char *path, int *out)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
 	struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
@@ -46,17 +53,20 @@ connect_to(const char *path)
 
 	if (strlen(path) >= sizeof(name.sun_path)) {
 		complain(path, "the path of a socket is shorter", NULL);
-		return -1;
+		return EXIT_NO_SERVICE;
 	}
 	memcpy(name.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
 	    connect(fd, (struct sockaddr *)&name, sizeof(name)) != 0) {
-		complain(path, strerror(errno), advice_for(errno));
-		return -1;
+		int error = errno;
+
+		complain(path, strerror(error), advice_for(error));
+		return status_for(error);
 	}
-	return steal_fd(&fd);
+	*out = steal_fd(&fd);
+	return 0;
 }
 
 static int
@@ -72,48 +82,69 @@ send_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
-/* Up to the newline, which is not kept. */
-static char *
-receive_line(int fd)
+struct incoming {
+	size_t len;
+	char bytes[ANSWER_LINE_MAX_BYTES];
+};
+
+/* More of the answer. 0, or -1 with errno. */
+static int
+receive_some(int fd, struct incoming *in)
 {
-	cleanup_free char *line = malloc(ANSWER_MAX_BYTES + 1);
-	size_t len = 0;
+	ssize_t n;
 
-	while (line && len < ANSWER_MAX_BYTES) {
-		ssize_t n = recv(fd, line + len, ANSWER_MAX_BYTES - len, 0);
-		char *end;
-
-		if (n == 0)
-			errno = ECONNRESET;
-		if (n == 0 || (n < 0 && errno != EINTR))
-			return NULL;
-		len += n > 0 ? (size_t)n : 0;
-		line[len] = '\0';
-		end = memchr(line, '\n', len);
-		if (end) {
-			char *whole = line;
-
-			*end = '\0';
-			line = NULL;
-			return whole;
-		}
+	if (in->len == sizeof(in->bytes)) {
+		errno = EMSGSIZE;
+		return -1;
 	}
-	errno = EMSGSIZE;
-	return NULL;
+	n = recv(fd, in->bytes + in->len, sizeof(in->bytes) - in->len, 0);
+	if (n == 0)
+		errno = ECONNRESET;
+	if (n == 0 || (n < 0 && errno != EINTR))
+		return -1;
+	in->len += n > 0 ? (size_t)n : 0;
+	return 0;
 }
 
-char *
-client_ask(const char *path, const char *request, size_t len)
+/* -1 with errno; else what on_line has said last: 0, or below -1. */
+static int
+receive_lines(int fd, client_line_fn *on_line, void *arg)
 {
-	cleanup_fd int fd = connect_to(path);
-	char *answer;
+	cleanup_free struct incoming *in = malloc(sizeof(*in));
+	int more = 1;
 
-	if (fd < 0)
-		return NULL;
-	answer = send_all(fd, request, len) == 0 ? receive_line(fd) : NULL;
-	if (!answer && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (!in)
+		return -1;
+	in->len = 0;
+	while (more == 1) {
+		char *end = memchr(in->bytes, '\n', in->len);
+		size_t len;
+
+		if (!end) {
+			if (receive_some(fd, in) != 0)
+				return -1;
+			continue;
+		}
+		len = (size_t)(end - in->bytes);
+		more = on_line(arg, in->bytes, len);
+		in->len -= len + 1;
+		memmove(in->bytes, end + 1, in->len);
+	}
+	return more;
+}
+
+int
+client_ask(const char *path, const char *request, size_t len, client_line_fn *on_line, void *arg)
+{
+	cleanup_fd int fd = -1;
+	int rc = connect_to(path, &fd);
+
+	if (rc != 0)
+		return rc;
+	rc = send_all(fd, request, len) == 0 ? receive_lines(fd, on_line, arg) : -1;
+	if (rc == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		complain(path, "no answer in time", NULL);
-	else if (!answer)
+	else if (rc == -1)
 		complain(path, strerror(errno), "the service has not answered");
-	return answer;
+	return rc == -1 ? EXIT_NO_SERVICE : rc;
 }

@@ -1,200 +1,184 @@
 /* SPDX-License-Identifier: MIT */
-/* fogctl: its two tables, and from the words of a person to a request and back. */
+/* fogctl: its two tables, and from the words of a person to a command. */
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "common/cleanup.h"
 #include "common/json.h"
-#include "fogctl/fogctl.h"
+#include "fogctl/command.h"
 #include "fogctl/image.h"
+#include "fogctl/node.h"
 
-enum { OPTION_JSON, OPTION_SOCKET, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
+#define BIT(option) (UINT32_C(1) << OPTION_##option)
+#define EVERYWHERE (BIT(JSON) | BIT(HELP) | BIT(VERSION))
 
-static const struct fogctl_option options[OPTION_COUNT] = {
-	[OPTION_JSON] = { "json", NULL, "print the answer as it came, one JSON object" },
-	[OPTION_SOCKET] = { "socket", "PATH", "the control socket; default " FOGCTL_SOCKET },
-	[OPTION_HELP] = { "help", NULL, "print this" },
-	[OPTION_VERSION] = { "version", NULL, "print the version" },
+const struct fogctl_option_row fogctl_options[OPTION_COUNT] = {
+	[OPTION_JSON] = { { "json", NULL, "print one JSON object" }, VALUE_NONE, 1 },
+	[OPTION_SOCKET] = { { "socket", "PATH", "the control socket; default " FOGCTL_SOCKET },
+	    VALUE_FILE, 1 },
+	[OPTION_PROFILE] = { { "profile", "NAME", "a profile of the policy" }, VALUE_TEXT, 1 },
+	[OPTION_GROUP] = { { "group", "NAME", "a group of whoever asks; may be repeated" },
+	    VALUE_TEXT, FOGCTL_VALUES_MAX },
+	[OPTION_TTL] = { { "ttl", "SECONDS", "the ttl_seconds asked for" }, VALUE_TEXT, 1 },
+	[OPTION_IMAGE] = { { "image", "REF", "the image_ref asked for" }, VALUE_TEXT, 1 },
+	[OPTION_SESSIONS] = { { "sessions", "N", "sessions that they have in the profile" },
+	    VALUE_TEXT, 1 },
+	[OPTION_RUNTIME] = { { "runtime", "NAME", "sandbox, or stub: without images" }, VALUE_TEXT,
+	    1 },
+	[OPTION_HINT] = { { "hint", "NODE", "the placement_hint asked for" }, VALUE_TEXT, 1 },
+	[OPTION_LATENCY] = { { "latency", "NODE=MS", "as the client measured; may be repeated" },
+	    VALUE_TEXT, FOGCTL_VALUES_MAX },
+	[OPTION_LIVE] = { { "live", NULL, "ask the service what it would choose now" }, VALUE_NONE,
+	    1 },
+	[OPTION_AUDIT] = { { "audit", "FILE", "an audit log" }, VALUE_FILE, 1 },
+	[OPTION_SESSION] = { { "session", "ID", "the session of the audit log" }, VALUE_TEXT, 1 },
+	[OPTION_POLICY] = { { "policy", "FILE", "a policy.yaml; default " FOGCTL_POLICY },
+	    VALUE_FILE, 1 },
+	[OPTION_NODES] = { { "nodes", "FILE", "a nodes.yaml" }, VALUE_FILE, 1 },
+	[OPTION_ORIGINS] = { { "origins", "LIST", "FLEET_ORIGINS for it" }, VALUE_TEXT, 1 },
+	[OPTION_NODE] = { { "node", "NAME", "NODE_NAME for it; default: the host's name" },
+	    VALUE_TEXT, 1 },
+	[OPTION_HELP] = { { "help", NULL, "print this" }, VALUE_NONE, 1 },
+	[OPTION_VERSION] = { { "version", NULL, "print the version" }, VALUE_NONE, 1 },
 };
 
-static int tell_ping(json_t *answer, char **arguments);
-static int tell_subject(json_t *answer, char **arguments);
-static int tell_session(json_t *answer, char **arguments);
+#define REMOTE(words, ...) \
+	{ \
+		.name = words, .options = BIT(SOCKET), .run = run_remote, __VA_ARGS__ \
+	}
+#define ONE(text, goes_to) .argument = { { text, goes_to } }, .least = 1
 
-static const struct fogctl_command commands[] = {
-	{ "ping", { { 0 } }, "ping", tell_ping, "ask whether the service answers" },
-	{ "sessions revoke", { { "ID", "session_id" } }, "revoke_session", tell_session,
-	    "end a session at once" },
-	{ "subjects revoke", { { "ISSUER", "issuer" }, { "SUBJECT", "subject" } }, "revoke_subject",
-	    tell_subject, "end or detach all sessions of a subject, and refuse the tokens it has" },
+const struct fogctl_command fogctl_commands[] = {
+	REMOTE("ping", .request = "ping", .tell = tell_ping,
+	    .help = "ask whether the service answers"),
+	REMOTE("status", .request = "status", .tell = tell_members,
+	    .help = "how this node, its sessions and its fleet are"),
+	REMOTE("sessions list", .request = "list_sessions", .rows = "session",
+	    .tell = tell_sessions, .help = "the sessions of this node"),
+	REMOTE("sessions show", ONE("ID", "session_id"), .request = "show_session",
+	    .tell = tell_session, .help = "one session"),
+	REMOTE("sessions kill", ONE("ID", "session_id"), .request = "kill_session",
+	    .tell = tell_killed, .help = "end a session at once"),
+	REMOTE("sessions drain", .request = "drain_node", .tell = tell_drained,
+	    .help = "take no new sessions on this node"),
+	REMOTE("nodes list", .request = "list_nodes", .rows = "node", .tell = tell_nodes,
+	    .help = "the fleet, as this node sees it"),
+	REMOTE("nodes cordon", ONE("NAME", "node"), .request = "cordon_node", .tell = tell_cordoned,
+	    .help = "place nothing on another node from here"),
+	REMOTE("nodes drain", ONE("NAME", "node"), .request = "drain_node", .tell = tell_drained,
+	    .help = "take no new sessions on this node"),
+	REMOTE("nodes undrain", ONE("NAME", "node"), .request = "undrain_node",
+	    .tell = tell_drained, .help = "undo a drain or a cordon"),
+	REMOTE("subjects revoke", .argument = { { "ISSUER", "issuer" }, { "SUBJECT", "subject" } },
+	    .least = 2, .request = "revoke_subject", .tell = tell_subject,
+	    .help = "end or detach all sessions of a subject, and refuse the tokens it has"),
+	{ .name = "policy check",
+	    ONE("FILE", NULL),
+	    .has_files = true,
+	    .run = run_policy_check,
+	    .help = "check a policy.yaml and print it as understood" },
+	{ .name = "policy explain",
+	    ONE("FILE", NULL),
+	    .has_files = true,
+	    .options = BIT(PROFILE) | BIT(GROUP) | BIT(TTL) | BIT(IMAGE) | BIT(SESSIONS) |
+		BIT(RUNTIME),
+	    .run = run_policy_explain,
+	    .help = "decide one request by it" },
+	{ .name = "policy replay",
+	    ONE("FILE", NULL),
+	    .has_files = true,
+	    .options = BIT(AUDIT),
+	    .run = run_policy_replay,
+	    .help = "the requests of an audit log that it would decide differently" },
+	{ .name = "placement explain",
+	    .argument = { { "FILE", NULL } },
+	    .has_files = true,
+	    .options = BIT(SOCKET) | BIT(SESSION) | BIT(AUDIT) | BIT(LIVE) | BIT(PROFILE) |
+		BIT(HINT) | BIT(LATENCY),
+	    .run = run_placement_explain,
+	    .tell = NULL,
+	    .request = "explain_placement",
+	    .help = "why a session is where it is, or where one would be" },
+	{ .name = "config check",
+	    .options = BIT(POLICY) | BIT(NODES) | BIT(ORIGINS) | BIT(NODE),
+	    .run = run_config_check,
+	    .help = "check the files of the service" },
+	{ .name = "log verbose",
+	    ONE("on|off", NULL),
+	    .options = BIT(SOCKET),
+	    .run = run_log_verbose,
+	    .request = "log_verbose",
+	    .tell = tell_verbose,
+	    .help = "log what developers look at, or no more" },
+	{ .name = "completion",
+	    ONE("SHELL", NULL),
+	    .run = run_completion,
+	    .help = "print the completion of bash, zsh or fish" },
 };
+const size_t fogctl_command_count = COUNT_OF(fogctl_commands);
 
-/* What the line says, as it was understood. */
-struct wish {
-	bool as_json;
-	const char *socket;
-	const struct fogctl_command *command;
-	char **arguments;
-};
+const char *
+wish_value(const struct fogctl_wish *w, enum fogctl_option_id option)
+{
+	const struct fogctl_values *v = &w->option[option];
 
-/* --- answers --- */
+	return v->n > 0 ? v->value[v->n - 1] : NULL;
+}
 
-/* Of somebody else's, onto an operator's terminal: what could be a command to that is spelled out. */
+bool
+wish_has(const struct fogctl_wish *w, enum fogctl_option_id option)
+{
+	return w->option[option].n > 0;
+}
+
+/* --- the usage --- */
+
 static void
-put_text(FILE *out, const char *text)
+print_command(FILE *out, const struct fogctl_command *c)
 {
-	for (; *text; text++) {
-		if (*text >= ' ' && *text <= '~')
-			putc(*text, out);
-		else
-			fprintf(out, "\\x%02x", (unsigned char)*text);
-	}
+	char line[96];
+	int at = snprintf(line, sizeof(line), "%s", c->name);
+
+	for (int i = 0; i < FOGCTL_ARGUMENTS_MAX && c->argument[i].shown; i++)
+		at += snprintf(line + at, sizeof(line) - (size_t)at, i < c->least ? " %s" : " [%s]",
+		    c->argument[i].shown);
+	fprintf(out, "  %-32s  %s\n", line, c->help);
 }
-
-static int
-tell_ping(json_t *answer, char **arguments)
-{
-	const char *version = json_string_value(json_object_get(answer, "version"));
-
-	(void)arguments;
-	if (!version)
-		return -1;
-	fputs("the service answers, version ", stdout);
-	put_text(stdout, version);
-	putchar('\n');
-	return 0;
-}
-
-static int
-tell_subject(json_t *answer, char **arguments)
-{
-	const json_t *ended = json_object_get(answer, "ended");
-	const json_t *detached = json_object_get(answer, "detached");
-
-	if (!json_is_integer(ended) || !json_is_integer(detached))
-		return -1;
-	put_text(stdout, arguments[1]);
-	fputs(" at ", stdout);
-	put_text(stdout, arguments[0]);
-	printf(" is revoked; sessions ended: %lld, detached: %lld\n",
-	    (long long)json_integer_value(ended), (long long)json_integer_value(detached));
-	return 0;
-}
-
-static int
-tell_session(json_t *answer, char **arguments)
-{
-	if (!json_is_true(json_object_get(answer, "revoked")))
-		return -1;
-	printf("session %s is being ended\n", arguments[0]);
-	return 0;
-}
-
-static enum fogctl_exit
-show_answer(const struct wish *w, json_t *answer)
-{
-	const json_t *error = json_object_get(answer, "error");
-
-	if (w->as_json) {
-		json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-		putchar('\n');
-	} else if (error) {
-		fputs("fogctl: refused: ", stderr);
-		put_text(stderr,
-		    json_is_string(error) ? json_string_value(error) : "no reason was given");
-		putc('\n', stderr);
-	} else if (w->command->tell(answer, w->arguments) != 0) {
-		fprintf(stderr, "fogctl: the answer is of another version of the service\n");
-		return EXIT_NO_SERVICE;
-	}
-	return error ? EXIT_REFUSED : EXIT_DONE;
-}
-
-/* --- the request --- */
-
-/* One line with its newline; NULL: an argument is not UTF-8, or no memory. */
-static char *
-make_request(const struct wish *w)
-{
-	json_t *obj = json_pack("{s:s}", "command", w->command->request);
-	cleanup_free char *text = NULL;
-	char *line = NULL;
-	int rc = obj ? 0 : -1;
-
-	for (int i = 0; rc == 0 && i < FOGCTL_ARGUMENTS_MAX && w->command->argument[i].shown; i++)
-		rc = json_object_set_new(obj, w->command->argument[i].member,
-		    json_string(w->arguments[i]));
-	text = rc == 0 ? json_dumps(obj, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-	json_decref(obj);
-	return text && asprintf(&line, "%s\n", text) >= 0 ? line : NULL;
-}
-
-static enum fogctl_exit
-run(const struct wish *w)
-{
-	cleanup_free char *request = make_request(w);
-	cleanup_free char *line = NULL;
-	struct json_error_text err;
-	enum fogctl_exit status;
-	json_t *answer;
-
-	if (!request) {
-		fprintf(stderr, "fogctl: an argument is not UTF-8\n");
-		return EXIT_USAGE;
-	}
-	line = client_ask(w->socket, request, strlen(request));
-	if (!line)
-		return EXIT_NO_SERVICE;
-	if (json_parse_strict(line, strlen(line), JSON_DEPTH_DEFAULT, &answer, &err) != 0) {
-		fprintf(stderr, "fogctl: %s: the answer is no JSON object: %s\n", w->socket,
-		    err.text);
-		return EXIT_NO_SERVICE;
-	}
-	status = show_answer(w, answer);
-	json_release(answer);
-	return status;
-}
-
-/* --- the command line --- */
 
 static void
 print_usage(FILE *out)
 {
 	fprintf(out,
-	    "usage: fogctl [OPTION...] COMMAND [ARGUMENT...]\n"
-	    "       fogctl image COMMAND ...  (without a service: fogctl image --help)\n\n"
+	    "usage: fogctl COMMAND [OPTION...] [ARGUMENT...]\n"
+	    "       fogctl image COMMAND ...  (without a service: fogctl image --help)\n"
+	    "       fogctl node COMMAND ...   (without a service: fogctl node --help)\n\n"
 	    "Commands:\n");
-	for (size_t i = 0; i < COUNT_OF(commands); i++) {
-		const struct fogctl_argument *a = commands[i].argument;
-		char line[80];
-
-		snprintf(line, sizeof(line), "%s%s%s%s%s", commands[i].name, a[0].shown ? " " : "",
-		    a[0].shown ? a[0].shown : "", a[1].shown ? " " : "",
-		    a[1].shown ? a[1].shown : "");
-		fprintf(out, "  %-32s  %s\n", line, commands[i].help);
-	}
+	for (size_t i = 0; i < fogctl_command_count; i++)
+		print_command(out, &fogctl_commands[i]);
 	fprintf(out, "\nOptions:\n");
-	for (size_t i = 0; i < COUNT_OF(options); i++) {
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct fogctl_option *o = &fogctl_options[i].shown;
 		char line[80];
 
-		snprintf(line, sizeof(line), "--%s%s%s", options[i].name,
-		    options[i].argument ? " " : "", options[i].argument ? options[i].argument : "");
-		fprintf(out, "  %-32s  %s\n", line, options[i].help);
+		snprintf(line, sizeof(line), "--%s%s%s", o->name, o->argument ? " " : "",
+		    o->argument ? o->argument : "");
+		fprintf(out, "  %-32s  %s\n", line, o->help);
 	}
 }
 
-static int
-refuse_usage(const char *what, const char *which)
+int
+usage_error(const char *what, const char *which)
 {
-	fprintf(stderr, "fogctl: %s%s%s\nTry: fogctl --help\n", what, which ? ": " : "",
-	    which ? which : "");
+	fprintf(stderr, "fogctl: %s%s", what, which ? ": " : "");
+	put_text(stderr, which ? which : "");
+	fprintf(stderr, "\nTry: fogctl --help\n");
 	return EXIT_USAGE;
 }
+
+/* --- the command line --- */
 
 /* How many of the words are the command's name; 0: they are not. */
 static int
@@ -223,66 +207,98 @@ count_arguments(const struct fogctl_command *c)
 	return n;
 }
 
+/* 0, or EXIT_USAGE: an option that the command would not look at says something else was meant. */
 static int
-find_command(struct wish *w, char **words, int count)
+check_options(const struct fogctl_wish *w)
+{
+	for (int i = 0; i < OPTION_COUNT; i++) {
+		char text[120];
+
+		if (w->option[i].n == 0 || (w->command->options | EVERYWHERE) & UINT32_C(1) << i)
+			continue;
+		snprintf(text, sizeof(text), "--%s is no option of", fogctl_options[i].shown.name);
+		return usage_error(text, w->command->name);
+	}
+	return 0;
+}
+
+static int
+find_command(struct fogctl_wish *w, char **words, int count)
 {
 	int used = 0;
 
 	if (count == 0)
-		return refuse_usage("a command is needed", NULL);
-	if (strcmp(words[0], "image") == 0)
-		return refuse_usage("its options stand behind it", words[0]);
-	for (size_t i = 0; used == 0 && i < COUNT_OF(commands); i++) {
-		used = match_name(commands[i].name, words, count);
-		w->command = &commands[i];
+		return usage_error("a command is needed", NULL);
+	if (strcmp(words[0], "image") == 0 || strcmp(words[0], "node") == 0)
+		return usage_error("its options stand behind it", words[0]);
+	for (size_t i = 0; used == 0 && i < fogctl_command_count; i++) {
+		used = match_name(fogctl_commands[i].name, words, count);
+		w->command = &fogctl_commands[i];
 	}
 	if (used == 0)
-		return refuse_usage("there is no such command", words[0]);
-	if (count - used != count_arguments(w->command))
-		return refuse_usage("wrong number of arguments for", w->command->name);
+		return usage_error("there is no such command", words[0]);
 	w->arguments = words + used;
+	w->n_arguments = count - used;
+	if (w->n_arguments < w->command->least || w->n_arguments > count_arguments(w->command))
+		return usage_error("wrong number of arguments for", w->command->name);
+	return check_options(w);
+}
+
+static int
+take_option(struct fogctl_wish *w, int option, const char *value)
+{
+	struct fogctl_values *v = &w->option[option];
+
+	if (v->n == fogctl_options[option].most)
+		return usage_error("given too often", fogctl_options[option].shown.name);
+	v->value[v->n++] = value ? value : "";
 	return 0;
 }
 
-static void
-make_long_options(struct option out[static OPTION_COUNT + 1])
+/* 0, or EXIT_USAGE. */
+static int
+read_options(int argc, char **argv, struct fogctl_wish *w)
 {
+	struct option long_options[OPTION_COUNT + 1] = { 0 };
+	int option, status = 0;
+
 	for (int i = 0; i < OPTION_COUNT; i++)
-		out[i] = (struct option){ options[i].name,
-			options[i].argument ? required_argument : no_argument, NULL, i };
-	out[OPTION_COUNT] = (struct option){ 0 };
+		long_options[i] = (struct option){ fogctl_options[i].shown.name,
+			fogctl_options[i].shown.argument ? required_argument : no_argument, NULL,
+			i };
+	while (status == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == '?') {
+			fprintf(stderr, "Try: fogctl --help\n");
+			return EXIT_USAGE;
+		}
+		status = take_option(w, option, optarg);
+	}
+	return status;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct option long_options[OPTION_COUNT + 1];
-	struct wish wish = { .socket = FOGCTL_SOCKET };
-	int option, status;
+	struct fogctl_wish wish = { 0 };
+	int status;
 
-	/* Its options are its own. */
+	/* Their options are their own. */
 	if (argc > 1 && strcmp(argv[1], "image") == 0)
 		return image_main(argc - 1, argv + 1);
-	make_long_options(long_options);
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (option) {
-		case OPTION_JSON:
-			wish.as_json = true;
-			break;
-		case OPTION_SOCKET:
-			wish.socket = optarg;
-			break;
-		case OPTION_HELP:
-			print_usage(stdout);
-			return EXIT_DONE;
-		case OPTION_VERSION:
-			printf("fogctl %s\n", FOG_VERSION);
-			return EXIT_DONE;
-		default:
-			fprintf(stderr, "Try: fogctl --help\n");
-			return EXIT_USAGE;
-		}
+	if (argc > 1 && strcmp(argv[1], "node") == 0)
+		return node_main(argc - 1, argv + 1);
+	status = read_options(argc, argv, &wish);
+	if (status == 0 && wish_has(&wish, OPTION_HELP)) {
+		print_usage(stdout);
+		return EXIT_DONE;
 	}
-	status = find_command(&wish, argv + optind, argc - optind);
-	return status ? status : (int)run(&wish);
+	if (status == 0 && wish_has(&wish, OPTION_VERSION)) {
+		printf("fogctl %s\n", FOG_VERSION);
+		return EXIT_DONE;
+	}
+	if (status == 0)
+		status = find_command(&wish, argv + optind, argc - optind);
+	if (status == 0 && json_init() != 0)
+		status = EXIT_REFUSED;
+	return status ? status : wish.command->run(&wish);
 }

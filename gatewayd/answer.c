@@ -21,6 +21,7 @@
 #define RETRY_AFTER_SECONDS 1
 
 #define HEADER_LINES_SIZE 1024
+#define PREFLIGHT_MAX_AGE_S 600
 
 struct answer {
 	unsigned status;
@@ -38,7 +39,9 @@ static const struct http_status {
 } statuses[] = {
 	{ 200, "OK", NULL },
 	{ 201, "Created", NULL },
+	{ 204, "No Content", NULL },
 	{ 304, "Not Modified", NULL },
+	{ 307, "Temporary Redirect", NULL },
 	{ 400, "Bad Request", "bad_request" },
 	{ 401, "Unauthorized", NULL },
 	{ 403, "Forbidden", NULL },
@@ -162,6 +165,20 @@ is_head(const struct conn *c)
 	return method.len == 4 && memcmp(method.ptr, "HEAD", 4) == 0;
 }
 
+/* No credentials: what says who asks is a header that the page itself has set. */
+static void
+put_cors(struct evbuffer *out, const struct exchange *x)
+{
+	if (x->varies)
+		evbuffer_add_printf(out, "Vary: Origin\r\n");
+	if (x->cors.len > 0)
+		evbuffer_add_printf(out,
+		    "Access-Control-Allow-Origin: %.*s\r\n"
+		    "Access-Control-Expose-Headers: Retry-After, DPoP-Nonce, Date, "
+		    "WWW-Authenticate\r\n",
+		    VIEW_ARG(x->cors));
+}
+
 static void
 put_head(struct conn *c, const struct answer *a)
 {
@@ -171,6 +188,7 @@ put_head(struct conn *c, const struct answer *a)
 	    find_status(a->status)->phrase, http_date(),
 	    c->x.file && static_is_frameable(c->x.file) ? c->g->frameable_headers
 							: c->g->fixed_headers);
+	put_cors(out, &c->x);
 	if (a->lines)
 		evbuffer_add_printf(out, "%s", a->lines);
 	if (a->type)
@@ -395,7 +413,10 @@ send_problem(struct conn *c, unsigned status, const char *code, const char *titl
 	if (obj) {
 		set_text(obj, "detail", p->detail);
 		set_text(obj, "rule_id", p->rule_id);
+		set_text(obj, "policy_version", p->policy_version);
+		set_text(obj, "change", p->change);
 		set_text(obj, "member", p->member);
+		set_text(obj, "location", p->location);
 	}
 	/* What a provider's logout request is answered with (Back-Channel Logout 1.0 2.8). */
 	if (obj && status == 400 && c->x.route && (c->x.route->flags & ROUTE_FORM))
@@ -410,6 +431,42 @@ answer_problem(struct conn *c, const struct problem *p)
 	api_token_refused(c->g, &c->x.source, c->x.token_given, p->error);
 	send_problem(c, (unsigned)err_http_status(p->error), err_code(p->error),
 	    err_title(p->error), p);
+}
+
+void
+answer_relayed(struct conn *c, unsigned status, struct view json)
+{
+	char lines[HEADER_LINES_SIZE];
+	struct problem p = { .error = status == 401 ? FOG_E_BAD_TOKEN : FOG_OK };
+	struct answer a = { .status = status,
+		.type = status >= 400 ? "application/problem+json" : "application/json",
+		.lines = lines,
+		.bytes = json.p,
+		.len = json.len };
+
+	problem_lines(c, status, &p, lines);
+	send_answer(c, &a);
+}
+
+void
+answer_elsewhere(struct conn *c, struct view url)
+{
+	const struct http1_request *r = http1_request(c->parser);
+	struct problem p = { .error = FOG_E_ELSEWHERE };
+	cleanup_free char *location = NULL, *lines = NULL;
+
+	if (asprintf(&location, "%.*s%.*s%s%.*s", VIEW_ARG(url), (int)r->path.len, r->path.ptr,
+		r->query.ptr ? "?" : "", (int)r->query.len, r->query.ptr ? r->query.ptr : "") < 0 ||
+	    asprintf(&lines, "Cache-Control: no-store\r\nLocation: %s\r\n", location) < 0) {
+		send_bare_problem(c);
+		return;
+	}
+	p.location = view_of(location);
+	if (view_is(api_header(c, "Fog-Location"), "body"))
+		answer_problem(c, &p);
+	else
+		send_json(c, 307, "application/json", lines,
+		    json_pack("{s:s}", "location", location));
 }
 
 void
@@ -440,6 +497,21 @@ answer_http_error(struct conn *c, unsigned status, const char *detail)
 
 	send_problem(c, s->status, s->code ? s->code : "internal", s->phrase,
 	    &(struct problem){ .detail = view_of(detail) });
+}
+
+void
+answer_preflight(struct conn *c)
+{
+	char lines[HEADER_LINES_SIZE];
+	struct answer a = { .status = 204, .lines = lines };
+
+	snprintf(lines, sizeof(lines),
+	    "Access-Control-Allow-Methods: %s\r\n"
+	    "Access-Control-Allow-Headers: Authorization, Content-Type, DPoP, Idempotency-Key, "
+	    "Accept, Fog-Location\r\n"
+	    "Access-Control-Max-Age: %d\r\n",
+	    c->x.allow, PREFLIGHT_MAX_AGE_S);
+	send_answer(c, &a);
 }
 
 void

@@ -28,13 +28,29 @@ void answer_file(struct conn *c, const struct answer_file *f);
 /* Text that is made for this answer; copied. */
 void answer_text(struct conn *c, const char *type, const char *text, size_t len);
 
+/*
+ * Another node's answer, JSON as authd has written it: a problem (RFC 9457) from 400 on. It may hold an
+ * attach token.
+ */
+void answer_relayed(struct conn *c, unsigned status, struct view json);
+
+/*
+ * The same request is to be sent to another node, whose https://host[:port] that is: 307 with
+ * Location, or 421 with it in the body for a client that cannot read a redirection's (Fog-Location:
+ * body), such as fetch in a browser.
+ */
+void answer_elsewhere(struct conn *c, struct view url);
+
 /* application/problem+json (RFC 9457). */
 struct problem {
 	int error;                   /* FOG_E_… of either sign */
 	struct view detail;          /* empty: the title */
 	struct view rule_id, member; /* empty: none */
+	struct view policy_version;  /* of what decided; empty: no policy did */
+	struct view change;          /* the smallest that would allow it; empty: none is known */
 	uint32_t retry_after_s;      /* of a 429 or 503; 0: as usual */
 	struct view nonce;           /* for the next DPoP proof; empty: none */
+	struct view location;        /* the URL to ask instead; empty: none */
 };
 void answer_problem(struct conn *c, const struct problem *p);
 void answer_error(struct conn *c, int error, const char *detail); /* detail: may be NULL */
@@ -43,6 +59,9 @@ void answer_bad_member(struct conn *c, const char *member, const char *detail);
 
 /* What the parser or a deadline refuses: 400, 408, 413, 414, 417, 431, 501 or 505. */
 void answer_http_error(struct conn *c, unsigned status, const char *detail);
+
+/* 204 to a preflight of another node's page: what it may send to this path (Fetch 3.2.2). */
+void answer_preflight(struct conn *c);
 
 /* 101, and no more: the connection is no HTTP any longer (RFC 6455 4.2.2). */
 void answer_switching(struct conn *c, const char *accept, const char *protocol);

@@ -11,8 +11,10 @@
 #include "gatewayd/limits.h"
 #include "gatewayd/static.h"
 
-#define BEARER_MAX 8192 /* messages.def */
-#define PROOF_MAX 4096  /* messages.def */
+#define BEARER_MAX 8192     /* messages.def */
+#define PROOF_MAX 4096      /* messages.def */
+#define NODE_TOKEN_MAX 2048 /* messages.def */
+#define NODE_NAME_MAX 64    /* messages.def */
 
 static const struct route public_routes[] = {
 	{ "POST", "/v1/sessions", ROUTE_TOKEN | ROUTE_BODY, api_create_session },
@@ -21,9 +23,11 @@ static const struct route public_routes[] = {
 	{ "DELETE", "/v1/sessions/{id}", ROUTE_TOKEN, api_end_session },
 	{ "PATCH", "/v1/sessions/{id}", ROUTE_TOKEN | ROUTE_BODY, api_extend_session },
 	{ "POST", "/v1/sessions/{id}/attach", ROUTE_TOKEN | ROUTE_BODY, api_mint_attach },
+	{ "POST", "/v1/sessions/{id}/confirm", ROUTE_TOKEN, api_confirm_session },
 	{ "GET", "/v1/sessions/{id}/pty", 0, api_attach },
 	{ "GET", "/v1/profiles", ROUTE_TOKEN | ROUTE_HEAD, api_list_profiles },
 	{ "GET", "/v1/nodes", ROUTE_TOKEN | ROUTE_HEAD, api_list_nodes },
+	{ "GET", "/v1/node/status", ROUTE_NODE, api_node_status },
 	{ "POST", "/v1/oidc/backchannel-logout", ROUTE_FORM | ROUTE_ISSUER, api_logout },
 	{ "GET", "/v1/config", ROUTE_HEAD, api_config },
 	{ "GET", "/healthz", ROUTE_HEAD, api_health },
@@ -150,6 +154,29 @@ check_id(struct conn *c, struct view id)
 	return 0;
 }
 
+/* Calls of the API, which the page of another node may make: no file, and nothing of the metrics. */
+static void
+take_origin(struct conn *c)
+{
+	const struct http1_request *r = http1_request(c->parser);
+	struct view path = view_bytes(r->path.ptr, r->path.len), origin = api_header(c, "Origin");
+
+	if (c->is_metrics || !*c->g->config->fleet_origins ||
+	    !((path.len > 4 && memcmp(path.p, "/v1/", 4) == 0) || view_is(path, "/healthz")))
+		return;
+	c->x.varies = true;
+	if (origin.len > 0 && origins_is_node(&c->g->origins, origin))
+		c->x.cors = origin;
+}
+
+/* Its answer names the methods of the path; what the call itself needs is asked of that. */
+static bool
+is_preflight(const struct conn *c, struct view method)
+{
+	return c->x.cors.len > 0 && view_is(method, "OPTIONS") &&
+	    api_header(c, "Access-Control-Request-Method").len > 0;
+}
+
 static int
 find_route(struct conn *c, struct view *id)
 {
@@ -163,7 +190,8 @@ find_route(struct conn *c, struct view *id)
 	case ROUTE_FOUND:
 		return check_id(c, *id);
 	case ROUTE_NO_METHOD:
-		return refuse(c, FOG_E_METHOD, NULL);
+		c->x.is_preflight = is_preflight(c, method);
+		return c->x.is_preflight ? 0 : refuse(c, FOG_E_METHOD, NULL);
 	default:
 		return find_file(c, method, path);
 	}
@@ -259,6 +287,38 @@ api_check_guesses(struct conn *c)
 	return wait ? refuse(c, FOG_E_RATE, NULL) : 0;
 }
 
+/* Who passes a request on says so once, by a node's name: nobody else has a use for the field. */
+static int
+read_forwarded_by(struct conn *c)
+{
+	struct view value = api_header(c, "Fog-Forwarded-By");
+	size_t count = http1_header_count(c->parser, "Fog-Forwarded-By");
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+
+	if (count == 0)
+		return 0;
+	if (count > 1 || value.len < 1 || value.len > NODE_NAME_MAX ||
+	    strspn(value.p, allowed) != value.len)
+		return refuse(c, FOG_E_BAD_REQUEST, "Fog-Forwarded-By is the name of a node, once");
+	c->x.forwarded_by = value;
+	return 0;
+}
+
+/* A node's token says who asks, and signs nobody in (common/nodetoken.h). */
+static int
+check_node_token(struct conn *c)
+{
+	int rc = read_token(c);
+
+	if (c->x.token_given && !c->x.is_bad_auth && api_check_guesses(c) != 0)
+		return -1;
+	if (rc != 0)
+		return rc;
+	if (c->x.scheme != SCHEME_BEARER || c->x.bearer.len > NODE_TOKEN_MAX)
+		return refuse(c, FOG_E_NODE_TOKEN, NULL);
+	return 0;
+}
+
 /* A source that has guessed too often learns no more of its guesses. */
 static int
 check_token(struct conn *c)
@@ -267,6 +327,8 @@ check_token(struct conn *c)
 
 	if (rc == 0)
 		rc = read_proof(c);
+	if (rc == 0)
+		rc = read_forwarded_by(c);
 	if (c->x.token_given && !c->x.is_bad_auth && api_check_guesses(c) != 0)
 		return -1;
 	return rc;
@@ -277,7 +339,8 @@ api_token_refused(struct gateway *g, const struct source_key *from, bool token_g
 {
 	/* Not those that a guesser learns nothing by: a nonce that is wanted, a sign-out. */
 	static const int guesses[] = { FOG_E_BAD_TOKEN, FOG_E_BAD_ATTACH_TOKEN,
-		FOG_E_USED_ATTACH_TOKEN, FOG_E_BAD_PROOF, FOG_E_BAD_LOGOUT_TOKEN };
+		FOG_E_USED_ATTACH_TOKEN, FOG_E_BAD_PROOF, FOG_E_BAD_LOGOUT_TOKEN,
+		FOG_E_NODE_TOKEN };
 
 	error = error < 0 ? -error : error;
 	metrics_count_refusal(&g->metrics, error);
@@ -330,9 +393,14 @@ api_check(struct conn *c, bool has_body)
 	struct view id = { 0 };
 
 	take_trace(c);
-	if (check_host(c) != 0 || find_route(c, &id) != 0 || check_issuer(c) != 0)
+	if (check_host(c) != 0)
+		return;
+	take_origin(c);
+	if (find_route(c, &id) != 0 || check_issuer(c) != 0)
 		return;
 	if (c->x.route && (c->x.route->flags & ROUTE_TOKEN) && check_token(c) != 0)
+		return;
+	if (c->x.route && (c->x.route->flags & ROUTE_NODE) && check_node_token(c) != 0)
 		return;
 	if (id.p && !c->x.has_session_id)
 		refuse(c, FOG_E_NO_SESSION, NULL);
@@ -356,6 +424,10 @@ api_handle(struct conn *c)
 
 	if (c->x.route) {
 		c->x.route->handle(c);
+		return;
+	}
+	if (c->x.is_preflight) {
+		answer_preflight(c);
 		return;
 	}
 	file = static_answer(c->x.file);

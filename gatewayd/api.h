@@ -28,7 +28,9 @@ size_t api_route_count(void);
 struct view api_header(const struct conn *c, const char *name);
 
 /* What a request brings for authd to judge, in every payload that has it. */
-#define API_CREDENTIALS(c) .bearer = (c)->x.bearer, .scheme = (c)->x.scheme, .proof = (c)->x.proof
+#define API_CREDENTIALS(c) \
+	.bearer = (c)->x.bearer, .scheme = (c)->x.scheme, .proof = (c)->x.proof, \
+	.forwarded_by = (c)->x.forwarded_by
 
 /*
  * -1 and c->x.error, when so many tokens of this source have been refused that another one is not
@@ -47,10 +49,12 @@ void api_list_sessions(struct conn *c);
 void api_show_session(struct conn *c);
 void api_end_session(struct conn *c);
 void api_extend_session(struct conn *c);
+void api_confirm_session(struct conn *c);
 void api_mint_attach(struct conn *c);
 void api_attach(struct conn *c);
 void api_list_profiles(struct conn *c);
 void api_list_nodes(struct conn *c);
+void api_node_status(struct conn *c);
 void api_logout(struct conn *c);
 void api_config(struct conn *c);
 void api_health(struct conn *c);

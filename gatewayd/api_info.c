@@ -29,6 +29,14 @@ api_list_nodes(struct conn *c)
 	peers_ask(c, MSG_AUTH_NODES, PH_NODES, &who);
 }
 
+void
+api_node_status(struct conn *c)
+{
+	struct pl_node_token ask = { .token = c->x.bearer };
+
+	peers_ask(c, MSG_AUTH_STATUS, PH_STATUS, &ask);
+}
+
 /*
  * How the page signs in: at the identity provider, as a public client (RFC 8252 8.4), or with the
  * dev shim, which takes any token (S24).

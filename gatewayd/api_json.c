@@ -181,9 +181,11 @@ api_json_profile(const struct pl_profile *p)
 struct json_t *
 api_json_node(const struct pl_node *n, const char *url)
 {
-	return json_pack("{s:s%, s:s%, s:s, s:s, s:b}", "name", n->name.p, n->name.len, "region",
-	    n->region.p, n->region.len, "tier", session_tier_name(n->tier), "url", url, "self",
-	    (int)n->self);
+	struct view at = n->url.len > 0 ? n->url : view_of(url);
+
+	return json_pack("{s:s%, s:s%, s:s, s:s%, s:b, s:s}", "name", n->name.p, n->name.len,
+	    "region", n->region.p, n->region.len, "tier", session_tier_name(n->tier), "url", at.p,
+	    at.len, "self", (int)n->self, "state", session_node_state_name(n->state));
 }
 
 struct json_t *

@@ -17,6 +17,7 @@ struct json_t *api_json_session(const struct pl_session *s);
 /* With what it uses, as far as that is known. */
 struct json_t *api_json_shown(const struct pl_shown *s);
 struct json_t *api_json_profile(const struct pl_profile *p);
+/* url: where the caller came in, for a node that has none of its own. */
 struct json_t *api_json_node(const struct pl_node *n, const char *url);
 struct json_t *api_json_created(const struct pl_created *s, const char *ws_url);
 struct json_t *api_json_grant(const char *ws_url, struct view token, uint64_t expires_s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Create, list, show, extend and end a session; mint an attach token. */
+/* Create, list, show, confirm, extend and end a session; mint an attach token. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -182,6 +182,14 @@ api_end_session(struct conn *c)
 	struct pl_bearer_session which = { API_CREDENTIALS(c), .session_id = c->x.session_id };
 
 	peers_ask(c, MSG_AUTH_END, PH_END, &which);
+}
+
+void
+api_confirm_session(struct conn *c)
+{
+	struct pl_bearer_session which = { API_CREDENTIALS(c), .session_id = c->x.session_id };
+
+	peers_ask(c, MSG_AUTH_CONFIRM, PH_CONFIRM, &which);
 }
 
 void

@@ -74,6 +74,7 @@ struct attach {
 	struct ws *ws;
 	struct id128 session_id;
 	uint8_t role;
+	char fallback_node[65]; /* of attach_wait */
 	enum term_proto proto;
 	uint64_t started_ms;
 
@@ -584,6 +585,17 @@ send_message(struct attach *a, const struct stream_msg *m)
 	send_text(a, text, term_put_message(a->proto, m, text + WS_HEADER_MAX));
 }
 
+/* The client is told once where it is, when that is not where it should be. */
+static void
+send_fallback(struct attach *a)
+{
+	char text[WS_HEADER_MAX + TERM_JSON_SIZE];
+
+	if (*a->fallback_node)
+		send_text(a, text,
+		    term_put_fallback(a->proto, a->fallback_node, text + WS_HEADER_MAX));
+}
+
 /* One more after the first tells of output that the ring has lost. */
 static const char *
 take_hello(struct attach *a, const struct stream_hello *h)
@@ -603,6 +615,7 @@ take_hello(struct attach *a, const struct stream_hello *h)
 static const char *
 take_frame(struct attach *a, const struct stream_msg *m)
 {
+	bool is_first = !a->hello_seen;
 	const char *wrong = NULL;
 
 	if (m->type == STREAM_HELLO)
@@ -614,6 +627,8 @@ take_frame(struct attach *a, const struct stream_msg *m)
 	if (m->type == STREAM_STATUS)
 		a->last_status = (enum stream_state)m->u.status.state;
 	send_message(a, m);
+	if (is_first)
+		send_fallback(a);
 	if (m->type == STREAM_EXIT) {
 		unsigned code = term_close_code(&m->u.exit, a->last_status);
 
@@ -903,6 +918,7 @@ attach_new(struct conn *c)
 		.started_ms = mono_ms(),
 		.proto = wait->protocol && strcmp(wait->protocol, "fog.pty.v1") == 0 ? TERM_V1
 										     : TERM_JSON };
+	memcpy(a->fallback_node, wait->fallback_node, sizeof(a->fallback_node));
 	a->ws = ws_new(&ws_ops, a, c->g->config->ws_max_message_bytes);
 	a->to_holder = evbuffer_new();
 	if (a->ws && a->to_holder)

@@ -20,6 +20,7 @@ static const struct row {
 	{ FOG_E_BAD_ATTACH_TOKEN, "invalid_token", false },
 	{ FOG_E_USED_ATTACH_TOKEN, "invalid_token", false },
 	{ FOG_E_REVOKED, "invalid_token", false },
+	{ FOG_E_NODE_TOKEN, "invalid_token", false },
 	{ FOG_E_BAD_PROOF, "invalid_dpop_proof", true },
 	{ FOG_E_NEED_NONCE, "use_dpop_nonce", true },
 };

@@ -105,6 +105,7 @@ exchange_clear(struct conn *c)
 		explicit_bzero(x->body, x->body_len);
 	free(x->body);
 	json_decref(x->list);
+	json_decref(x->unreachable);
 	if (x->started_ms)
 		close_fd(&x->attach.fd);
 	*x = (struct exchange){ .attach = { .fd = -1 } };

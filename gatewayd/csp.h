@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define CSP_SOURCE_SIZE 288 /* "https://" name ":" port */
-#define CSP_SIZE 2048
+#define CSP_SIZE 6144
 
 /*
  * "https://Host:443/path" to the source "https://host:443". An address in brackets cannot stand in a

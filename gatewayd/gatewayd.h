@@ -87,6 +87,8 @@ struct attach_wait {
 	uint8_t delivered_role, granted_role; /* ROLE_NONE: not yet */
 	char accept[32];                      /* Sec-WebSocket-Accept */
 	const char *protocol;                 /* to echo, or NULL */
+	char fallback_node
+	    [65]; /* in the cloud, for want of a fog node; empty: it is where it should be */
 };
 
 /* One request and its answer. */
@@ -101,16 +103,21 @@ struct exchange {
 	bool has_session_id;
 	uint8_t scheme;    /* of enum auth_scheme; SCHEME_NONE: no Authorization that we know */
 	struct view proof; /* of the DPoP header; empty: none */
-	bool token_given;  /* for the challenge (RFC 6750 3.1) */
-	bool is_bad_auth;  /* a 400 for the way in which credentials came (RFC 6750 3.1) */
-	int error;         /* found when the headers were checked; FOG_OK: none */
+	struct view forwarded_by; /* the node that passes this request on; empty: none */
+	bool varies;              /* by Origin, which FLEET_ORIGINS judges */
+	struct view cors;         /* Origin of another node's page; empty: none such */
+	bool is_preflight;        /* of that page's browser (Fetch 3.2.2) */
+	bool token_given;         /* for the challenge (RFC 6750 3.1) */
+	bool is_bad_auth;         /* a 400 for the way in which credentials came (RFC 6750 3.1) */
+	int error;                /* found when the headers were checked; FOG_OK: none */
 	const char *error_detail;
 	uint32_t retry_after_s; /* of FOG_E_RATE */
 	char allow[ROUTE_ALLOW_SIZE];
 	char *body;
 	size_t body_len;
-	uint64_t request_id; /* 0: nothing was asked of authd */
-	struct json_t *list; /* what has arrived of a list */
+	uint64_t request_id;        /* 0: nothing was asked of authd */
+	struct json_t *list;        /* what has arrived of a list */
+	struct json_t *unreachable; /* names of nodes that did not add to it; NULL: none */
 	struct attach_wait attach;
 };
 

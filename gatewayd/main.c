@@ -151,7 +151,8 @@ find_names(struct origins *o, const struct gateway *g, int fd, bool is_public,
 		.allowed_origins = is_public ? g->config->allowed_origins : "",
 		.listener = addr,
 		.tls = is_public && g->tls,
-		.plain_is_meant = !is_public || g->proxies };
+		.plain_is_meant = !is_public || g->proxies,
+		.fleet_origins = is_public ? g->config->fleet_origins : "" };
 	const char *why = "the address of the listener is not known";
 	bool is_wildcard;
 

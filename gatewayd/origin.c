@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fleetorigins.h"
 
 /* The names of loopback that a browser knows; "[::1]" is last: it cannot stand in a CSP. */
 static const char *const loopback_names[] = { "127.0.0.1", "localhost", "[::1]" };
@@ -205,7 +206,8 @@ origins_init(struct origins *o, const struct origin_config *config, const char *
 {
 	char listener[ORIGIN_NAME_SIZE];
 
-	*o = (struct origins){ .listens_on_loopback = config->listener_is_loopback };
+	*o = (struct origins){ .listens_on_loopback = config->listener_is_loopback,
+		.fleet = config->fleet_origins ? config->fleet_origins : "" };
 	*why = "LISTEN_ADDR is off loopback without TLS; set TLS_CERT_FILE and TLS_KEY_FILE, or in "
 	       "TRUSTED_PROXIES the TLS proxy that is in front";
 	if (!config->listener_is_loopback && !config->tls && !config->plain_is_meant)
@@ -255,7 +257,17 @@ origins_allow_origin(const struct origins *o, struct view origin)
 		if (strcmp(o->allowed[i], full) == 0)
 			return true;
 	}
-	return false;
+	return origins_is_node(o, origin);
+}
+
+bool
+origins_is_node(const struct origins *o, struct view origin)
+{
+	char host[ORIGIN_NAME_SIZE];
+	bool https;
+
+	/* An origin has nothing behind its port, where the rule itself would let a path pass. */
+	return canonical_origin(origin, &https, host) == 0 && fleetorigins_cover(o->fleet, origin);
 }
 
 static void
@@ -285,6 +297,26 @@ origins_base_url(const struct origins *o, bool websocket, struct view host, char
 	return len < 0 || (size_t)len >= out_size ? -FOG_E_BOUNDS : 0;
 }
 
+/* CSP 2.3.1: a source without a port is that of its scheme's own. */
+static void
+append_fleet(const struct origins *o, char out[static ORIGIN_CSP_SIZE])
+{
+	const char *at = o->fleet;
+	struct fleetorigin f;
+	char port[8];
+
+	while (fleetorigins_next(&at, &f)) {
+		size_t used = strlen(out);
+
+		snprintf(port, sizeof(port), ":%u", f.port);
+		if (f.port == FLEETORIGINS_HTTPS_PORT)
+			port[0] = '\0';
+		if (!f.is_ipv6)
+			snprintf(out + used, ORIGIN_CSP_SIZE - used, " https://%.*s%s wss://%.*s%s",
+			    VIEW_ARG(f.host), port, VIEW_ARG(f.host), port);
+	}
+}
+
 void
 origins_connect_src(const struct origins *o, char out[static ORIGIN_CSP_SIZE])
 {
@@ -296,4 +328,5 @@ origins_connect_src(const struct origins *o, char out[static ORIGIN_CSP_SIZE])
 		    loopback_names[0], port, scheme, loopback_names[1], port);
 	else
 		snprintf(out, ORIGIN_CSP_SIZE, "'self' %s://%s", scheme, o->base);
+	append_fleet(o, out);
 }

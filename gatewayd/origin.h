@@ -15,7 +15,7 @@
 #define ORIGIN_NAME_SIZE 288 /* "https://" name ":" port */
 #define ORIGIN_HOSTS_MAX 8
 #define ORIGIN_ALLOWED_MAX 32
-#define ORIGIN_CSP_SIZE 1024
+#define ORIGIN_CSP_SIZE 4096 /* each of FLEET_ORIGINS stands in it twice */
 
 struct origin_config {
 	const char *gateway_url;     /* GATEWAY_URL; empty: from the listener */
@@ -25,6 +25,7 @@ struct origin_config {
 	bool tls;
 	bool
 	    plain_is_meant; /* without TLS off loopback: a TLS proxy is in front, or no tokens come */
+	const char *fleet_origins; /* FLEET_ORIGINS, borrowed; NULL or empty: no other nodes */
 };
 
 struct origins {
@@ -36,6 +37,7 @@ struct origins {
 	size_t host_count;
 	char allowed[ORIGIN_ALLOWED_MAX][ORIGIN_NAME_SIZE]; /* "scheme://host:port" */
 	size_t allowed_count;
+	const char *fleet; /* FLEET_ORIGINS; empty: none */
 };
 
 /*
@@ -48,6 +50,9 @@ int origins_init(struct origins *o, const struct origin_config *config, const ch
 bool origins_allow_host(const struct origins *o, struct view host);
 bool origins_allow_origin(const struct origins *o, struct view origin);
 
+/* Whether an Origin is that of a node of the fleet, whose page may call the API (Fetch 3.2). */
+bool origins_is_node(const struct origins *o, struct view origin);
+
 /*
  * The public base as "http(s)://host" or "ws(s)://host", a default port left out. A client that
  * came by one of the names of loopback (host, NULL p: unknown) is shown that same name.
@@ -56,7 +61,10 @@ bool origins_allow_origin(const struct origins *o, struct view origin);
 int origins_base_url(const struct origins *o, bool websocket, struct view host, char *out,
     size_t out_size);
 
-/* The sources of connect-src: 'self' and the WebSocket origins of the base. */
+/*
+ * The sources of connect-src: 'self', the WebSocket origins of the base, and both kinds of each of
+ * FLEET_ORIGINS but IPv6 addresses, which cannot stand in a policy.
+ */
 void origins_connect_src(const struct origins *o, char out[static ORIGIN_CSP_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
 #include "gatewayd/peers.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <jansson.h>
@@ -19,6 +20,7 @@
 
 #define LIST_MAX 4096 /* items of one answer */
 #define URL_SIZE 512
+#define UNREACHABLE_MAX 16 /* nodes that one list is gathered from */
 
 /* --- asking --- */
 
@@ -178,6 +180,74 @@ add_item(struct conn *c, json_t *item)
 	return json_array_append_new(c->x.list, item) == 0 ? 0 : -FOG_E_NOMEM;
 }
 
+/* --- what another node has answered --- */
+
+static int
+add_relayed(struct conn *c, struct view body)
+{
+	json_t *item = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
+
+	if (!json_is_object(item)) {
+		json_decref(item);
+		return -FOG_E_LIAR;
+	}
+	return add_item(c, item);
+}
+
+static int
+on_relayed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+
+	(void)from;
+	if (r->phase == PH_LIST)
+		return add_relayed(r->data, m->u.relayed.body);
+	answer_relayed(finish(g, r), m->u.relayed.status, m->u.relayed.body);
+	return 0;
+}
+
+static int
+on_unreached(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = requests_find(g->requests, m->request_id)->data;
+	struct view node = m->u.node_name.node;
+
+	(void)from;
+	if (!c->x.unreachable)
+		c->x.unreachable = json_array();
+	if (json_array_size(c->x.unreachable) >= UNREACHABLE_MAX ||
+	    json_array_append_new(c->x.unreachable, json_stringn(node.p, node.len)) != 0)
+		return -FOG_E_LIAR;
+	return 0;
+}
+
+/* It goes into a header field. */
+static bool
+is_clean_url(struct view url)
+{
+	for (size_t i = 0; i < url.len; i++) {
+		if (url.p[i] <= ' ' || url.p[i] > '~')
+			return false;
+	}
+	return url.len > 8 && memcmp(url.p, "https://", 8) == 0;
+}
+
+static int
+on_redirect(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+
+	(void)from;
+	if (!is_clean_url(m->u.redirect.url))
+		return -FOG_E_LIAR;
+	answer_elsewhere(finish(g, requests_find(g->requests, m->request_id)), m->u.redirect.url);
+	return 0;
+}
+
+/* --- and this one --- */
+
 static int
 on_session(void *ctx, struct peer *from, struct msg *m)
 {
@@ -258,6 +328,32 @@ on_ended(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
+on_confirmed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct request *r = requests_find(g->requests, m->request_id);
+	const struct conn *c = r->data;
+
+	(void)from;
+	if (!id_equal(&m->u.session_id.session_id, &c->x.session_id))
+		return -FOG_E_LIAR;
+	answer_json(finish(g, r), 200, json_pack("{s:b}", "confirmed", 1));
+	return 0;
+}
+
+static int
+on_status(void *ctx, struct peer *from, struct msg *m)
+{
+	struct gateway *g = ctx;
+	struct conn *c = finish(g, requests_find(g->requests, m->request_id));
+	struct view token = m->u.node_status.token;
+
+	(void)from;
+	answer_text(c, "application/jwt", token.p, token.len);
+	return 0;
+}
+
+static int
 on_profile(void *ctx, struct peer *from, struct msg *m)
 {
 	struct gateway *g = ctx;
@@ -290,10 +386,13 @@ on_done(void *ctx, struct peer *from, struct msg *m)
 					       : "nodes";
 	struct conn *c = finish(g, r);
 	json_t *list = c->x.list ? c->x.list : json_array();
+	json_t *obj = json_pack("{s:o}", name, list);
 
 	(void)from;
 	c->x.list = NULL;
-	answer_json(c, 200, json_pack("{s:o}", name, list));
+	if (obj && c->x.unreachable)
+		json_object_set(obj, "unreachable_nodes", c->x.unreachable);
+	answer_json(c, 200, obj);
 	return 0;
 }
 
@@ -313,10 +412,12 @@ answer_refused(struct conn *c, enum msg_phase phase, const struct pl_gate_refuse
 		.detail = why->detail,
 		.rule_id = why->rule_id,
 		.retry_after_s = why->retry_after_s,
+		.policy_version = why->policy_version,
+		.change = why->change,
 		.nonce = why->nonce };
 
-	/* Which check failed is in authd's log alone. */
-	if (err_http_status(p.error) == 401)
+	/* Which check failed is in authd's log alone; a node's operator is told. */
+	if (err_http_status(p.error) == 401 && p.error != FOG_E_NODE_TOKEN)
 		p.detail = view_bytes(NULL, 0);
 	if (phase == PH_LOGOUT)
 		c->g->metrics.logouts_refused++;
@@ -401,19 +502,37 @@ start_when_complete(struct gateway *g, struct request *r)
 		attach_start(finish(g, r));
 }
 
+/* One of the codes, which commas separate. */
+static bool
+names_reason(struct view codes, const char *code)
+{
+	while (codes.len > 0) {
+		const char *comma = memchr(codes.p, ',', codes.len);
+		size_t len = comma ? (size_t)(comma - codes.p) : codes.len;
+		size_t used = len + (comma ? 1 : 0);
+
+		if (view_is(view_bytes(codes.p, len), code))
+			return true;
+		codes = view_bytes(codes.p + used, codes.len - used);
+	}
+	return false;
+}
+
 static int
 on_attached(void *ctx, struct peer *from, struct msg *m)
 {
 	struct gateway *g = ctx;
 	struct request *r = requests_find(g->requests, m->request_id);
 	struct exchange *x = &((struct conn *)r->data)->x;
-	const struct pl_session_role *said = &m->u.session_role;
+	const struct pl_attached *said = &m->u.attached;
 
 	(void)from;
 	if (!id_equal(&said->session_id, &x->session_id) || x->attach.granted_role != ROLE_NONE ||
 	    (x->attach.fd >= 0 && x->attach.delivered_role != said->role))
 		return -FOG_E_LIAR;
 	x->attach.granted_role = said->role;
+	if (names_reason(said->placement_reason, "cloud-fallback"))
+		view_copy(said->node, x->attach.fallback_node, sizeof(x->attach.fallback_node));
 	start_when_complete(g, r);
 	return 0;
 }
@@ -452,6 +571,11 @@ const msg_handler peers_handlers[MSG_COUNT] = {
 	[MSG_GATE_READY] = on_ready,
 	[MSG_GATE_RENEWED] = on_renewed,
 	[MSG_GATE_LOGGED_OUT] = on_logged_out,
+	[MSG_GATE_RELAYED] = on_relayed,
+	[MSG_GATE_UNREACHED] = on_unreached,
+	[MSG_GATE_REDIRECT] = on_redirect,
+	[MSG_GATE_CONFIRMED] = on_confirmed,
+	[MSG_GATE_STATUS] = on_status,
 	[MSG_GATE_DELIVER] = on_deliver,
 };
 

@@ -13,11 +13,12 @@
 struct conn;
 
 enum route_flag {
-	ROUTE_TOKEN = 1,  /* wants Authorization */
-	ROUTE_BODY = 2,   /* may have a body, and then application/json */
-	ROUTE_HEAD = 4,   /* HEAD too: GET without its body */
-	ROUTE_FORM = 8,   /* may have a body, and then application/x-www-form-urlencoded */
-	ROUTE_ISSUER = 16 /* there only with an identity provider */
+	ROUTE_TOKEN = 1,   /* wants Authorization */
+	ROUTE_BODY = 2,    /* may have a body, and then application/json */
+	ROUTE_HEAD = 4,    /* HEAD too: GET without its body */
+	ROUTE_FORM = 8,    /* may have a body, and then application/x-www-form-urlencoded */
+	ROUTE_ISSUER = 16, /* there only with an identity provider */
+	ROUTE_NODE = 32    /* wants Authorization of another node, not of a person */
 };
 
 struct route {

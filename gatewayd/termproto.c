@@ -2,6 +2,7 @@
 /* Terminal protocols: see termproto.h. */
 #include "gatewayd/termproto.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -430,6 +431,21 @@ term_put_refusal(enum term_proto proto, int error, char out[static TERM_JSON_SIZ
 	return put_json(proto, 's',
 	    json_pack("{s:s, s:s, s:s}", "state", "renewal_refused", "reason", err_code(error),
 		"detail", err_title(error)),
+	    out);
+}
+
+size_t
+term_put_fallback(enum term_proto proto, const char *node, char out[static TERM_JSON_SIZE])
+{
+	char detail[160];
+
+	if (proto == TERM_JSON)
+		return 0;
+	snprintf(detail, sizeof(detail),
+	    "no fog node could take this session: it runs in the cloud, on %s", node);
+	return put_json(proto, 's',
+	    json_pack("{s:s, s:s, s:s}", "state", "degraded", "reason", "cloud-fallback", "detail",
+		detail),
 	    out);
 }
 

@@ -74,6 +74,9 @@ size_t term_put_message(enum term_proto proto, const struct stream_msg *m,
 /* The status that a renewal was refused, by an error of err.def. Its length; 0: as above. */
 size_t term_put_refusal(enum term_proto proto, int error, char out[static TERM_JSON_SIZE]);
 
+/* The status of a session that runs in the cloud for want of a fog node. Its length; 0: as above. */
+size_t term_put_fallback(enum term_proto proto, const char *node, char out[static TERM_JSON_SIZE]);
+
 /* The code to close with after an exit, after a status that ended the stream, or after neither. */
 unsigned term_close_code(const struct stream_exit *exit, enum stream_state last_status);
 /* In words, for the close frame (at most 123 bytes). */

@@ -17,7 +17,7 @@
 #include "common/mono.h"
 
 /* Every member at its bound of messages.def, every byte of it escaped, is below this. */
-#define LINE_MAX_BYTES 16384
+#define LINE_MAX_BYTES 65536
 #define TEXT_MAX_BYTES 2048 /* of a member that is no text */
 #define TIME_BYTES (RFC3339_UTC_SIZE + 4)
 
@@ -135,6 +135,13 @@ set_image(json_t *line, const struct raw32 *image)
 	return set_text(line, "image", view_of(text));
 }
 
+/* It stays the caller's. */
+static int
+set_object(json_t *line, const char *member, json_t *object)
+{
+	return object ? json_object_set(line, member, object) : 0;
+}
+
 static json_t *
 line_new(const struct audit *a, const struct audit_event *e)
 {
@@ -155,10 +162,13 @@ line_new(const struct audit *a, const struct audit_event *e)
 	rc |= set_image(line, e->image);
 	rc |= set_text(line, "role", e->role);
 	rc |= set_text(line, "rule_id", e->rule_id);
+	rc |= set_text(line, "policy", e->policy);
 	rc |= set_text(line, "node", e->node);
 	rc |= set_text(line, "reason", e->reason);
 	rc |= set_text(line, "actor", e->actor);
 	rc |= set_text(line, "detail", e->detail);
+	rc |= set_object(line, "request", e->request);
+	rc |= set_object(line, "decision", e->decision);
 	if (rc == 0)
 		return line;
 	json_decref(line);
@@ -206,7 +216,7 @@ append(struct audit *a, const char *line, size_t len)
 static int
 write_line(struct audit *a, const struct audit_event *e)
 {
-	char line[LINE_MAX_BYTES];
+	static char line[LINE_MAX_BYTES];
 	size_t len;
 	int rc;
 

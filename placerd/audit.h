@@ -19,6 +19,7 @@
 /* A(NAME, event) */
 #define AUDIT_EVENTS(A) \
 	A(SESSION_CREATED, "session.created") \
+	A(SESSION_FORWARDED, "session.forwarded") /* its create, to another node */ \
 	A(SESSION_ATTACHED, "session.attached") \
 	A(SESSION_EXTENDED, "session.extended") \
 	A(SESSION_RENEWED, "session.renewed")   /* a client showed a newer identity */ \
@@ -28,6 +29,11 @@
 	A(RUNTIME_ALLOCATED, "runtime.allocated") \
 	A(POLICY_DENIED, "policy.denied") \
 	A(IDENTITY_REVOKED, "identity.revoked") \
+	A(NODE_CORDONED, "node.cordoned") \
+	A(NODE_DRAINED, "node.drained") \
+	A(NODE_UNDRAINED, "node.undrained") \
+	A(LOG_VERBOSE, "log.verbose") \
+	A(LOG_NORMAL, "log.normal") \
 	A(AUDIT_RESUMED, "audit.resumed") /* lines before this one are lost: see detail */
 
 #define AUDIT_ENUM(name, text) AUDIT_##name,
@@ -42,7 +48,10 @@ struct audit_event {
 	enum audit_phase phase;
 	const struct id128 *session_id;
 	struct view issuer, subject, profile, role, rule_id, node, reason, actor, detail;
+	struct view policy;        /* version of the policy that decided */
 	const struct raw32 *image; /* its digest; NULL, or all zero: none */
+	struct json_t *request,
+	    *decision; /* what was asked of policy, and of placement; NULL: none */
 	const struct trace *trace;
 };
 

@@ -13,11 +13,15 @@
 
 #include "common/cleanup.h"
 #include "common/codec.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mono.h"
 #include "common/proc.h"
-#include "placerd/place.h"
+#include "placerd/asked_record.h"
+#include "placerd/decision.h"
+#include "placerd/nodes.h"
 #include "placerd/quota.h"
+#include "placerd/where.h"
 
 #define SPAWN_RETRY_SECONDS 1
 
@@ -26,7 +30,9 @@ struct verdict {
 	int error; /* 0: it may be made */
 	const char *rule_id;
 	struct policy_decision decision; /* its detail says why not */
-	struct place_node node;
+	uint32_t live;                   /* the subject's sessions of that profile, then */
+	struct where where;              /* its choice, when policy allows it */
+	size_t node;                     /* of d->nodes: the one chosen */
 	char reasons[PLACE_REASON_BYTES];
 };
 
@@ -117,32 +123,54 @@ deny(struct verdict *v, int error, const char *rule_id)
 	v->rule_id = rule_id;
 }
 
+/* The rule, and behind what it says what is against how many nodes, and who was tried. */
 static void
-choose_node(const struct placerd *d, const struct pl_create *want, struct verdict *v)
+refuse_place(const struct pl_create *want, struct verdict *v, int rc, const struct elsewhere *e)
 {
-	struct place_candidate choice;
+	struct policy_decision *decision = &v->decision;
+	enum policy_rule rule = POLICY_ALLOW;
+	size_t used;
 
-	v->node = (struct place_node){ .name = view_of(d->node_name),
-		.region = view_of(proc_config()->node_region),
-		.tier = TIER_FOG,
-		.healthy = d->is_synced,
-		.capacity = proc_config()->max_sessions,
-		.load = (uint32_t)registry_live(d->registry) };
-	if (place_choose(&v->decision, want->placement_hint, &v->node, 1, &choice) == 0) {
-		place_format_reasons(choice.reasons, v->reasons);
+	if (rc == -FOG_E_NOMEM) {
+		deny(v, rc, "");
 		return;
 	}
-	if (v->node.load < v->node.capacity) {
-		deny(v, -FOG_E_NO_NODE, "node.healthy");
-		return;
-	}
-	deny(v, -FOG_E_FULL, "node.max_sessions");
-	snprintf(v->decision.detail, sizeof(v->decision.detail),
-	    "node \"%s\" holds %u sessions, and may hold no more", d->node_name, v->node.capacity);
+	for (size_t i = 0; i < v->where.n; i++)
+		rule = policy_rule_of_placement(rule,
+		    place_judge(&v->where.request, &v->where.nodes[i]));
+	policy_deny_placement(decision, rule, want->profile);
+	deny(v, -(int)policy_rule_error(decision->rule), policy_rule_id(decision->rule));
+	used = strlen(decision->detail);
+	if (e && *e->tried)
+		snprintf(decision->detail + used, sizeof(decision->detail) - used, "; tried %s",
+		    e->tried);
 }
 
 static void
-decide(const struct placerd *d, const struct pl_create *want, struct verdict *v)
+choose_node(struct placerd *d, const struct pl_create *want, const struct elsewhere *e,
+    struct verdict *v)
+{
+	struct where_ask ask = { .issuer = want->issuer,
+		.subject = want->subject,
+		.hint = want->placement_hint,
+		.latencies = want->latencies,
+		.decision = &v->decision,
+		.only_here = want->forwarded_by.len > 0 || elsewhere_is_late(e),
+		.failed = e ? e->failed : NULL,
+		.n_failed = e ? e->n_failed : 0 };
+	int rc = where_choose(d, &ask, &v->where);
+
+	if (rc != 0) {
+		refuse_place(want, v, rc, e);
+		return;
+	}
+	v->node = ask.only_here ? nodes_self(d->nodes) : v->where.choice.fit[0].node;
+	place_format_reasons(v->where.choice.fit[0].reasons, v->reasons);
+}
+
+static void
+decide(struct placerd *d, const struct pl_create *want, const struct elsewhere *e,
+    struct verdict *v)
 {
 	struct policy_identity who = { want->issuer, want->subject, want->groups };
 	struct policy_request request = { want->profile, want->ttl_seconds, want->image_ref,
@@ -150,11 +178,23 @@ decide(const struct placerd *d, const struct pl_create *want, struct verdict *v)
 	struct quota_key key = { want->issuer, want->subject, want->profile };
 
 	memset(v, 0, sizeof(*v));
-	policy_admit(d->policy, &who, &request, quota_count(d->keepers.quota, &key), &v->decision);
+	v->live = quota_count(d->keepers.quota, &key);
+	policy_admit(d->policy, &who, &request, v->live, &v->decision);
 	v->rule_id = policy_rule_id(v->decision.rule);
 	v->error = -(int)policy_rule_error(v->decision.rule);
 	if (v->error == 0)
-		choose_node(d, want, v);
+		choose_node(d, want, e, v);
+}
+
+/* What policy went by. */
+static struct json_t *
+record_request(const struct pl_create *want, const struct verdict *v)
+{
+	struct policy_identity who = { want->issuer, want->subject, want->groups };
+	struct policy_request request = { want->profile, want->ttl_seconds, want->image_ref,
+		.needs_image = create_in_sandbox() };
+
+	return asked_record_to_json(&who, &request, v->live);
 }
 
 static int
@@ -168,14 +208,27 @@ refuse_denied(struct placerd *d, struct peer *from, const struct msg *m, const s
 		.rule_id = view_of(v->rule_id),
 		.node = view_of(d->node_name),
 		.detail = view_of(v->decision.detail),
+		.policy = view_of(v->decision.version),
+		.request = record_request(want, v),
 		.trace = &m->trace };
+	struct pl_refused why = { .error = (uint16_t)-v->error,
+		.rule_id = view_of(v->rule_id),
+		.detail = view_of(v->decision.detail),
+		.policy_version = view_of(v->decision.version),
+		.change = view_of(v->decision.change) };
 	char shown[128];
 
+	if (v->where.nodes)
+		e.decision = decision_to_json(&v->where.request, v->where.nodes, v->where.n,
+		    &v->where.choice, d->nodes);
 	audit_write(d->keepers.audit, &e);
+	json_release(e.request);
+	json_release(e.decision);
 	log_info("event=create_denied req=%llx rule=%s subject=%s",
 	    (unsigned long long)m->request_id, v->rule_id,
 	    log_escape(want->subject, shown, sizeof(shown)));
-	return peers_refuse_message(from, m, v->error, v->rule_id, v->decision.detail);
+	peer_send(from, MSG_AUTH_REFUSED, m->request_id, &m->trace, &why, -1);
+	return 0;
 }
 
 /* --- reserve --- */
@@ -227,14 +280,17 @@ plan_of(const struct pl_owned *owned, const struct verdict *v,
 		.io_weight = (uint16_t)limits->io_weight,
 		.limits = (uint8_t)limits->limits_mode,
 		.home = (uint8_t)limits->home,
+		.shell = limits->shell,
 		.resolver = view_bytes(limits->dns.address, limits->dns.len),
 		.egress = view_bytes(egress, egress_len),
 		FIELDS_owned(COPY_OWNED, ) };
 }
 
 static struct pl_owned
-describe(const struct pl_create *want, const struct verdict *v, const struct id128 *id)
+describe(const struct placerd *d, const struct pl_create *want, const struct verdict *v,
+    const struct id128 *id)
 {
+	const struct node *node = nodes_at(d->nodes, nodes_self(d->nodes));
 	uint64_t now_s = (uint64_t)wall_s();
 
 	return (struct pl_owned){ .session_id = *id,
@@ -242,9 +298,9 @@ describe(const struct pl_create *want, const struct verdict *v, const struct id1
 		.status = STATUS_STARTING,
 		.created_s = now_s,
 		.expires_s = now_s + v->decision.ttl_seconds,
-		.node = v->node.name,
-		.region = v->node.region,
-		.tier = (uint8_t)v->node.tier,
+		.node = view_of(node->name),
+		.region = view_of(node->region),
+		.tier = (uint8_t)node->tier,
 		.placement_reason = view_of(v->reasons),
 		.image = v->decision.image,
 		.issuer = want->issuer,
@@ -261,7 +317,9 @@ reserve(struct placerd *d, const struct msg *m, const struct pl_owned *owned,
 {
 	struct session fresh = { .born_mono_ms = mono_ms(),
 		.trace = m->trace,
-		.on_logout = decision->limits.on_logout };
+		.on_logout = decision->limits.on_logout,
+		.cpu_milli = decision->limits.cpu_milli,
+		.memory_bytes = decision->limits.memory_bytes };
 	struct session *s;
 	int rc = session_fill(&fresh, owned);
 
@@ -287,18 +345,44 @@ unreserve(struct placerd *d, struct session *s)
 
 /* --- write down, order --- */
 
+/*
+ * Everything that placement went by, so that the record alone replays it. made NULL: the id is for
+ * another node to make.
+ */
 static int
-write_intents(struct placerd *d, const struct session *s, const struct trace *trace)
+write_decided(struct placerd *d, const struct msg *m, const struct verdict *v,
+    const struct id128 *made)
 {
-	struct audit_event decided = peers_audit_of(s, AUDIT_PLACEMENT_DECIDED, AUDIT_NO_PHASE,
-	    trace);
+	const struct pl_create *want = &m->u.create;
+	const struct node *node = nodes_at(d->nodes, v->node);
+	struct audit_event e = { .name = AUDIT_PLACEMENT_DECIDED,
+		.session_id = made,
+		.issuer = want->issuer,
+		.subject = want->subject,
+		.profile = want->profile,
+		.rule_id = view_of(v->rule_id),
+		.node = view_of(node->name),
+		.reason = view_of(v->reasons),
+		.policy = view_of(v->decision.version),
+		.request = record_request(want, v),
+		.decision = decision_to_json(&v->where.request, v->where.nodes, v->where.n,
+		    &v->where.choice, d->nodes),
+		.trace = &m->trace };
+	int rc = audit_write(d->keepers.audit, &e);
+
+	json_release(e.request);
+	json_release(e.decision);
+	return rc;
+}
+
+static int
+write_intent(struct placerd *d, const struct session *s, const struct trace *trace)
+{
 	struct audit_event created = peers_audit_of(s, AUDIT_SESSION_CREATED, AUDIT_INTENT, trace);
 
-	decided.reason = view_of(s->placement_reason);
-	decided.rule_id = created.rule_id = view_of(policy_rule_id(POLICY_ALLOW));
+	created.rule_id = view_of(policy_rule_id(POLICY_ALLOW));
+	created.policy = view_of(policy_version(d->policy));
 	created.image = &s->image;
-	if (audit_write(d->keepers.audit, &decided) != 0)
-		return -FOG_E_NO_AUDIT;
 	return audit_write(d->keepers.audit, &created);
 }
 
@@ -336,7 +420,7 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 	int rc = id_session_new(id_node_tag(d->node_name), &id) == 0 ? 0 : -FOG_E_INTERNAL;
 
 	if (rc == 0) {
-		owned = describe(&m->u.create, v, &id);
+		owned = describe(d, &m->u.create, v, &id);
 		plan = plan_of(&owned, v, egress);
 		if (plan.home == HOME_PERSISTENT)
 			rc = create_home_id(owned.issuer, owned.subject, owned.profile,
@@ -350,12 +434,64 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 		unreserve(d, s);
 		return 0;
 	}
-	if (write_intents(d, s, &m->trace) != 0) {
+	if (write_decided(d, m, v, &s->id) != 0 || write_intent(d, s, &m->trace) != 0) {
 		free(peers_take(d, m->request_id));
 		unreserve(d, s);
 		return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 	}
+	if (m->u.create.forwarded_by.len > 0)
+		provisional_add(d, s);
+	else
+		where_remember(d, m->u.create.issuer, m->u.create.subject,
+		    id_node_tag(d->node_name));
 	order(d, s, m, &plan);
+	return 0;
+}
+
+/* To another node; e is taken. */
+static int
+pass_on(struct placerd *d, struct peer *from, const struct msg *m, const struct verdict *v,
+    struct elsewhere *e)
+{
+	if (write_decided(d, m, v, NULL) == 0)
+		return elsewhere_create(d, from, m, v->node, v->reasons, hash_wish(&m->u.create),
+		    e);
+	elsewhere_give_up(d, &m->u.create, e);
+	return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
+}
+
+int
+create_try(struct placerd *d, struct peer *from, struct msg *m, struct elsewhere *e)
+{
+	struct verdict v;
+	int rc;
+
+	decide(d, &m->u.create, e, &v);
+	if (v.error == 0 && v.node != nodes_self(d->nodes)) {
+		rc = pass_on(d, from, m, &v, e);
+	} else {
+		rc = v.error ? refuse_denied(d, from, m, &v) : proceed(d, from, m, &v);
+		elsewhere_give_up(d, &m->u.create, e);
+	}
+	where_fini(&v.where);
+	return rc;
+}
+
+/* The same key again, and the session was made elsewhere: that node knows it, and answers. */
+static int
+repeat_elsewhere(struct placerd *d, struct peer *from, const struct msg *m,
+    enum elsewhere_repeat earlier, size_t node)
+{
+	struct pl_refused busy = { .error = FOG_E_UNAVAILABLE,
+		.detail = view_of("the first request with this Idempotency-Key is still under way"),
+		.retry_after_s = 1 };
+
+	if (earlier == ELSEWHERE_OTHER_WISH)
+		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
+	if (earlier == ELSEWHERE_MADE)
+		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create),
+		    NULL);
+	peer_send(from, MSG_AUTH_REFUSED, m->request_id, &m->trace, &busy, -1);
 	return 0;
 }
 
@@ -364,8 +500,9 @@ create_on_request(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
 	const struct pl_create *want = &m->u.create;
+	enum elsewhere_repeat passed;
 	struct session *earlier;
-	struct verdict v;
+	size_t node = SIZE_MAX;
 
 	if (!d->is_synced)
 		return peers_refuse_message(from, m, -FOG_E_UNAVAILABLE, "", "");
@@ -374,8 +511,10 @@ create_on_request(void *ctx, struct peer *from, struct msg *m)
 	    mono_ms());
 	if (earlier)
 		return repeat(d, from, m, earlier);
-	decide(d, want, &v);
-	return v.error ? refuse_denied(d, from, m, &v) : proceed(d, from, m, &v);
+	passed = elsewhere_find_repeat(d, want, hash_wish(want), &node);
+	if (passed != ELSEWHERE_NEW)
+		return repeat_elsewhere(d, from, m, passed, node);
+	return create_try(d, from, m, NULL);
 }
 
 /* --- what became of it --- */
@@ -474,11 +613,15 @@ create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refu
  * sessions says whether this one is there.
  */
 void
-create_on_lost(struct placerd *d, const struct asked *q, int error)
+create_on_lost(struct placerd *d, struct asked *q, int error)
 {
 	struct pl_refused why = { .error = (uint16_t)-error };
 	struct session *s = registry_find(d->registry, &q->session_id);
 
+	if (q->elsewhere) {
+		elsewhere_on_lost(d, q, error);
+		return;
+	}
 	if (q->is_repeat || error != -FOG_E_TIMEOUT || !s) {
 		peers_answer(q, MSG_AUTH_REFUSED, &why);
 		return;

@@ -28,6 +28,8 @@ write_extended(struct placerd *d, const struct session *s, const struct asked *q
 	snprintf(detail, sizeof(detail), "ttl_seconds %u", q->ttl_seconds);
 	e.detail = view_of(detail);
 	e.rule_id = view_of(policy_rule_id(POLICY_ALLOW));
+	if (phase == AUDIT_INTENT) /* it may be another by the outcome */
+		e.policy = view_of(policy_version(d->policy));
 	e.reason = view_of(reason);
 	return audit_write(d->keepers.audit, &e);
 }
@@ -38,14 +40,20 @@ refuse_denied(struct placerd *d, struct peer *from, const struct msg *m, const s
 {
 	struct audit_event e = peers_audit_of(s, AUDIT_POLICY_DENIED, AUDIT_NO_PHASE, &m->trace);
 	const char *rule_id = policy_rule_id(decision->rule);
+	struct pl_refused why = { .error = (uint16_t)policy_rule_error(decision->rule),
+		.rule_id = view_of(rule_id),
+		.detail = view_of(decision->detail),
+		.policy_version = view_of(decision->version),
+		.change = view_of(decision->change) };
 
-	e.rule_id = view_of(rule_id);
-	e.detail = view_of(decision->detail);
+	e.rule_id = why.rule_id;
+	e.detail = why.detail;
+	e.policy = why.policy_version;
 	audit_write(d->keepers.audit, &e);
 	log_info("event=extend_denied sid=%s req=%llx rule=%s", log_id(&s->id),
 	    (unsigned long long)m->request_id, rule_id);
-	return peers_refuse_message(from, m, -(int)policy_rule_error(decision->rule), rule_id,
-	    decision->detail);
+	peer_send(from, MSG_AUTH_REFUSED, m->request_id, &m->trace, &why, -1);
+	return 0;
 }
 
 static int

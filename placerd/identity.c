@@ -10,29 +10,32 @@
 struct who {
 	struct view issuer, subject, sid;
 	uint64_t issued_s;
+	struct view forwarded_by;
 };
 
-#define WHO(p) ((struct who){ (p).issuer, (p).subject, (p).sid, (p).issued_s })
+#define WHO(p) ((struct who){ (p).issuer, (p).subject, (p).sid, (p).issued_s, view_of("") })
+#define WHO_BY(p) ((struct who){ (p).issuer, (p).subject, (p).sid, (p).issued_s, (p).forwarded_by })
 
 static struct who
 who_of(const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_PLACE_CREATE:
-		return WHO(m->u.create);
+		return WHO_BY(m->u.create);
 	case MSG_PLACE_MINT:
-		return WHO(m->u.who_mint);
+		return WHO_BY(m->u.who_mint);
 	case MSG_PLACE_EXTEND:
-		return WHO(m->u.who_extend);
+		return WHO_BY(m->u.who_extend);
 	case MSG_PLACE_ATTACH:
 		return WHO(m->u.attach);
 	case MSG_PLACE_RENEW:
 		return WHO(m->u.renew);
 	case MSG_PLACE_SHOW:
 	case MSG_PLACE_END:
-		return WHO(m->u.who_session);
+	case MSG_PLACE_CONFIRM:
+		return WHO_BY(m->u.who_session);
 	default: /* lists */
-		return WHO(m->u.identity);
+		return WHO_BY(m->u.identity);
 	}
 }
 
@@ -77,5 +80,9 @@ identity_on_request(void *ctx, struct peer *from, struct msg *m)
 		rc = -FOG_E_REVOKED;
 	else if (rate && d->is_synced) /* else it is refused anyway */
 		rc = rate_take(rate, who.issuer, who.subject, mono_ms(), &retry_after_s);
-	return rc ? refuse(from, m, rc, retry_after_s) : peers_requests[m->type](ctx, from, m);
+	if (rc != 0)
+		return refuse(from, m, rc, retry_after_s);
+	if (elsewhere_on_request(d, from, m, who.forwarded_by))
+		return 0;
+	return peers_requests[m->type](ctx, from, m);
 }

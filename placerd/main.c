@@ -12,33 +12,90 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mono.h"
+#include "common/nodetoken.h"
 #include "common/privdrop.h"
 #include "common/proc.h"
 #include "placerd/admin.h"
+#include "placerd/fleet.h"
+#include "placerd/nodes.h"
 #include "placerd/placerd.h"
+#include "placerd/probe.h"
 #include "placerd/quota.h"
 #include "placerd/yaml.h"
+
+#define NODE_KEY_MAX_BYTES 16384
 
 static struct placerd placerd;
 
 /* fd is taken. NULL: err has "FILE:LINE: message". */
+static char *
+read_file(const char *name, int fd, size_t max, size_t *len, char *err, size_t err_size)
+{
+	char *bytes = fd < 0 ? NULL : proc_read_file(fd, max, len);
+	int saved = errno;
+
+	close_fd(&fd);
+	if (!bytes)
+		yaml_format_error(err, err_size, name, 1, "", "cannot be read: %s",
+		    saved == EFBIG ? "it is no regular file, or too large"
+				   : strerrordesc_np(saved));
+	return bytes;
+}
+
 static struct policy *
 read_policy(const char *name, int fd, char *err, size_t err_size)
 {
 	size_t len = 0;
-	cleanup_free char *bytes = fd < 0 ? NULL : proc_read_file(fd, YAML_FILE_MAX_BYTES, &len);
-	int saved = errno;
+	cleanup_free char *bytes = read_file(name, fd, YAML_FILE_MAX_BYTES, &len, err, err_size);
 
-	close_fd(&fd);
-	if (bytes)
-		return policy_new_from_yaml(name, bytes, len, err, err_size);
-	yaml_format_error(err, err_size, name, 1, "", "cannot be read: %s",
-	    saved == EFBIG ? "it is no regular file, or too large" : strerrordesc_np(saved));
+	return bytes ? policy_new_from_yaml(name, bytes, len, err, err_size) : NULL;
+}
+
+/* That the points are ones of the curve takes arithmetic, which nodes.c has none of. */
+static bool
+check_keys(const char *name, const struct nodes *nodes, char *err, size_t err_size)
+{
+	for (size_t i = 0; i < nodes_count(nodes); i++) {
+		struct nodetoken_pin *pin = nodetoken_pin_new(nodes_at(nodes, i)->key);
+
+		if (!pin) {
+			yaml_format_error(err, err_size, name, nodes_at(nodes, i)->line,
+			    "public_key", "is no key of P-256; make one with fogctl node keygen");
+			return false;
+		}
+		nodetoken_pin_free(pin);
+	}
+	return true;
+}
+
+/* As nodes_new_from_yaml. */
+static struct nodes *
+understand(const char *name, const void *bytes, size_t len, const char *origins,
+    const char *self_name, char *err, size_t err_size)
+{
+	struct nodes *nodes = nodes_new_from_yaml(name, bytes, len, origins, self_name, err,
+	    err_size);
+
+	if (!nodes || check_keys(name, nodes, err, err_size))
+		return nodes;
+	nodes_free(nodes);
 	return NULL;
 }
 
+/* self_name is for a file that does not say which of the nodes this one is. */
+static struct nodes *
+read_nodes(const char *name, int fd, const char *self_name, char *err, size_t err_size)
+{
+	size_t len = 0;
+	cleanup_free char *bytes = read_file(name, fd, NODES_FILE_MAX_BYTES, &len, err, err_size);
+
+	return bytes
+	    ? understand(name, bytes, len, proc_config()->fleet_origins, self_name, err, err_size)
+	    : NULL;
+}
+
 static void
-log_policy_error(const char *event, const char *err)
+log_file_error(const char *event, const char *err)
 {
 	char shown[YAML_ERROR_BYTES * 2];
 
@@ -109,6 +166,26 @@ print_box(const struct policy_limits *limits)
 		dprintf(STDERR_FILENO, "io_weight %u ", limits->io_weight);
 	dprintf(STDERR_FILENO, "home %s limits %s ", policy_home_name(limits->home),
 	    policy_limits_name(limits->limits_mode));
+	if (limits->shell.b[0])
+		dprintf(STDERR_FILENO, "shell %s ", (const char *)limits->shell.b);
+}
+
+static void
+print_names(const char *key, const policy_name *names, size_t n, const char *none)
+{
+	dprintf(STDERR_FILENO, "%s", key);
+	for (size_t i = 0; i < n; i++)
+		dprintf(STDERR_FILENO, " %s", names[i]);
+	dprintf(STDERR_FILENO, "%s ", n == 0 ? none : "");
+}
+
+/* Where it may run. */
+static void
+print_places(const struct policy_profile *p)
+{
+	print_names("regions", p->regions, p->n_regions, " (every)");
+	print_names("data_labels", p->labels, p->n_labels, " (none)");
+	dprintf(STDERR_FILENO, "min_trust %s ", session_trust_name(p->min_trust));
 }
 
 /* fogd -T: each profile in one line, as it was understood. */
@@ -117,6 +194,7 @@ print_policy(const struct policy *policy)
 {
 	const struct policy_profile *p;
 
+	dprintf(STDERR_FILENO, "policy version %s\n", policy_version(policy));
 	for (size_t i = 0; (p = policy_profile_at(policy, i)); i++) {
 		dprintf(STDERR_FILENO,
 		    "profile %s: cpu %llum memory %llu storage %llu "
@@ -130,35 +208,118 @@ print_policy(const struct policy *policy)
 		print_box(&p->limits);
 		print_images(p);
 		print_network(&p->limits);
+		print_places(p);
+		dprintf(STDERR_FILENO, "recording off "); /* there is nothing else yet */
 		dprintf(STDERR_FILENO, "allowed_groups");
 		print_groups(p);
 	}
 }
 
+static void
+print_nodes(const struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes_count(nodes); i++) {
+		const struct node *n = nodes_at(nodes, i);
+
+		dprintf(STDERR_FILENO, "node %s%s: %s region %s tier %s trust %s sessions %u",
+		    n->name, i == nodes_self(nodes) ? " (this one)" : "", n->url, n->region,
+		    session_tier_name(n->tier), session_trust_name(n->trust), n->capacity.sessions);
+		if (n->capacity.cpu_milli > 0)
+			dprintf(STDERR_FILENO, " cpu %llum",
+			    (unsigned long long)n->capacity.cpu_milli);
+		if (n->capacity.memory_bytes > 0)
+			dprintf(STDERR_FILENO, " memory %llu",
+			    (unsigned long long)n->capacity.memory_bytes);
+		for (size_t label = 0; label < nodes_label_count(nodes); label++) {
+			struct view name = nodes_label_at(nodes, label);
+
+			if (n->labels & nodes_label(nodes, name))
+				dprintf(STDERR_FILENO, " %.*s", (int)name.len, name.p);
+		}
+		dprintf(STDERR_FILENO, "\n");
+	}
+}
+
+static bool
+understand_policy(const char *name, const char *bytes, size_t len, bool print, char *err,
+    size_t err_size)
+{
+	struct policy *policy = policy_new_from_yaml(name, bytes, len, err, err_size);
+
+	if (policy && print)
+		print_policy(policy);
+	policy_free(policy);
+	return policy;
+}
+
+/* There is no configuration of this role here: the environment is empty, and what the file needs of
+ * it stands before the name ("ORIGINS\nSELF\nNAME"). */
+static bool
+understand_nodes(const char *argument, const char *bytes, size_t len, bool print, char *err,
+    size_t err_size)
+{
+	cleanup_free char *origins = strdup(argument);
+	char *self = origins ? strchr(origins, '\n') : NULL, *name = self;
+	struct nodes *nodes;
+
+	if (self) {
+		*self++ = '\0';
+		name = strchr(self, '\n');
+	}
+	if (!name) {
+		snprintf(err, err_size, "%s:1: cannot be checked", argument);
+		return false;
+	}
+	*name++ = '\0';
+	nodes = understand(name, bytes, len, origins, self, err, err_size);
+	if (nodes && print)
+		print_nodes(nodes);
+	nodes_free(nodes);
+	return nodes;
+}
+
+/* -n, -T: a policy file is checked, and printed. -N, -P: likewise a file of nodes. */
+static const struct check {
+	const char *option;
+	bool print;
+	size_t max_bytes;
+	bool (*understand)(const char *, const char *, size_t, bool, char *, size_t);
+} checks[] = {
+	{ "-n", false, YAML_FILE_MAX_BYTES, understand_policy },
+	{ "-T", true, YAML_FILE_MAX_BYTES, understand_policy },
+	{ "-N", false, NODES_FILE_MAX_BYTES, understand_nodes },
+	{ "-P", true, NODES_FILE_MAX_BYTES, understand_nodes },
+};
+
 /* The file is read before, and understood after, the drop. */
 static int
-check_policy(const char *name, bool print)
+check_file(const struct check *check, const char *name)
 {
 	char err[YAML_ERROR_BYTES];
 	size_t len = 0;
-	char *bytes = proc_read_file(GIFT_PLACERD_POLICY, YAML_FILE_MAX_BYTES, &len);
-	const char *step = confine_check();
-	struct policy *policy;
+	cleanup_free char *bytes = proc_read_file(GIFT_PLACERD_POLICY, check->max_bytes, &len);
+	/* OpenSSL looks for its configuration at its first digest: not behind the filter. */
+	const char *step = create_load() && nodetoken_load() ? confine_check() : "OpenSSL";
 
 	if (!bytes || step) {
 		dprintf(STDERR_FILENO, "%s:1: cannot be checked: %s\n", name,
 		    step ? step : "it cannot be read");
-		free(bytes);
 		return 1;
 	}
-	policy = policy_new_from_yaml(name, bytes, len, err, sizeof(err));
-	if (!policy)
-		dprintf(STDERR_FILENO, "%s\n", err);
-	else if (print)
-		print_policy(policy);
-	policy_free(policy);
-	free(bytes);
-	return policy ? 0 : 1;
+	if (check->understand(name, bytes, len, check->print, err, sizeof(err)))
+		return 0;
+	dprintf(STDERR_FILENO, "%s\n", err);
+	return 1;
+}
+
+static const struct check *
+find_check(const char *option)
+{
+	for (size_t i = 0; i < COUNT_OF(checks); i++) {
+		if (strcmp(option, checks[i].option) == 0)
+			return &checks[i];
+	}
+	return NULL;
 }
 
 /* --- the role --- */
@@ -172,7 +333,7 @@ load_policy(struct placerd *d)
 	    err, sizeof(err));
 	if (d->policy)
 		return 0;
-	log_policy_error("start_failed", err);
+	log_file_error("start_failed", err);
 	return -1;
 }
 
@@ -190,6 +351,82 @@ load_node_name(struct placerd *d)
 		return 0;
 	log_error("event=start_failed step=\"name of this node\" detail=\"set NODE_NAME\"");
 	return -1;
+}
+
+/* A random order of asking, so that nodes which start together do not ask the same one together. */
+static uint64_t
+random_seed(void)
+{
+	struct id128 random = { 0 };
+	uint64_t seed;
+
+	(void)id_random(&random);
+	memcpy(&seed, random.b, sizeof(seed));
+	return seed;
+}
+
+/* Others trust the key that their nodes.yaml pins for our name: another one would only fail there. */
+static int
+load_node_key(struct placerd *d)
+{
+	cleanup_fd int fd = proc_take_gift(GIFT_PLACERD_NODE_KEY);
+	unsigned char point[NODETOKEN_KEY_BYTES];
+	const char *why = "it cannot be read";
+	size_t len = 0;
+	char *pem = fd < 0 ? NULL : proc_read_file(fd, NODE_KEY_MAX_BYTES, &len);
+
+	if (pem) {
+		d->node_key = nodetoken_key_new(pem, len, &why);
+		explicit_bzero(pem, len);
+		free(pem);
+	}
+	if (d->node_key) {
+		nodetoken_key_public(d->node_key, point);
+		if (memcmp(point, nodes_at(d->nodes, nodes_self(d->nodes))->key, sizeof(point)) ==
+		    0)
+			return 0;
+		why = "public_key of this node in NODES_CONFIG is of another key";
+	}
+	log_error("event=start_failed step=NODE_KEY_FILE detail=\"%s\"", why);
+	return -1;
+}
+
+static void
+name_self(struct placerd *d)
+{
+	snprintf(d->node_name, sizeof(d->node_name), "%s",
+	    nodes_at(d->nodes, nodes_self(d->nodes))->name);
+}
+
+static int
+load_nodes(struct placerd *d)
+{
+	char err[YAML_ERROR_BYTES] = "out of memory";
+	const char *name = proc_config()->nodes_config;
+
+	if (*name)
+		d->nodes = read_nodes(name, proc_take_gift(GIFT_PLACERD_NODES), d->node_name, err,
+		    sizeof(err));
+	else
+		d->nodes = nodes_new_alone(d->node_name, proc_config()->node_region,
+		    proc_config()->max_sessions);
+	if (d->nodes)
+		d->fleet = fleet_new(nodes_count(d->nodes), nodes_self(d->nodes), random_seed(),
+		    mono_ms());
+	if (!d->fleet) {
+		log_file_error("start_failed", err);
+		return -1;
+	}
+	name_self(d);
+	if (*name && (!nodetoken_load() || load_node_key(d) != 0))
+		return -1;
+	if (nodes_has_cloud(d->nodes) &&
+	    !nodes_has_cloud_in(d->nodes, view_of(proc_config()->cloud_fallback_region)))
+		log_warnx(
+		    "event=no_fallback_region region=%s detail=\"no cloud node of NODES_CONFIG "
+		    "is in CLOUD_FALLBACK_REGION\"",
+		    proc_config()->cloud_fallback_region);
+	return 0;
 }
 
 static int
@@ -256,7 +493,7 @@ load(void *ctx)
 	struct placerd *d = ctx;
 
 	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0 ||
-	    load_revoked(d) != 0)
+	    load_nodes(d) != 0 || load_revoked(d) != 0 || admin_load(d) != 0)
 		return -1;
 	if (!create_load()) {
 		log_error("event=start_failed step=\"SHA-256\"");
@@ -273,27 +510,90 @@ load(void *ctx)
 }
 
 static int
+start_probe(struct placerd *d)
+{
+	if (nodes_count(d->nodes) == 1 && !*proc_config()->nodes_config)
+		return 0;
+	d->probe = probe_new(d);
+	return d->probe ? 0 : -1;
+}
+
+static int
 start(void *ctx)
 {
-	return peers_start(ctx) == 0 ? admin_start(ctx) : -1;
+	if (peers_start(ctx) != 0 || provisional_start(ctx) != 0 || start_probe(ctx) != 0)
+		return -1;
+	return admin_start(ctx);
+}
+
+static int
+prepare_policy(struct placerd *d, int fd, char *err, size_t err_size)
+{
+	policy_free(d->next_policy);
+	d->next_policy = read_policy(proc_config()->policy_config, fd, err, err_size);
+	return d->next_policy ? 0 : -1;
+}
+
+/* Sessions and tokens bear the name: it stays until this process ends. */
+static int
+prepare_nodes(struct placerd *d, int fd, char *err, size_t err_size)
+{
+	const char *name = proc_config()->nodes_config;
+
+	nodes_free(d->next_nodes);
+	d->next_nodes = read_nodes(name, fd, d->node_name, err, err_size);
+	if (!d->next_nodes)
+		return -1;
+	if (strcmp(nodes_at(d->next_nodes, nodes_self(d->next_nodes))->name, d->node_name) == 0 &&
+	    memcmp(nodes_at(d->next_nodes, nodes_self(d->next_nodes))->key,
+		nodes_at(d->nodes, nodes_self(d->nodes))->key, NODE_KEY_BYTES) == 0)
+		return 0;
+	yaml_format_error(err, err_size, name, 1, "self",
+	    "this node's name and key change by a restart alone");
+	return -1;
 }
 
 static int
 prepare(void *ctx, enum reload_file file, int fd)
 {
-	struct placerd *d = ctx;
-	char err[YAML_ERROR_BYTES];
+	char err[YAML_ERROR_BYTES] = "";
+	int rc = -1;
 
-	if (file != FILE_POLICY) {
+	if (file == FILE_POLICY)
+		rc = prepare_policy(ctx, fd, err, sizeof(err));
+	else if (file == FILE_NODES)
+		rc = prepare_nodes(ctx, fd, err, sizeof(err));
+	else
 		close_fd(&fd);
-		return -1;
+	if (rc != 0)
+		log_file_error("reload_refused", err);
+	return rc;
+}
+
+/* How the nodes that stay were, stays known. */
+static void
+commit_nodes(struct placerd *d)
+{
+	size_t n = nodes_count(d->next_nodes);
+	cleanup_free size_t *map = calloc(n, sizeof(*map));
+	struct fleet *fleet = fleet_new(n, nodes_self(d->next_nodes), random_seed(), mono_ms());
+	struct nodes *was = d->nodes;
+
+	if (!map || !fleet) {
+		fleet_free(fleet);
+		log_warnx("event=nodes_not_reloaded detail=\"out of memory\"");
+		return;
 	}
-	policy_free(d->next_policy);
-	d->next_policy = read_policy(proc_config()->policy_config, fd, err, sizeof(err));
-	if (d->next_policy)
-		return 0;
-	log_policy_error("reload_refused", err);
-	return -1;
+	for (size_t i = 0; i < n; i++)
+		map[i] = nodes_find(d->nodes, view_of(nodes_at(d->next_nodes, i)->name));
+	fleet_adopt(fleet, d->fleet, map);
+	fleet_free(d->fleet);
+	d->fleet = fleet;
+	d->nodes = d->next_nodes;
+	d->next_nodes = NULL;
+	probe_nodes_changed(d);
+	nodes_free(was);
+	log_info("event=nodes_reloaded nodes=%zu", n);
 }
 
 /* Sessions keep the limits that they were made with. */
@@ -306,10 +606,15 @@ commit(void *ctx, bool apply)
 		policy_free(d->policy);
 		d->policy = d->next_policy;
 		d->next_policy = NULL;
-		log_info("event=policy_reloaded");
+		log_info("event=policy_reloaded version=%s", policy_version(d->policy));
 	}
+	if (apply && d->next_nodes)
+		commit_nodes(d);
 	policy_free(d->next_policy);
 	d->next_policy = NULL;
+	nodes_free(d->next_nodes);
+	d->next_nodes = NULL;
+	admin_reloaded(d);
 }
 
 int
@@ -328,7 +633,7 @@ main(int argc, char **argv)
 		.commit = commit,
 	};
 
-	if (argc == 3 && (strcmp(argv[1], "-n") == 0 || strcmp(argv[1], "-T") == 0))
-		return check_policy(argv[2], strcmp(argv[1], "-T") == 0);
+	if (argc == 3 && find_check(argv[1]))
+		return check_file(find_check(argv[1]), argv[2]);
 	return proc_main(&role);
 }

@@ -14,6 +14,8 @@
 #include "common/log.h"
 #include "common/mono.h"
 #include "common/proc.h"
+#include "placerd/fleetlist.h"
+#include "placerd/probe.h"
 
 #define REQUESTS_MAX 1024
 /* Times the listings that authd has under way at once, this fits a peer's queue. */
@@ -132,12 +134,14 @@ on_lost(void *ctx, struct request *r, int error)
 	struct asked *q = r->data;
 
 	if (error == -FOG_E_TIMEOUT)
-		log_warnx("event=timeout sid=%s req=%llx waited_for=ptyd", log_id(&q->session_id),
-		    (unsigned long long)r->id);
+		log_warnx("event=timeout sid=%s req=%llx waited_for=%s", log_id(&q->session_id),
+		    (unsigned long long)r->id, q->elsewhere ? q->elsewhere->name : "ptyd");
 	if (q->is_repeat)
 		TAILQ_REMOVE(&d->repeats, q, next);
 	if (q->phase == PH_CREATE)
 		create_on_lost(d, q, error);
+	else if (q->elsewhere)
+		elsewhere_on_lost(d, q, error);
 	else if (q->phase == PH_SHOW)
 		show_on_lost(d, q);
 	else
@@ -263,6 +267,7 @@ on_list(void *ctx, struct peer *from, struct msg *m)
 	registry_sweep(d->registry, mono_ms());
 	n = list_rows(d, from, m, 0, LIST_ROWS_MAX);
 	list_rows(d, from, m, 1, LIST_ROWS_MAX - n);
+	fleetlist_also(d, from, m);
 	return answer_message(from, m, MSG_AUTH_DONE, NULL);
 }
 
@@ -302,7 +307,7 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 	struct placerd *d = ctx;
 	const struct pl_who_mint *who = &m->u.who_mint;
 	struct pl_session_role mintable = { .session_id = who->session_id, .role = who->role };
-	const struct session *s;
+	struct session *s;
 
 	registry_sweep(d->registry, mono_ms());
 	s = registry_find_owned(d->registry, &who->session_id, who->issuer, who->subject);
@@ -312,6 +317,7 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 		return refuse_plainly(from, m, -FOG_E_SESSION_ENDED);
 	if (s->is_other_version)
 		return peers_refuse_message(from, m, -FOG_E_HOLDER_VERSION, "", RUNS_ON);
+	provisional_confirm(s);
 	return answer_message(from, m, MSG_AUTH_MINTABLE, &mintable);
 }
 
@@ -367,6 +373,7 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 		return 0;
 	q->role = want->role;
 	q->sid_hash = grant.sid_hash;
+	provisional_confirm(s);
 	rc = write_attached(d, s, q, AUDIT_INTENT, NULL);
 	if (rc == 0)
 		rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_ATTACH, m->request_id, &m->trace, &grant,
@@ -395,19 +402,6 @@ on_profiles(void *ctx, struct peer *from, struct msg *m)
 		if (policy_visible(&who, p))
 			answer_message(from, m, MSG_AUTH_PROFILE, &row);
 	}
-	return answer_message(from, m, MSG_AUTH_DONE, NULL);
-}
-
-static int
-on_nodes(void *ctx, struct peer *from, struct msg *m)
-{
-	const struct placerd *d = ctx;
-	struct pl_node self = { .name = view_of(d->node_name),
-		.region = view_of(proc_config()->node_region),
-		.tier = TIER_FOG,
-		.self = 1 };
-
-	answer_message(from, m, MSG_AUTH_NODE, &self);
 	return answer_message(from, m, MSG_AUTH_DONE, NULL);
 }
 
@@ -445,7 +439,9 @@ add_told(struct placerd *d, const struct pl_owned *told)
 {
 	const struct policy_profile *profile = policy_find_profile(d->policy, told->profile);
 	struct session fresh = { .born_mono_ms = born_mono_ms(told->created_s),
-		.on_logout = profile ? profile->limits.on_logout : ON_LOGOUT_END };
+		.on_logout = profile ? profile->limits.on_logout : ON_LOGOUT_END,
+		.cpu_milli = profile ? profile->limits.cpu_milli : 0,
+		.memory_bytes = profile ? profile->limits.memory_bytes : 0 };
 	struct session *s;
 
 	if (session_fill(&fresh, told) != 0)
@@ -564,7 +560,16 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 	}
 	log_info("event=attached sid=%s req=%llx role=%s", log_id(&q->session_id),
 	    (unsigned long long)q->id, session_role_name(q->role));
-	peers_answer(q, MSG_AUTH_ATTACHED, &m->u.session_role);
+	if (s) {
+		struct pl_attached attached = { .session_id = s->id,
+			.role = q->role,
+			.node = view_of(s->node),
+			.placement_reason = view_of(s->placement_reason) };
+
+		peers_answer(q, MSG_AUTH_ATTACHED, &attached);
+	} else {
+		peers_refuse(q, -FOG_E_NO_SESSION, "", "");
+	}
 	free(q);
 	return 0;
 }
@@ -643,6 +648,26 @@ on_state(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* --- the prober --- */
+
+static int
+on_fetched_part(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct placerd *d = ctx;
+
+	(void)from;
+	return probe_on_part(d->probe, m->request_id, &m->u.fetched_part);
+}
+
+static int
+on_fetched(void *ctx, struct peer *from, struct msg *m)
+{
+	const struct placerd *d = ctx;
+
+	(void)from;
+	return probe_on_end(d->probe, m->request_id, &m->u.fetched);
+}
+
 /* --- the role's hooks --- */
 
 static unsigned
@@ -665,6 +690,8 @@ peers_phase_of(void *ctx, struct peer *from, const struct msg *m)
 {
 	struct placerd *d = ctx;
 
+	if (peer_edge(from) == EDGE_PLACE_PROBE)
+		return d->probe ? probe_phase(d->probe, m->request_id) : PH_NOTE;
 	if (m->request_id != 0)
 		return phase_of_request(d, from, m->request_id);
 	return d->is_synced ? PH_NOTE : PH_NOTE | PH_SYNC;
@@ -675,6 +702,8 @@ peers_edge_up(void *ctx, struct peer *p)
 {
 	struct placerd *d = ctx;
 
+	if (peer_edge(p) == EDGE_PLACE_PROBE && d->probe)
+		probe_edge_up(d->probe);
 	if (peer_edge(p) != EDGE_PLACE_PTY)
 		return;
 	d->is_synced = false;
@@ -688,6 +717,8 @@ peers_edge_down(void *ctx, enum edge edge)
 {
 	struct placerd *d = ctx;
 
+	if (edge == EDGE_PLACE_PROBE && d->probe)
+		probe_edge_down(d->probe);
 	if (edge != EDGE_PLACE_PTY)
 		return;
 	d->is_synced = false;
@@ -714,7 +745,8 @@ const msg_handler peers_requests[MSG_COUNT] = {
 	[MSG_PLACE_EXTEND] = extend_on_request,
 	[MSG_PLACE_RENEW] = renew_on_request,
 	[MSG_PLACE_PROFILES] = on_profiles,
-	[MSG_PLACE_NODES] = on_nodes,
+	[MSG_PLACE_NODES] = fleetlist_on_nodes,
+	[MSG_PLACE_CONFIRM] = provisional_on_confirm,
 };
 
 const msg_handler placerd_handlers[MSG_COUNT] = {
@@ -728,6 +760,11 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_RENEW] = identity_on_request,
 	[MSG_PLACE_PROFILES] = identity_on_request,
 	[MSG_PLACE_NODES] = identity_on_request,
+	[MSG_PLACE_CONFIRM] = identity_on_request,
+	[MSG_PLACE_STATUS] = fleetlist_on_status,
+	[MSG_PLACE_FORWARDED] = elsewhere_on_forwarded,
+	[MSG_PLACE_FETCHED_PART] = on_fetched_part,
+	[MSG_PLACE_FETCHED] = on_fetched,
 	[MSG_PLACE_CHECK] = totals_on_check,
 	[MSG_PLACE_REVOKE] = revoke_on_request,
 	[MSG_PLACE_KNOWN] = on_known,

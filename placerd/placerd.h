@@ -12,6 +12,7 @@
 #include "common/peer.h"
 #include "common/requests.h"
 #include "placerd/audit.h"
+#include "placerd/place.h"
 #include "placerd/policy.h"
 #include "placerd/rate.h"
 #include "placerd/registry.h"
@@ -41,6 +42,16 @@ struct placerd {
 	struct totals totals;
 	struct event *loose_ends; /* repeats to be answered, abandoned sessions to be ended */
 	char node_name[65];
+	struct nodes *nodes;      /* the fleet as configured; this node alone without NODES_CONFIG */
+	struct nodes *next_nodes; /* prepared by a reload */
+	struct fleet *fleet;      /* how they are; indices are those of nodes */
+	struct probe *probe;      /* asks them; NULL: there are no others */
+	struct nodetoken_key *node_key; /* NULL: there are no others */
+	struct places *places;    /* where subjects were placed last */
+	struct elsewhere_keys *passed; /* creates that were passed on, by Idempotency-Key */
+	struct event *provisional; /* looks for sessions that nobody has confirmed */
+	bool is_draining;         /* by an admin: this node takes no new sessions */
+	struct drained *drained;  /* what an admin has taken out of service, over restarts */
 	bool is_synced;  /* ptyd has told all its sessions on the present pair */
 	bool was_synced; /* on some pair: the registry means something */
 };
@@ -57,6 +68,7 @@ struct asked {
 	uint32_t ttl_seconds; /* PH_EXTEND */
 	uint64_t attachment;  /* PH_RENEW */
 	bool is_repeat;
+	struct elsewhere *elsewhere; /* passed on to another node; NULL: it is not */
 	TAILQ_ENTRY(asked) next; /* repeats */
 };
 
@@ -169,8 +181,59 @@ bool create_in_sandbox(void);
 int create_on_request(void *ctx, struct peer *from, struct msg *m);
 int create_on_started(void *ctx, struct peer *from, struct msg *m);
 void create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
-void create_on_lost(struct placerd *d, const struct asked *q, int error);
+void create_on_lost(struct placerd *d, struct asked *q, int error);
 /* Answers the creates that waited for a session which is no longer starting. */
 void create_answer_repeats(struct placerd *d);
+
+/* --- elsewhere.c: requests that are for another node --- */
+
+/* A request on its way: of a create also the request itself, and who has failed. */
+struct elsewhere {
+	uint64_t deadline_mono_ms; /* for all tries together */
+	uint32_t tag;              /* of the node that is asked now */
+	char name[65];             /* its name */
+	char reason[65];           /* placement_reason */
+	uint32_t failed[PLACE_KEPT];
+	size_t n_failed;
+	char tried[300]; /* who has failed and why, for the person */
+	size_t len;
+	unsigned char record[];
+};
+
+enum elsewhere_repeat {
+	ELSEWHERE_NEW,
+	ELSEWHERE_MADE,      /* that node has it */
+	ELSEWHERE_UNDER_WAY, /* the first request is not over */
+	ELSEWHERE_OTHER_WISH
+};
+/* Whether a create with this key was passed on in the last ten minutes, and to which node. */
+enum elsewhere_repeat elsewhere_find_repeat(struct placerd *d, const struct pl_create *want,
+    uint64_t wish_hash, size_t *node);
+/* Passes a create on to that node. e: of the tries before, taken; NULL: this is the first. Always 0. */
+int elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
+    const char *reason, uint64_t wish_hash, struct elsewhere *e);
+/* A request about a session of another node is passed on, and true. */
+bool elsewhere_on_request(struct placerd *d, struct peer *from, const struct msg *m,
+    struct view forwarded_by);
+int elsewhere_on_forwarded(void *ctx, struct peer *from, struct msg *m);
+void elsewhere_on_lost(struct placerd *d, struct asked *q, int error);
+uint64_t elsewhere_left_ms(const struct elsewhere *e);
+/* There is no time for one more node. NULL: there is. */
+bool elsewhere_is_late(const struct elsewhere *e);
+/* The create goes on here, or not at all: its key is free. e is taken, NULL is fine. */
+void elsewhere_give_up(struct placerd *d, const struct pl_create *want, struct elsewhere *e);
+void elsewhere_free(struct elsewhere *e);
+/* create.c: the choice and what follows from it. e as above. Always 0. */
+int create_try(struct placerd *d, struct peer *from, struct msg *m, struct elsewhere *e);
+
+/*
+ * provisional.c: a session that another node has asked for ends by itself, unless that node, or its
+ * owner by attaching, confirms it.
+ */
+#define PROVISIONAL_MS 10000
+int provisional_start(struct placerd *d); /* 0 or -1 */
+void provisional_add(struct placerd *d, struct session *s);
+void provisional_confirm(struct session *s);
+int provisional_on_confirm(void *ctx, struct peer *from, struct msg *m);
 
 #endif

@@ -48,6 +48,9 @@ struct session {
 	uint32_t exit_value;
 	uint64_t ended_mono_ms;
 
+	uint64_t cpu_milli, memory_bytes; /* promised to it, as its profile said; 0: not known */
+	uint64_t confirm_by_mono_ms;      /* made for another node: ended then; 0: it stays */
+
 	bool is_counted;       /* in the quota; released when it ends */
 	bool is_named;         /* in the list that ptyd is telling, or has told last */
 	bool is_other_version; /* of its holder, by that list: it cannot be attached */

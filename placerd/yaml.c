@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <yaml.h>
 
-#define PATH_BYTES 128 /* "profiles[63].allowed_groups[63]" and the like: made of our own names */
+#define PATH_BYTES 128 /* "profiles[1023].allowed_groups[63]" and the like: made of our own names */
 #define WHY_BYTES 384
 #define SHOW_BYTES 68    /* a value quoted in a message, cut */
 #define TYPO_BYTES 32    /* longer keys get no suggestion */
@@ -489,11 +489,12 @@ yaml_read(const char *file_name, const void *bytes, size_t len, const struct yam
 		.len = len,
 		.err = err,
 		.err_size = err_size };
+	uint64_t most = type->max ? type->max : YAML_FILE_MAX_BYTES;
 	int rc;
 
-	if (len > YAML_FILE_MAX_BYTES)
-		return fail(&r, 1, "the file has %zu bytes; at most %d are read", len,
-		    YAML_FILE_MAX_BYTES);
+	if (len > most)
+		return fail(&r, 1, "the file has %zu bytes; at most %ju are read", len,
+		    (uintmax_t)most);
 	if (!yaml_parser_initialize(&r.parser))
 		return fail(&r, 1, "out of memory");
 	/* Said, not guessed: otherwise a byte order mark would switch to UTF-16. */

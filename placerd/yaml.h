@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define YAML_FILE_MAX_BYTES (256 * 1024)
-#define YAML_KEYS_MAX 32     /* rows in one table of keys */
-#define YAML_ERROR_BYTES 512 /* room enough for every message */
+#define YAML_FILE_MAX_BYTES (2 << 20) /* of a file whose type does not say */
+#define YAML_KEYS_MAX 32              /* rows in one table of keys */
+#define YAML_ERROR_BYTES 512          /* room enough for every message */
 
 struct yaml_type;
 
@@ -44,8 +44,12 @@ enum yaml_presence {
 
 struct yaml_type {
 	enum yaml_kind kind;
-	uint64_t min, max; /* scalar: the value of a number, the bytes of a text; list: its items */
-	yaml_set_fn *set;  /* scalar */
+	/*
+	 * scalar: the value of a number, the bytes of a text; list: its items. The type of the whole
+	 * file, a map: max is its bytes, 0: YAML_FILE_MAX_BYTES.
+	 */
+	uint64_t min, max;
+	yaml_set_fn *set;             /* scalar */
 	yaml_append_fn *append;       /* list */
 	const struct yaml_type *item; /* list */
 	const struct yaml_key *keys;  /* map; the last row has no name */

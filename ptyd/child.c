@@ -252,7 +252,7 @@ child_start(struct child *c)
 	int ends[] = { -1, -1, -1, -1 }, *control = ends, *logs = ends + 2;
 	int rc = -1;
 
-	gifts_of(c->fogd, c, b.gifts);
+	memcpy(b.gifts, c->gifts, sizeof(b.gifts));
 	b.gifts[GIFT_CONFIG] = config_memfd(c->fogd, c->program->id);
 	if (b.gifts[GIFT_CONFIG] >= 0 && pipe2(logs, O_CLOEXEC) == 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control) == 0) {
@@ -329,20 +329,20 @@ child_kill(struct child *c)
 
 /* `fogd -n` and `-T`: the one parser of that file, dropped as when it serves, says what it is. */
 int
-child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument, int file,
-    int out)
+child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument,
+    enum gift gift, int out)
 {
 	struct child *c = child_of(f, id);
 	struct birth b = { .log = out };
 	siginfo_t info = { 0 };
-	bool waited;
 	pid_t pid;
 
 	memset(b.gifts, -1, sizeof(b.gifts));
-	b.gifts[GIFT_OWN] = file;
+	b.gifts[GIFT_OWN] = c->gifts[gift];
 	b.argv[1] = (char *)(uintptr_t)option;
 	b.argv[2] = (char *)(uintptr_t)argument;
 	pid = fork_role(c, &b);
-	waited = pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED) == 0;
-	return waited && info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -1;
+	if (pid <= 0 || waitid(P_PID, (id_t)pid, &info, WEXITED) != 0)
+		return -1;
+	return info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -1;
 }

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/proc.h"
 
-#define FOGD_ROLES 6
+#define FOGD_ROLES 7
 #define USER_PREFIX "cloudshell-fog-"
 #define ERR_SIZE 4608 /* of a message for the operator */
 #define FAIL(...) return snprintf(err, ERR_SIZE, __VA_ARGS__), -1
@@ -46,14 +46,9 @@ struct child {
 	uint64_t started_mono_ms;
 	unsigned failures; /* in a row: sets the back-off */
 	bool ready;
-	unsigned preparing; /* reload: answers still to come */
+	unsigned preparing;  /* reload: answers still to come */
+	int gifts[GIFT_END]; /* at every start, beside those made for it; -1: not there */
 };
-
-/* Files that roles get as descriptors, by enum reload_file: sealed copies; -1: none. */
-struct files {
-	int fds[FILE_COUNT];
-};
-#define NO_FILES ((struct files){ { -1, -1, -1, -1 } })
 
 struct fogd {
 	struct config config;
@@ -61,14 +56,9 @@ struct fogd {
 	bool rooted;
 	struct child children[FOGD_ROLES];
 	uint64_t edge_epochs[EDGE_COUNT], next_epoch;
-	/* opened while privileged */
-	int listener, metrics, page, signing_key, signing_key_previous, ca, penalties;
-	int control, audit, audit_end, lock;
-	int root_dirs[3]; /* by program.root */
-	int holder_exe, init_memfd;
-	struct files files;
+	int lock;
 	/* reload in progress */
-	struct files next_files;
+	int next_files[FILE_COUNT];
 	struct event *reload_deadline;
 	bool reloading, reload_ok;
 	bool announced, stopping;
@@ -80,10 +70,12 @@ struct fogd {
  * without making or binding anything. 0, or -1 with the message.
  */
 int gifts_open(struct fogd *f, bool check_only, char err[static ERR_SIZE]);
-int gifts_open_files(const struct config *c, struct files *out, char err[static ERR_SIZE]);
-void gifts_close_files(struct files *files);
-/* Fills by gift number; -1: absent. Borrowed. */
-void gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END]);
+/* Sealed copies of the files that a reload changes, by enum reload_file; -1: none is configured. */
+int gifts_open_files(const struct config *c, int out[FILE_COUNT], char err[static ERR_SIZE]);
+void gifts_close_files(int files[FILE_COUNT]);
+/* Makes them the gifts of their readers, in place of those before. */
+void gifts_take_files(struct fogd *f, int files[FILE_COUNT]);
+struct child *gifts_reader_of(struct fogd *f, enum reload_file file);
 /* A sealed memfd holding these bytes; -1 with errno. */
 int gifts_sealed(const char *name, const void *bytes, size_t len, bool executable);
 
@@ -96,9 +88,12 @@ int child_start(struct child *c);
 void child_wire(struct fogd *f, enum edge edge);
 void child_wire_all(struct child *c);
 void child_kill(struct child *c);
-/* Runs `role option argument` on a file and waits; what it says goes to out. 0: it exited with 0. */
+/*
+ * Runs `role option argument` on one of its gifts, which it finds at GIFT_OWN, and waits; what it says
+ * goes to out. 0: it exited with 0.
+ */
 int child_run_check(struct fogd *f, enum proc_id id, const char *option, const char *argument,
-    int file, int out);
+    enum gift gift, int out);
 struct child *child_of(struct fogd *f, enum proc_id id);
 /* Called by child.c when a role has ended; supervisor.c decides what follows. */
 void fogd_child_ended(struct child *c, int status, int code);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <libgen.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #include "common/mono.h"
 #include "ptyd/fogd.h"
 
-#define FILE_MAX_BYTES (1u << 20)
+#define FILE_MAX_BYTES (16u << 20) /* a fleet of thousands; each reader has a bound of its own */
 #define INIT_MAX_BYTES (8u << 20)
 #define KEY_HEX_MIN 64
 #define KEY_HEX_MAX 128
@@ -78,145 +79,176 @@ read_operator_file(const char *variable, const char *path, bool is_secret, size_
 }
 
 static int
-copy_sealed(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
+seal(const char *variable, const void *bytes, size_t len, int *out, char err[static ERR_SIZE])
 {
-	size_t len = 0;
-	char *bytes = *path ? read_operator_file(variable, path, false, &len, err) : NULL;
-
-	*out = -1;
-	if (!bytes)
-		return *path ? -1 : 0;
 	*out = gifts_sealed(variable, bytes, len, false);
-	explicit_bzero(bytes, len);
-	free(bytes);
 	if (*out < 0)
 		FAIL("%s: %s", variable, strerror(errno));
 	return 0;
 }
 
-int
-gifts_open_files(const struct config *c, struct files *out, char err[static ERR_SIZE])
+/* A signing key is written as digits, which are wiped, and reaches its role as bytes. */
+static int
+seal_hex(const char *variable, char *hex, size_t len, int *out, char err[static ERR_SIZE])
 {
-	struct files f = NO_FILES;
+	unsigned char key[KEY_HEX_MAX / 2];
+	int rc;
 
-	if (copy_sealed("POLICY_CONFIG", c->policy_config, &f.fds[FILE_POLICY], err) != 0 ||
-	    copy_sealed("TLS_CERT_FILE", c->tls_cert_file, &f.fds[FILE_TLS_CERT], err) != 0 ||
-	    copy_sealed("TLS_KEY_FILE", c->tls_key_file, &f.fds[FILE_TLS_KEY], err) != 0) {
-		gifts_close_files(&f);
-		return -1;
+	if (len < KEY_HEX_MIN || len > KEY_HEX_MAX || len % 2 != 0 ||
+	    strspn(hex, "0123456789abcdefABCDEF") < len)
+		FAIL("%s: must be %d to %d hexadecimal digits (openssl rand -hex 32)", variable,
+		    KEY_HEX_MIN, KEY_HEX_MAX);
+	for (size_t i = 0; i < len / 2; i++)
+		key[i] = (unsigned char)strtoul((const char[]){ hex[2 * i], hex[2 * i + 1], '\0' },
+		    NULL, 16);
+	rc = seal(variable, key, len / 2, out, err);
+	explicit_bzero(key, sizeof(key));
+	explicit_bzero(hex, len);
+	return rc;
+}
+
+#define AT(member) offsetof(struct config, member)
+#define OPEN NULL, NULL, 0 /* no secret */
+
+/*
+ * Variables that name a file, and whose gift its sealed copy is: first those of a reload, by their
+ * numbers. One that may be a systemd credential too is secret.
+ */
+static const struct file_row {
+	const char *variable;
+	size_t path; /* in struct config */
+	enum proc_id to;
+	enum gift gift;
+	const char *credential;
+	const char *digits_variable; /* may hold the key itself, which is written in digits */
+	size_t digits;
+} files[] = {
+	[FILE_POLICY] = { "POLICY_CONFIG", AT(policy_config), PROC_PLACERD, GIFT_PLACERD_POLICY,
+	    OPEN },
+	[FILE_TLS_CERT] = { "TLS_CERT_FILE", AT(tls_cert_file), PROC_GATEWAYD,
+	    GIFT_GATEWAYD_TLS_CERT, OPEN },
+	[FILE_TLS_KEY] = { "TLS_KEY_FILE", AT(tls_key_file), PROC_GATEWAYD, GIFT_GATEWAYD_TLS_KEY,
+	    OPEN },
+	[FILE_NODES] = { "NODES_CONFIG", AT(nodes_config), PROC_PLACERD, GIFT_PLACERD_NODES, OPEN },
+	{ "NODE_KEY_FILE", AT(node_key_file), PROC_PLACERD, GIFT_PLACERD_NODE_KEY, "node-key", NULL,
+	    0 },
+	{ "OIDC_CA_FILE", AT(oidc_ca_file), PROC_FETCHER, GIFT_FETCHER_CA, OPEN },
+	{ "FLEET_CA_FILE", AT(fleet_ca_file), PROC_FETCHER, GIFT_FETCHER_FLEET_CA, OPEN },
+	{ "FLEET_CA_FILE", AT(fleet_ca_file), PROC_PROBER, GIFT_FETCHER_FLEET_CA, OPEN },
+	{ "SESSION_TOKEN_SIGNING_KEY_FILE", AT(signing_key_file), PROC_AUTHD,
+	    GIFT_AUTHD_SIGNING_KEY, "session-token-signing-key", "SESSION_TOKEN_SIGNING_KEY",
+	    AT(signing_key) },
+	{ "SESSION_TOKEN_SIGNING_KEY_PREVIOUS_FILE", AT(signing_key_previous_file), PROC_AUTHD,
+	    GIFT_AUTHD_SIGNING_KEY_PREVIOUS, "session-token-signing-key-previous",
+	    "SESSION_TOKEN_SIGNING_KEY_PREVIOUS", AT(signing_key_previous) },
+};
+
+static int *
+slot_of(struct fogd *f, enum proc_id to, enum gift gift)
+{
+	return &child_of(f, to)->gifts[gift];
+}
+
+static char *
+text_at(const struct config *c, size_t offset)
+{
+	return *(char *const *)((const char *)c + offset);
+}
+
+/* From the environment, a file, or a systemd credential, in this order; none: *out is -1. */
+static int
+open_file(const struct config *c, const struct file_row *row, int *out, char err[static ERR_SIZE])
+{
+	const char *name = row->variable, *path = text_at(c, row->path);
+	const char *credential = row->credential, *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *digits = row->digits_variable ? text_at(c, row->digits) : NULL;
+	char file[PATH_MAX], *bytes;
+	size_t len = 0;
+	int rc;
+
+	*out = -1;
+	if (digits && *digits)
+		return seal_hex(row->digits_variable, digits, strlen(digits), out, err);
+	if (!*path && credential && dir) {
+		snprintf(file, sizeof(file), "%s/%s", dir, credential);
+		path = access(file, F_OK) == 0 ? file : "";
+		name = credential;
 	}
-	*out = f;
+	if (!*path)
+		return 0;
+	bytes = read_operator_file(name, path, credential, &len, err);
+	if (!bytes)
+		return -1;
+	rc = digits ? seal_hex(name, bytes, strcspn(bytes, "\r\n"), out, err)
+		    : seal(name, bytes, len, out, err);
+	explicit_bzero(bytes, len);
+	free(bytes);
+	return rc;
+}
+
+int
+gifts_open_files(const struct config *c, int out[FILE_COUNT], char err[static ERR_SIZE])
+{
+	memset(out, -1, FILE_COUNT * sizeof(*out));
+	for (int i = FILE_NONE + 1; i < FILE_COUNT; i++) {
+		if (open_file(c, &files[i], &out[i], err) != 0) {
+			gifts_close_files(out);
+			return -1;
+		}
+	}
 	return 0;
 }
 
 void
-gifts_close_files(struct files *files)
+gifts_close_files(int opened[FILE_COUNT])
 {
 	for (int i = 0; i < FILE_COUNT; i++)
-		close_fd(&files->fds[i]);
+		close_fd(&opened[i]);
 }
 
-/* --- the signing keys --- */
-
-static int
-key_from_hex(const char *variable, const char *hex, size_t len, int *out, char err[static ERR_SIZE])
+void
+gifts_take_files(struct fogd *f, int opened[FILE_COUNT])
 {
-	unsigned char key[KEY_HEX_MAX / 2];
-	bool good = len >= KEY_HEX_MIN && len <= KEY_HEX_MAX && len % 2 == 0 &&
-	    strspn(hex, "0123456789abcdefABCDEF") >= len;
+	for (int i = FILE_NONE + 1; i < FILE_COUNT; i++) {
+		int *slot = slot_of(f, files[i].to, files[i].gift);
 
-	for (size_t i = 0; good && i < len / 2; i++)
-		key[i] = (unsigned char)strtoul((const char[]){ hex[2 * i], hex[2 * i + 1], '\0' },
-		    NULL, 16);
-	if (good)
-		*out = gifts_sealed("signing-key", key, len / 2, false);
-	explicit_bzero(key, sizeof(key));
-	if (!good)
-		FAIL("%s: must be %d to %d hexadecimal digits (openssl rand -hex 32)", variable,
-		    KEY_HEX_MIN, KEY_HEX_MAX);
-	if (*out < 0)
-		FAIL("%s: %s", variable, strerror(errno));
-	return 0;
-}
-
-static int
-key_from_file(const char *variable, const char *path, int *out, char err[static ERR_SIZE])
-{
-	size_t len = 0;
-	char *text = read_operator_file(variable, path, true, &len, err);
-	int rc;
-
-	if (!text)
-		return -1;
-	rc = key_from_hex(variable, text, strcspn(text, "\r\n"), out, err);
-	explicit_bzero(text, len);
-	free(text);
-	return rc;
-}
-
-/* From the environment, a file, or a systemd credential, in this order; none: *out stays -1. */
-static int
-open_key(const char *variable, char *hex, const char *path, const char *credential, int *out,
-    char err[static ERR_SIZE])
-{
-	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	char name[64], file[PATH_MAX];
-	int rc;
-
-	if (*hex) {
-		rc = key_from_hex(variable, hex, strlen(hex), out, err);
-		explicit_bzero(hex, strlen(hex));
-		return rc;
+		close_fd(slot);
+		*slot = steal_fd(&opened[i]);
 	}
-	snprintf(name, sizeof(name), "%s_FILE", variable);
-	if (*path || !credentials)
-		return *path ? key_from_file(name, path, out, err) : 0;
-	snprintf(file, sizeof(file), "%s/%s", credentials, credential);
-	return access(file, F_OK) == 0 ? key_from_file(credential, file, out, err) : 0;
 }
 
-static int
-open_keys(struct fogd *f, char err[static ERR_SIZE])
+struct child *
+gifts_reader_of(struct fogd *f, enum reload_file file)
 {
-	struct config *c = &f->config;
+	return child_of(f, files[file].to);
+}
 
-	if (open_key("SESSION_TOKEN_SIGNING_KEY", c->signing_key, c->signing_key_file,
-		"session-token-signing-key", &f->signing_key, err) != 0 ||
-	    open_key("SESSION_TOKEN_SIGNING_KEY_PREVIOUS", c->signing_key_previous,
-		c->signing_key_previous_file, "session-token-signing-key-previous",
-		&f->signing_key_previous, err) != 0)
-		return -1;
-	if (f->signing_key_previous >= 0 && f->signing_key < 0)
+/* Those that no reload changes. */
+static int
+open_start_files(struct fogd *f, char err[static ERR_SIZE])
+{
+	const struct child *placer = child_of(f, PROC_PLACERD), *auth = child_of(f, PROC_AUTHD);
+
+	for (size_t i = FILE_COUNT; i < COUNT_OF(files); i++) {
+		if (open_file(&f->config, &files[i], slot_of(f, files[i].to, files[i].gift), err) !=
+		    0)
+			return -1;
+	}
+	if (auth->gifts[GIFT_AUTHD_SIGNING_KEY_PREVIOUS] >= 0 &&
+	    auth->gifts[GIFT_AUTHD_SIGNING_KEY] < 0)
 		FAIL("SESSION_TOKEN_SIGNING_KEY: must be set when the one before it is, "
 		     "SESSION_TOKEN_SIGNING_KEY_PREVIOUS");
+	if (*f->config.nodes_config && placer->gifts[GIFT_PLACERD_NODE_KEY] < 0)
+		FAIL("NODE_KEY_FILE: must be set with NODES_CONFIG (fogctl node keygen)");
 	return 0;
 }
 
 /* --- programs and the page, relative to this program --- */
 
 static int
-find_prefix(char *out, size_t out_size)
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0)
-		return -1;
-	self[n] = '\0';
-	for (int up = 0; up < 2; up++) {
-		char *slash = strrchr(self, '/');
-
-		if (!slash)
-			return -1;
-		*slash = '\0';
-	}
-	return snprintf(out, out_size, "%s", self) < (int)out_size ? 0 : -1;
-}
-
-static int
 open_program(const char *prefix, const char *file, int flags, int *out, char err[static ERR_SIZE])
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX + 64];
 
 	snprintf(path, sizeof(path), "%s/libexec/cloudshell-fog/%s", prefix, file);
 	*out = open(path, flags | O_CLOEXEC);
@@ -245,20 +277,23 @@ open_init(const char *prefix, int *out, char err[static ERR_SIZE])
 static int
 open_programs(struct fogd *f, char err[static ERR_SIZE])
 {
-	char prefix[PATH_MAX - 64], page[PATH_MAX];
+	char self[PATH_MAX], page[PATH_MAX + 64], *prefix;
 
-	if (find_prefix(prefix, sizeof(prefix)) != 0)
+	if (!realpath("/proc/self/exe", self))
 		FAIL("cannot tell where this program is installed");
+	prefix = dirname(dirname(self));
 	FOR_EACH_CHILD(f, c) {
 		if (open_program(prefix, c->program->file, O_PATH, &c->exe_fd, err) != 0)
 			return -1;
 	}
-	if (open_program(prefix, "holder", O_PATH, &f->holder_exe, err) != 0 ||
-	    open_init(prefix, &f->init_memfd, err) != 0)
+	if (open_program(prefix, "holder", O_PATH, slot_of(f, PROC_SPAWNER, GIFT_SPAWNER_HOLDER),
+		err) != 0 ||
+	    open_init(prefix, slot_of(f, PROC_SPAWNER, GIFT_SPAWNER_INIT), err) != 0)
 		return -1;
 	snprintf(page, sizeof(page), "%s/share/cloudshell-fog/web", prefix);
-	f->page = open(page, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (f->page < 0)
+	*slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PAGE) = open(page,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PAGE) < 0)
 		FAIL("%s: %s", page, strerror(errno));
 	return 0;
 }
@@ -312,19 +347,20 @@ open_control(struct fogd *f, int run_dir, char err[static ERR_SIZE])
 {
 	const char *name = f->config.admin_group;
 	const struct group *group = *name ? getgrnam(name) : NULL;
+	gid_t gid = group ? group->gr_gid : (gid_t)-1;
+	int fd;
 
 	if (*name && !group)
 		FAIL("ADMIN_GROUP=%s: there is no such group", name);
 	if (run_dir < 0)
 		return 0;
 	unlinkat(run_dir, CONTROL_SOCKET, 0); /* of a former run: the lock says that it is over */
-	f->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (f->control < 0 || bind_in(run_dir, f->control, group ? 0117 : 0177) != 0 ||
-	    (group &&
-		fchownat(run_dir, CONTROL_SOCKET, (uid_t)-1, group->gr_gid, AT_SYMLINK_NOFOLLOW) !=
-		    0) ||
-	    listen(f->control, CONTROL_BACKLOG) != 0)
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind_in(run_dir, fd, group ? 0117 : 0177) != 0 ||
+	    fchownat(run_dir, CONTROL_SOCKET, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    listen(fd, CONTROL_BACKLOG) != 0)
 		FAIL("RUN_DIR=%s: " CONTROL_SOCKET ": %s", f->config.run_dir, strerror(errno));
+	*slot_of(f, PROC_PLACERD, GIFT_PLACERD_CONTROL) = fd;
 	return 0;
 }
 
@@ -395,13 +431,15 @@ open_roots(struct fogd *f, int run_dir, int state_dir, char err[static ERR_SIZE]
 {
 	const struct child *pty = child_of(f, PROC_PTYD);
 	const struct child *placer = child_of(f, PROC_PLACERD);
+	const int dirs[] = {
+		[ROOT_EMPTY] = make_own_dir(run_dir, "empty", geteuid(), getegid(), 0555),
+		[ROOT_SESSIONS] = make_own_dir(run_dir, "sessions", pty->uid, pty->gid, 0700),
+		[ROOT_STATE] = make_own_dir(state_dir, "placerd", placer->uid, placer->gid, 0700),
+	};
 
-	f->root_dirs[ROOT_EMPTY] = make_own_dir(run_dir, "empty", geteuid(), getegid(), 0555);
-	f->root_dirs[ROOT_SESSIONS] = make_own_dir(run_dir, "sessions", pty->uid, pty->gid, 0700);
-	f->root_dirs[ROOT_STATE] = make_own_dir(state_dir, "placerd", placer->uid, placer->gid,
-	    0700);
-	for (size_t i = 0; i < COUNT_OF(f->root_dirs); i++) {
-		if (f->root_dirs[i] < 0)
+	FOR_EACH_CHILD(f, c) {
+		c->gifts[GIFT_ROOT] = dirs[c->program->root];
+		if (c->gifts[GIFT_ROOT] < 0)
 			FAIL("RUN_DIR=%s STATE_DIR=%s: %s", f->config.run_dir, f->config.state_dir,
 			    strerror(errno));
 	}
@@ -414,11 +452,14 @@ open_audit(struct fogd *f, int state_dir, char err[static ERR_SIZE])
 {
 	cleanup_fd int dir = make_own_dir(state_dir, "audit", geteuid(), getegid(), 0750);
 
+	int *end = slot_of(f, PROC_PLACERD, GIFT_PLACERD_AUDIT_END);
+	int *audit = slot_of(f, PROC_PLACERD, GIFT_PLACERD_AUDIT);
+
 	if (dir >= 0)
-		f->audit_end = openat(dir, "audit.jsonl", O_RDONLY | O_CREAT | AUDIT_FLAGS, 0640);
-	if (f->audit_end >= 0)
-		f->audit = openat(dir, "audit.jsonl", O_WRONLY | O_APPEND | AUDIT_FLAGS);
-	if (f->audit < 0)
+		*end = openat(dir, "audit.jsonl", O_RDONLY | O_CREAT | AUDIT_FLAGS, 0640);
+	if (*end >= 0)
+		*audit = openat(dir, "audit.jsonl", O_WRONLY | O_APPEND | AUDIT_FLAGS);
+	if (*audit < 0)
 		FAIL("STATE_DIR=%s: audit/audit.jsonl: %s", f->config.state_dir, strerror(errno));
 	return 0;
 }
@@ -444,21 +485,24 @@ open_listeners(struct fogd *f, bool check_only, char err[static ERR_SIZE])
 	const struct config *c = &f->config;
 
 	if (bindaddr_open("LISTEN_ADDR", c->listen_addr, c->use_stub || !*c->oidc_issuer_url,
-		check_only, &f->listener, err) != 0)
+		check_only, slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_LISTENER), err) != 0)
 		return -1;
 	if (strcmp(c->metrics_addr, "off") == 0)
 		return 0;
-	return bindaddr_open("METRICS_ADDR", c->metrics_addr, false, check_only, &f->metrics, err);
+	return bindaddr_open("METRICS_ADDR", c->metrics_addr, false, check_only,
+	    slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_METRICS), err);
 }
 
 /* Outlives every gatewayd, so that the next one knows at whose bytes the last one died. */
 static int
 make_penalties(struct fogd *f, char err[static ERR_SIZE])
 {
-	f->penalties = memfd_create("penalties", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (f->penalties < 0 || ftruncate(f->penalties, PENALTY_BYTES) != 0 ||
-	    fcntl(f->penalties, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+	int fd = memfd_create("penalties", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, PENALTY_BYTES) != 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
 		FAIL("memory for penalties: %s", strerror(errno));
+	*slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PENALTIES) = fd;
 	return 0;
 }
 
@@ -467,45 +511,9 @@ gifts_open(struct fogd *f, bool check_only, char err[static ERR_SIZE])
 {
 	if (find_users(f, err) != 0 ||
 	    (check_only ? open_control(f, -1, err) : open_dirs(f, err)) != 0 ||
-	    open_programs(f, err) != 0 || gifts_open_files(&f->config, &f->files, err) != 0 ||
-	    copy_sealed("OIDC_CA_FILE", f->config.oidc_ca_file, &f->ca, err) != 0 ||
-	    open_keys(f, err) != 0 || make_penalties(f, err) != 0)
+	    open_programs(f, err) != 0 || gifts_open_files(&f->config, f->next_files, err) != 0 ||
+	    open_start_files(f, err) != 0 || make_penalties(f, err) != 0)
 		return -1;
+	gifts_take_files(f, f->next_files);
 	return open_listeners(f, check_only, err);
-}
-
-/* --- who gets what --- */
-
-static const struct {
-	enum proc_id to;
-	enum gift gift;
-	size_t offset; /* in struct fogd */
-} rows[] = {
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_LISTENER, offsetof(struct fogd, listener) },
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_METRICS, offsetof(struct fogd, metrics) },
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_PAGE, offsetof(struct fogd, page) },
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_CERT, offsetof(struct fogd, files.fds[FILE_TLS_CERT]) },
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_TLS_KEY, offsetof(struct fogd, files.fds[FILE_TLS_KEY]) },
-	{ PROC_GATEWAYD, GIFT_GATEWAYD_PENALTIES, offsetof(struct fogd, penalties) },
-	{ PROC_AUTHD, GIFT_AUTHD_SIGNING_KEY, offsetof(struct fogd, signing_key) },
-	{ PROC_AUTHD, GIFT_AUTHD_SIGNING_KEY_PREVIOUS,
-	    offsetof(struct fogd, signing_key_previous) },
-	{ PROC_PLACERD, GIFT_PLACERD_POLICY, offsetof(struct fogd, files.fds[FILE_POLICY]) },
-	{ PROC_PLACERD, GIFT_PLACERD_AUDIT, offsetof(struct fogd, audit) },
-	{ PROC_PLACERD, GIFT_PLACERD_AUDIT_END, offsetof(struct fogd, audit_end) },
-	{ PROC_PLACERD, GIFT_PLACERD_CONTROL, offsetof(struct fogd, control) },
-	{ PROC_FETCHER, GIFT_FETCHER_CA, offsetof(struct fogd, ca) },
-	{ PROC_SPAWNER, GIFT_SPAWNER_HOLDER, offsetof(struct fogd, holder_exe) },
-	{ PROC_SPAWNER, GIFT_SPAWNER_INIT, offsetof(struct fogd, init_memfd) },
-};
-
-void
-gifts_of(const struct fogd *f, const struct child *c, int gifts[GIFT_END])
-{
-	memset(gifts, -1, GIFT_END * sizeof(*gifts));
-	gifts[GIFT_ROOT] = f->root_dirs[c->program->root];
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		if (rows[i].to == c->program->id)
-			memcpy(&gifts[rows[i].gift], (const char *)f + rows[i].offset, sizeof(int));
-	}
 }

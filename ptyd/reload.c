@@ -10,38 +10,30 @@
 #define ANSWER_S 10
 
 static void
-commit_all(struct fogd *f, bool apply)
-{
-	struct pl_commit commit = { .apply = apply };
-
-	FOR_EACH_CHILD(f, c)
-		peer_send(c->control, MSG_CTL_COMMIT, 0, NULL, &commit, -1);
-}
-
-static void
 finish(struct fogd *f)
 {
+	struct pl_commit commit = { .apply = f->reload_ok };
+
 	f->reloading = false;
 	event_del(f->reload_deadline);
-	commit_all(f, f->reload_ok);
+	FOR_EACH_CHILD(f, c)
+		peer_send(c->control, MSG_CTL_COMMIT, 0, NULL, &commit, -1);
 	if (f->reload_ok) {
-		gifts_close_files(&f->files);
-		f->files = f->next_files;
+		gifts_take_files(f, f->next_files);
 		log_info("event=reloaded");
 	} else {
-		gifts_close_files(&f->next_files);
+		gifts_close_files(f->next_files);
 		log_warnx("event=reload_refused detail=\"the old configuration stays\"");
 	}
-	f->next_files = NO_FILES;
 	notify_send("READY=1");
 }
 
 static void
 ask(struct fogd *f, enum reload_file file)
 {
-	struct child *c = child_of(f, file == FILE_POLICY ? PROC_PLACERD : PROC_GATEWAYD);
+	struct child *c = gifts_reader_of(f, file);
 	struct pl_prepare prepare = { .file = (uint8_t)file };
-	int fd = fcntl(f->next_files.fds[file], F_DUPFD_CLOEXEC, 0);
+	int fd = fcntl(f->next_files[file], F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0 || peer_send(c->control, MSG_CTL_PREPARE, 0, NULL, &prepare, fd) != 0)
 		f->reload_ok = false;
@@ -88,7 +80,7 @@ reload_begin(struct fogd *f)
 	notify_send("RELOADING=1");
 	if (!f->reload_deadline)
 		f->reload_deadline = evtimer_new(f->base, on_deadline, f);
-	if (!f->reload_deadline || gifts_open_files(&f->config, &f->next_files, err) != 0) {
+	if (!f->reload_deadline || gifts_open_files(&f->config, f->next_files, err) != 0) {
 		log_warnx("event=reload_refused detail=\"%s\"", err);
 		notify_send("READY=1");
 		return;
@@ -96,7 +88,7 @@ reload_begin(struct fogd *f)
 	f->reloading = true;
 	f->reload_ok = event_add(f->reload_deadline, &patience) == 0;
 	for (int file = 0; file < FILE_COUNT; file++) {
-		if (f->next_files.fds[file] >= 0)
+		if (f->next_files[file] >= 0)
 			ask(f, (enum reload_file)file);
 	}
 	finish_when_all_answered(f);

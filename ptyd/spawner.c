@@ -392,12 +392,29 @@ slot_is_taken(uint32_t slot)
 	return false;
 }
 
+/* One that the profile names, of a sandbox alone: it runs as the session, behind all its walls. */
+static int
+find_shell(const struct raw32 *shell, struct launch_ids *ids)
+{
+	const char *path = (const char *)shell->b;
+
+	if (path[0] == '\0' || spawner.connector != &connector_sandbox)
+		return 0;
+	if (path[0] != '/' || strnlen(path, sizeof(shell->b)) == sizeof(shell->b))
+		return -EINVAL;
+	ids->shell = path;
+	return 0;
+}
+
 static int
 check_order(const struct pl_spawn *order, struct launch_ids *ids)
 {
+	int rc;
+
 	if (spawner.making >= MAKING_MAX)
 		return -EAGAIN;
-	return slot_is_taken(order->slot) ? -EBUSY : find_ids(order->slot, ids);
+	rc = slot_is_taken(order->slot) ? -EBUSY : find_ids(order->slot, ids);
+	return rc == 0 ? find_shell(&order->shell, ids) : rc;
 }
 
 static int

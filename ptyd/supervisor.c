@@ -28,6 +28,7 @@ const struct program programs[FOGD_ROLES] = {
 	{ PROC_PTYD, "ptyd", "pty", ROOT_SESSIONS },
 	{ PROC_SPAWNER, "spawner", NULL, ROOT_SESSIONS },
 	{ PROC_FETCHER, "fetcher", "fetch", ROOT_EMPTY },
+	{ PROC_PROBER, "prober", "probe", ROOT_EMPTY },
 };
 
 struct options {
@@ -136,7 +137,7 @@ note_death(const struct child *c, int status, int code)
 								  : PENALTY_DEATH_CRASH;
 
 	if (c->program->id == PROC_GATEWAYD &&
-	    pwrite(c->fogd->penalties, &word, sizeof(word), 0) != sizeof(word))
+	    pwrite(c->gifts[GIFT_GATEWAYD_PENALTIES], &word, sizeof(word), 0) != sizeof(word))
 		log_warn("event=death_not_noted");
 }
 
@@ -250,20 +251,30 @@ read_environment(struct fogd *f, bool verbose)
 	config_clear_env();
 }
 
-/* -n and -T: what run() would open, but neither bound nor made. The policy's own parser, dropped,
- * checks or prints that. */
+/* -n and -T: what run() would open, but neither bound nor made. The files' own parser, dropped,
+ * checks or prints them. */
 static int
 check(struct fogd *f, bool print)
 {
-	char err[ERR_SIZE];
+	const struct config *c = &f->config;
+	int out = print ? STDOUT_FILENO : STDERR_FILENO;
+	char err[ERR_SIZE], nodes[ERR_SIZE], host[65] = "";
 
 	if (print)
-		config_print(&f->config, stdout);
+		config_print(c, stdout);
 	fflush(stdout);
 	if (gifts_open(f, true, err) != 0)
 		give_up(err);
-	return child_run_check(f, PROC_PLACERD, print ? "-T" : "-n", f->config.policy_config,
-		   f->files.fds[FILE_POLICY], print ? STDOUT_FILENO : STDERR_FILENO) != 0;
+	if (child_run_check(f, PROC_PLACERD, print ? "-T" : "-n", c->policy_config,
+		GIFT_PLACERD_POLICY, out) != 0)
+		return 1;
+	/* It has no configuration: what the file is held against goes along. */
+	gethostname(host, sizeof(host) - 1);
+	snprintf(nodes, sizeof(nodes), "%s\n%s\n%s", c->fleet_origins,
+	    *c->node_name ? c->node_name : host, c->nodes_config);
+	return *c->nodes_config &&
+	    child_run_check(f, PROC_PLACERD, print ? "-P" : "-N", nodes, GIFT_PLACERD_NODES, out) !=
+	    0;
 }
 
 static void
@@ -273,11 +284,8 @@ prepare_table(struct fogd *f)
 	for (size_t i = 0; i < FOGD_ROLES; i++) {
 		f->children[i] = (struct child){ .fogd = f, .program = &programs[i] };
 		f->children[i].exe_fd = f->children[i].pidfd = -1;
+		memset(f->children[i].gifts, -1, sizeof(f->children[i].gifts));
 	}
-	f->next_files = f->files = NO_FILES;
-	f->listener = f->metrics = f->page = f->signing_key = f->signing_key_previous = -1;
-	f->ca = f->penalties = f->control = f->audit = f->audit_end = f->lock = f->holder_exe =
-	    f->init_memfd = -1;
 }
 
 static void

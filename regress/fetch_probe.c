@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The real fetcher, started as fogd starts it, and asked as authd asks. The environment is the
- * configuration (OIDC_ISSUER_URL …). `fetch_probe PROGRAM [CA-FILE]` reads lines "URL MAX-BYTES
- * TIMEOUT-MS" and prints one line of JSON for each answer; numbers count from 1 as they were asked.
- * The first line has the fetcher's pid. The end of its input ends it.
+ * The real fetcher, started as fogd starts it, and asked as authd asks; or the prober, as placerd asks.
+ * The environment is the configuration (OIDC_ISSUER_URL …). `fetch_probe PROGRAM [CA-FILE
+ * [FLEET-CA-FILE]]`, a file "-" is none, reads lines "URL MAX-BYTES TIMEOUT-MS" and prints one line of
+ * JSON for each answer; numbers count from 1 as they were asked. A line that goes on with tabs and
+ * METHOD, AUTHORIZATION, IDEMPOTENCY-KEY, FORWARDED-BY and BODY is for a node. The first line printed
+ * has the fetcher's pid. The end of its input ends it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +25,7 @@
 #include "common/privdrop.h"
 #include "common/proc.h"
 
-#define LINE_BYTES 4096
+#define LINE_BYTES 20000
 #define ASKED_MAX 4096
 #define NOBODY 65534
 #define SHOWN_BYTES 256
@@ -38,6 +40,7 @@ static struct {
 		unsigned char head[SHOWN_BYTES];
 	} answers[ASKED_MAX];
 	pid_t pid;
+	bool is_prober;
 	char line[LINE_BYTES];
 	size_t line_len;
 } probe;
@@ -96,21 +99,54 @@ on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 static const msg_handler edge_handlers[MSG_COUNT] = {
 	[MSG_AUTH_FETCHED_PART] = on_part,
 	[MSG_AUTH_FETCHED] = on_fetched,
+	[MSG_PLACE_FETCHED_PART] = on_part,
+	[MSG_PLACE_FETCHED] = on_fetched,
 };
 static const struct peer_ops edge_ops = { edge_handlers, phase_of, on_down };
 
+static struct view
+take_field(char **rest)
+{
+	char *field = strsep(rest, "\t");
+
+	return view_of(field);
+}
+
+/* What follows the first tab. */
 static void
-ask(const char *line)
+read_node_request(struct pl_fetch *f, char *rest)
+{
+	static const char *const methods[] = { "", "GET", "POST", "PATCH", "DELETE" };
+	struct view method = take_field(&rest);
+
+	f->to = FETCH_TO_NODE;
+	for (uint8_t i = METHOD_GET; i <= METHOD_DELETE; i++) {
+		if (view_is(method, methods[i]))
+			f->method = i;
+	}
+	f->authorization = take_field(&rest);
+	f->idem_key = take_field(&rest);
+	f->forwarded_by = take_field(&rest);
+	f->body = take_field(&rest);
+}
+
+static void
+ask(char *line)
 {
 	size_t len = strcspn(line, " ");
-	struct pl_fetch get = { .url = view_bytes(line, len) };
+	struct pl_fetch get = { .url = view_bytes(line, len),
+		.to = FETCH_TO_PROVIDER,
+		.method = METHOD_GET };
 	char *end;
 
 	if (probe.asked + 1 >= ASKED_MAX || line[len] == '\0')
 		return;
 	get.max_bytes = (uint32_t)strtoul(line + len, &end, 10);
-	get.timeout_ms = (uint32_t)strtoul(end, NULL, 10);
-	peer_send(probe.edge, MSG_FETCH_GET, ++probe.asked, NULL, &get, -1);
+	get.timeout_ms = (uint32_t)strtoul(end, &end, 10);
+	if (*end == '\t')
+		read_node_request(&get, end + 1);
+	peer_send(probe.edge, probe.is_prober ? MSG_PROBE_SEND : MSG_FETCH_SEND, ++probe.asked,
+	    NULL, &get, -1);
 }
 
 static void
@@ -139,10 +175,11 @@ on_input(evutil_socket_t fd, short what, void *arg)
 static int
 on_ready(void *ctx, struct peer *from, struct msg *m)
 {
-	struct pl_new_peer peer = { .edge = EDGE_AUTH_FETCH, .epoch = 2 };
-	struct peer_end end = { .edge = EDGE_AUTH_FETCH,
-		.self = PROC_AUTHD,
-		.other = PROC_FETCHER,
+	enum edge edge = probe.is_prober ? EDGE_PLACE_PROBE : EDGE_AUTH_FETCH;
+	struct pl_new_peer peer = { .edge = (uint8_t)edge, .epoch = 2 };
+	struct peer_end end = { .edge = edge,
+		.self = probe.is_prober ? PROC_PLACERD : PROC_AUTHD,
+		.other = probe.is_prober ? PROC_PROBER : PROC_FETCHER,
 		.way = PEER_BOTH,
 		.epoch = 2 };
 	int pair[2];
@@ -176,7 +213,8 @@ config_memfd(void)
 		fprintf(stderr, "fetch_probe: %s\n", err);
 		return -1;
 	}
-	if (config_put(&w, &config, PROC_FETCHER) != 0 || write(fd, bytes, w.len) != (ssize_t)w.len)
+	if (config_put(&w, &config, probe.is_prober ? PROC_PROBER : PROC_FETCHER) != 0 ||
+	    write(fd, bytes, w.len) != (ssize_t)w.len)
 		close_fd(&fd);
 	config_fini(&config);
 	return fd;
@@ -219,11 +257,17 @@ become(const char *program, const int gifts[GIFT_END])
 }
 
 static int
-start(const char *program, const char *ca_file)
+open_given(const char *file)
+{
+	return file && strcmp(file, "-") != 0 ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+static int
+start(const char *program, const char *ca_file, const char *fleet_ca_file)
 {
 	struct peer_end end = { .edge = EDGE_CONTROL,
 		.self = PROC_FOGD,
-		.other = PROC_FETCHER,
+		.other = probe.is_prober ? PROC_PROBER : PROC_FETCHER,
 		.way = PEER_BOTH,
 		.epoch = 1 };
 	int gifts[GIFT_END], pair[2];
@@ -231,7 +275,8 @@ start(const char *program, const char *ca_file)
 	memset(gifts, 0xff, sizeof(gifts));
 	gifts[GIFT_CONFIG] = config_memfd();
 	gifts[GIFT_ROOT] = empty_dir();
-	gifts[GIFT_FETCHER_CA] = ca_file ? open(ca_file, O_RDONLY | O_CLOEXEC) : -1;
+	gifts[GIFT_FETCHER_CA] = open_given(ca_file);
+	gifts[GIFT_FETCHER_FLEET_CA] = open_given(fleet_ca_file);
 	if (gifts[GIFT_CONFIG] < 0 || gifts[GIFT_ROOT] < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
 		return -1;
@@ -251,14 +296,16 @@ main(int argc, char **argv)
 	int status = 0;
 
 	if (argc < 2) {
-		fputs("usage: fetch_probe PROGRAM [CA-FILE]\n", stderr);
+		fputs("usage: fetch_probe PROGRAM [CA-FILE [FLEET-CA-FILE]]\n", stderr);
 		return 2;
 	}
+	probe.is_prober = strstr(argv[1], "/prober") != NULL;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_init(STDERR_FILENO, LOG_LEVEL_INFO);
 	probe.base = event_base_new();
 	probe.input = event_new(probe.base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
-	if (!probe.input || start(argv[1], argc > 2 ? argv[2] : NULL) != 0)
+	if (!probe.input ||
+	    start(argv[1], argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL) != 0)
 		return 2;
 	event_base_dispatch(probe.base);
 	peer_free(probe.edge);

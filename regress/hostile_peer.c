@@ -190,6 +190,22 @@ say(enum edge edge, enum msg_type type, uint64_t request_id, const struct id128 
 	send_raw(edge, bytes, len, fd, fd >= 0);
 }
 
+/* What a person sent, to the one server that never gets it. */
+static void
+send_token_to_provider(const struct misdeed *d)
+{
+	unsigned char bytes[RECORD_MAX];
+	union payload u;
+	struct writer w;
+
+	fill_payload(d->sample, &made_up, &u);
+	u.fetch.to = FETCH_TO_PROVIDER;
+	u.fetch.authorization = view_of("Bearer of.a.person");
+	writer_init(&w, bytes, sizeof(bytes));
+	if (msg_put(&w, d->sample, fresh_id(), NULL, &u) == 0)
+		send_raw(d->edge, bytes, w.len, -1, 0);
+}
+
 /* --- misdeeds that any process can commit on any edge --- */
 
 static void
@@ -630,10 +646,13 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_AUTHD, EDGE_AUTH_PLACE, "bounds_right", out_of_bounds, MSG_PLACE_MINT },
 	{ PROC_AUTHD, EDGE_AUTH_FETCH, "garbage_fetch", garbage, 0 },
 	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_as_gatewayd", send_sample, MSG_AUTH_CREATE },
-	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_no_request_id", wrong_request_id, MSG_FETCH_GET },
-	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_bounds", out_of_bounds, MSG_FETCH_GET },
-	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_descriptor", unannounced_descriptor, MSG_FETCH_GET },
-	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_flood", flood, MSG_FETCH_GET },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_no_request_id", wrong_request_id, MSG_FETCH_SEND },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_bounds", out_of_bounds, MSG_FETCH_SEND },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_descriptor", unannounced_descriptor, MSG_FETCH_SEND },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_flood", flood, MSG_FETCH_SEND },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "fetch_as_placerd", send_sample, MSG_PROBE_SEND },
+	{ PROC_AUTHD, EDGE_AUTH_FETCH, "token_to_provider", send_token_to_provider,
+	    MSG_FETCH_SEND },
 	{ PROC_AUTHD, EDGE_CONTROL, "control_garbage", garbage_flood, 0 },
 	{ PROC_AUTHD, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
 
@@ -644,7 +663,15 @@ static const struct misdeed misdeeds[] = {
 	    MSG_AUTH_SHOWN },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "extended_another", answer_about_another_session,
 	    MSG_AUTH_EXTENDED },
+	{ PROC_PLACERD, EDGE_AUTH_PLACE, "forward_to_a_stranger", answer_with_sample,
+	    MSG_AUTH_FORWARD },
+	{ PROC_PLACERD, EDGE_AUTH_PLACE, "list_of_a_stranger", answer_with_sample, MSG_AUTH_ALSO },
 	{ PROC_PLACERD, EDGE_AUTH_PLACE, "late_left", flood, MSG_AUTH_REFUSED },
+	{ PROC_PLACERD, EDGE_PLACE_PROBE, "garbage_probe", garbage, 0 },
+	{ PROC_PLACERD, EDGE_PLACE_PROBE, "probe_as_authd", send_sample, MSG_FETCH_SEND },
+	{ PROC_PLACERD, EDGE_PLACE_PROBE, "probe_no_request_id", wrong_request_id, MSG_PROBE_SEND },
+	{ PROC_PLACERD, EDGE_PLACE_PROBE, "probe_bounds", out_of_bounds, MSG_PROBE_SEND },
+	{ PROC_PLACERD, EDGE_PLACE_PROBE, "probe_flood", flood, MSG_PROBE_SEND },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "garbage_right", garbage, 0 },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "plan_out_of_bounds", out_of_bounds, MSG_PTY_CREATE },
 	{ PROC_PLACERD, EDGE_PLACE_PTY, "descriptor_right", unannounced_descriptor, MSG_PTY_END },
@@ -711,6 +738,18 @@ static const struct misdeed misdeeds[] = {
 	{ PROC_FETCHER, EDGE_AUTH_FETCH, "unasked", send_sample, MSG_AUTH_FETCHED },
 	{ PROC_FETCHER, EDGE_CONTROL, "control_garbage", garbage, 0 },
 	{ PROC_FETCHER, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
+
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "garbage", garbage, 0 },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "descriptor_bomb", descriptor_bomb, MSG_PLACE_FETCHED },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "speak_as_authd", send_sample, MSG_PLACE_CREATE },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "speak_as_ptyd", send_sample, MSG_PLACE_KNOWN_ALL },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "speak_as_fetcher", send_sample, MSG_AUTH_FETCHED },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "no_request_id", wrong_request_id, MSG_PLACE_FETCHED },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "bounds", out_of_bounds, MSG_PLACE_FETCHED },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "oversize", oversize, MSG_PLACE_FETCHED_PART },
+	{ PROC_PROBER, EDGE_PLACE_PROBE, "unasked", send_sample, MSG_PLACE_FETCHED },
+	{ PROC_PROBER, EDGE_CONTROL, "control_garbage", garbage, 0 },
+	{ PROC_PROBER, EDGE_CONTROL, "accuse_strangers", accuse_strangers, 0 },
 };
 
 /* --- the role --- */

@@ -25,12 +25,19 @@ check_refusal(const char *err)
 static void
 check_request(const struct control_request *r)
 {
+	const struct view texts[] = { r->issuer, r->subject, r->node, r->profile, r->hint };
 	bool names = r->command == CONTROL_REVOKE_SUBJECT;
+	bool explains = r->command == CONTROL_EXPLAIN_PLACEMENT;
 
-	INVARIANT(r->command <= CONTROL_REVOKE_SUBJECT);
+	INVARIANT(r->command < CONTROL_COMMAND_COUNT);
 	INVARIANT((r->issuer.len > 0) == names && (r->subject.len > 0) == names);
-	INVARIANT(r->issuer.len <= 255 && r->subject.len <= 255);
-	INVARIANT(text_is_clean(r->issuer) && text_is_clean(r->subject));
+	INVARIANT((r->profile.len > 0) == explains && (explains || r->hint.len == 0));
+	INVARIANT(r->command != CONTROL_CORDON_NODE || r->node.len > 0);
+	INVARIANT(r->issuer.len <= 255 && r->subject.len <= 255 && r->node.len <= 64 &&
+	    r->profile.len <= 64 && r->hint.len <= 64);
+	INVARIANT(r->latency_ms.count <= JSON_U32_MAP_MAX && (explains || !r->latency_ms.count));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		INVARIANT(text_is_clean(texts[i]));
 }
 
 int

@@ -76,6 +76,59 @@ check_box(const struct policy_profile *profile)
 	}
 }
 
+static void
+check_place_names(const policy_name *names, size_t n)
+{
+	check(n <= POLICY_PLACES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		check(names[i][0] && strnlen(names[i], sizeof(names[i])) < sizeof(names[i]));
+		check(!strpbrk(names[i], " ,;\""));
+	}
+}
+
+static void
+check_places(const struct policy_profile *profile)
+{
+	const char *shell = (const char *)profile->limits.shell.b;
+
+	check_place_names(profile->regions, profile->n_regions);
+	check_place_names(profile->labels, profile->n_labels);
+	check(profile->min_trust >= TRUST_BASIC && profile->min_trust <= TRUST_ATTESTED);
+	check(shell[sizeof(profile->limits.shell.b) - 1] == '\0');
+	check(shell[0] == '\0' || shell[0] == '/');
+}
+
+/* What is said of a denial fits the wire (FIELDS_refused), and is there when something is denied. */
+static void
+check_denial(const struct policy *policy, const struct policy_decision *decision)
+{
+	check(text_is_clean(view_of(decision->detail)));
+	check(text_is_clean(view_of(decision->change)));
+	check(strlen(decision->change) <= 200 && strlen(decision->detail) < POLICY_DETAIL_BYTES);
+	check((decision->change[0] != '\0') == (decision->rule != POLICY_ALLOW));
+	check(strcmp(decision->version, policy_version(policy)) == 0);
+}
+
+/* Each way in which placement may deny what was admitted. */
+static void
+check_placement(const struct policy *policy, const struct policy_profile *profile)
+{
+	struct policy_identity identity = { view_of("issuer"), view_of("subject"), view_of("") };
+	struct policy_request request = { .profile = view_of(profile->name) };
+	struct policy_decision decision;
+
+	for (unsigned rule = POLICY_ALLOW; profile->n_groups == 0 && rule <= POLICY_RULE_COUNT;
+	     rule++) {
+		policy_admit(policy, &identity, &request, 0, &decision);
+		check(decision.n_regions == profile->n_regions);
+		check(decision.n_labels == profile->n_labels);
+		check(decision.min_trust == profile->min_trust);
+		policy_deny_placement(&decision, rule, request.profile);
+		check(decision.rule > POLICY_ALLOW && decision.rule < POLICY_RULE_COUNT);
+		check_denial(policy, &decision);
+	}
+}
+
 /* In a sandbox: the first image, or nobody gets anything. */
 static void
 check_image(const struct policy *policy, const struct policy_profile *profile)
@@ -92,7 +145,7 @@ check_image(const struct policy *policy, const struct policy_profile *profile)
 	request.image_ref = view_of("base");
 	policy_admit(policy, &identity, &request, 0, &decision);
 	check(decision.rule == (profile->n_images ? POLICY_DIGEST : POLICY_IMAGES));
-	check(text_is_clean(view_of(decision.detail)));
+	check_denial(policy, &decision);
 }
 
 /* Somebody in no group: let in by an empty list of groups alone, and shown what he may have. */
@@ -107,12 +160,12 @@ check_admission(const struct policy *policy, const struct policy_profile *profil
 	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_ALLOW));
 	check(policy_visible(&identity, profile) == (decision.rule == POLICY_ALLOW));
 	check(decision.ttl_seconds == (profile->n_groups ? 0 : profile->max_ttl_seconds));
-	check(text_is_clean(view_of(decision.detail)));
+	check_denial(policy, &decision);
 	policy_extend(policy, &identity, &request, profile->max_ttl_seconds, &decision);
 	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_ALLOW));
 	policy_extend(policy, &identity, &request, profile->max_ttl_seconds + 1, &decision);
 	check(decision.rule == (profile->n_groups ? POLICY_GROUPS : POLICY_LIFE));
-	check(text_is_clean(view_of(decision.detail)));
+	check_denial(policy, &decision);
 }
 
 int
@@ -132,6 +185,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_profile(profile);
 		check_box(profile);
 		check_image(policy, profile);
+		check_places(profile);
+		check_placement(policy, profile);
 		check(policy_find_profile(policy, view_of(profile->name)) == profile);
 		check_admission(policy, profile);
 	}

@@ -409,6 +409,30 @@ suite("API", { env: { ATTACH_TOKEN_TTL_SECONDS: String(ATTACH_TTL_SECONDS) } }, 
 		await fog.expect(201, "POST", target, { token });
 	});
 
+	test("Fog-Forwarded-By is a node's name, once; a session is confirmed by its owner alone", async () => {
+		const session = await fog.create();
+		const { token } = session;
+		for (const value of ["", "North", "a b", "n".repeat(65), ["a", "b"], "a,b", "a\u00e9"])
+			await fog.expect(400, "GET", "/v1/sessions", { token, headers: { "Fog-Forwarded-By": value } });
+		await fog.expect(200, "GET", `/v1/sessions/${session.id}`, { token, headers: { "Fog-Forwarded-By": "fog-2.lab" } });
+
+		const target = `/v1/sessions/${session.id}/confirm`;
+		assert.deepEqual(await fog.expect(200, "POST", target, { token }), { confirmed: true });
+		await fog.expect(404, "POST", target, { token: fog.user() });
+		await fog.expect(404, "POST", `/v1/sessions/${UNKNOWN_ID}/confirm`, { token });
+		await fog.expect(401, "POST", target);
+		await fog.expect(400, "POST", target, { token, body: {} });
+		await fog.expect(405, "GET", target, { token });
+	});
+
+	test("a node's status is for nodes of its fleet alone, and no person's token is one of theirs", async () => {
+		const target = "/v1/node/status";
+		assert.equal((await fog.expect(401, "GET", target)).code, "token_missing");
+		for (const token of ["alice", "a.b.c", "a".repeat(2049)])
+			assert.equal((await fog.expect(401, "GET", target, { token })).code, "node_token_invalid");
+		await fog.expect(405, "POST", target, { token: "a.b.c" });
+	});
+
 	test("the audit log has every event of a session, and every refusal, as JSON lines", async () => {
 		const token = fog.user();
 		await fog.expect(403, "POST", "/v1/sessions", { token, body: { ...good, profile: "large" } });

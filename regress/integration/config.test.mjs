@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Configuration: what is refused and how it is said (S22, S24), -n and -T, SIGHUP, and that no secret reaches a log.
 import assert from "node:assert/strict";
+import crypto from "node:crypto";
 import fs from "node:fs";
 import net from "node:net";
+import os from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DEFAULT_POLICY, makeDir, policyOf, runFogd, suite } from "../lib/harness.mjs";
@@ -81,10 +83,11 @@ describe("fogd -n", () => {
 		["LISTEN_ADDR", "nonsense"], ["LISTEN_ADDR", "127.0.0.1:65536"], ["LISTEN_ADDR", "shell.example.org:8080"],
 		["LISTEN_ADDR", "0.0.0.0:0"], // the dev shim is for loopback alone
 		["RUNTIME", "k8s"], ["RUNTIME", "docker"], ["USE_K8S", "1"], ["USE_STUB_CONNECTOR", "yes"],
-		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"],
+		["OIDC_ISSUER_URL", "https://issuer.example"], ["OIDC_CLIENT_ID", "x"], ["NODES_CONFIG", "/nonexistent"], ["FLEET_ORIGINS", "https://*.org"],
+		["FLEET_ORIGINS", "http://a.example.org"], ["FLEET_CA_FILE", "/nonexistent"], ["NODE_KEY_FILE", "/nonexistent"], ["FORWARD_TIMEOUT_MS", "100"],
 		["OIDC_AUDIENCE", "x"], ["OIDC_CA_FILE", "/nonexistent"], ["OIDC_REQUIRE_AT_JWT", "1"], ["OIDC_SKEW_SECONDS", "30"], ["DPOP_NONCE", "1"],
 		["ADMIN_GROUP", "no-such-group"], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", KEY], ["SESSION_TOKEN_SIGNING_KEY_PREVIOUS", "abc"],
-		["RUN_DIR", `/${"x".repeat(100)}`], ["CLOUD_FALLBACK_REGION", "eu"], ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"],
+		["RUN_DIR", `/${"x".repeat(100)}`], ["OTEL_SERVICE_NAME", "fog"], ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"],
 		["SESSION_TOKEN_SIGNING_KEY", "abc"], ["SESSION_TOKEN_SIGNING_KEY", KEY.replace("0", "x")],
 		["ATTACH_TOKEN_TTL_SECONDS", "0"], ["ATTACH_TOKEN_TTL_SECONDS", "61"], ["ATTACH_TOKEN_TTL_SECONDS", "1m"],
 		["HTTP_HEADER_TIMEOUT_MS", "-1"], ["MAX_CONNECTIONS_PER_SOURCE", "0"], ["LOG_LEVEL", "loud"],
@@ -168,6 +171,68 @@ describe("fogd -n", () => {
 		} finally {
 			fs.chownSync(file, 0, 0);
 		}
+	});
+
+	describe("the fleet", () => {
+		const { publicKey, privateKey } = crypto.generateKeyPairSync("ec", { namedCurve: "P-256" });
+		const nodes = (url = "https://a.fog.example.org") => `self: a
+nodes:
+  - name: a
+    url: ${url}
+    region: here
+    tier: fog
+    trust: basic
+    capacity: { sessions: 10 }
+    public_key: "${publicKey.export({ type: "spki", format: "der" }).toString("base64")}"
+`;
+		const check = async ({ text = nodes(), mode = 0o600, env = {}, args = ["-n"] } = {}) => {
+			put(DEFAULT_POLICY);
+			const [file, key] = ["nodes.yaml", "node-key"].map((name) => path.join(dir, name));
+			fs.writeFileSync(file, text);
+			fs.rmSync(key, { force: true });
+			fs.writeFileSync(key, privateKey.export({ type: "pkcs8", format: "pem" }), { mode });
+			fs.chmodSync(key, mode);
+			return runFogd(args, { dir, env: { NODES_CONFIG: file, NODE_KEY_FILE: key, FLEET_ORIGINS: "https://*.fog.example.org", ...env } });
+		};
+
+		it("a good one is taken, and printed", async () => {
+			const { code, text } = await check();
+			assert.equal(code, 0, text);
+			const printed = await check({ args: ["-T"] });
+			assert.equal(printed.code, 0, printed.text);
+			assert.match(printed.text, /https:\/\/a\.fog\.example\.org/);
+			assert.doesNotMatch(printed.text, /PRIVATE KEY/);
+		});
+
+		it("without self in the file it is NODE_NAME, else the name of the host", async () => {
+			const text = nodes().replace("self: a\n", "");
+			for (const [options, wanted] of [[{ text, env: { NODE_NAME: "a" } }, 0], [{ text, env: { NODE_NAME: "b" } }, 1],
+				[{ text: text.replace("name: a", `name: ${os.hostname()}`) }, 0]]) {
+				const { code, text: said } = await check(options);
+				assert.equal(code, wanted, said);
+			}
+		});
+
+		it("the key may be a credential of systemd", async () => {
+			const { code, text } = await check({ env: { NODE_KEY_FILE: "", CREDENTIALS_DIRECTORY: dir } });
+			assert.equal(code, 0, text);
+		});
+
+		it("refused: no key, a key that others can read, no origins, a node that they do not cover, a bad file", async () => {
+			const without = { NODE_KEY_FILE: "" };
+			for (const [options, message] of [
+				[{ env: without }, /NODE_KEY_FILE: must be set with NODES_CONFIG/],
+				[{ mode: 0o644 }, /NODE_KEY_FILE=.*must not be readable by others/],
+				[{ env: { FLEET_ORIGINS: "" } }, /FLEET_ORIGINS: must be set when NODES_CONFIG is/],
+				[{ text: nodes("https://a.evil.example") }, /nodes\.yaml:4:/],
+				[{ text: "nodes: 1\n" }, /nodes\.yaml:1:/],
+				[{ env: { NODES_CONFIG: "/nonexistent" } }, /NODES_CONFIG=\/nonexistent: No such file/],
+			]) {
+				const { code, text } = await check(options);
+				assert.ok(code > 0, `${message}: ${text}`);
+				assert.match(text, message);
+			}
+		});
 	});
 
 	it("a signing key that others can read is refused", async () => {

@@ -95,7 +95,7 @@ describe("options of common/config.def", () => {
 	it("no document names a variable that does not exist", () => {
 		const known = [...OPTIONS.map(({ name }) => name), ...NOT_BUILT];
 		const others = /^(XDG_\w+|CREDENTIALS_DIRECTORY|JOURNAL_STREAM|NOTIFY_SOCKET|WATCHDOG_USEC)$/;
-		const ofMake = /^(TEST_JOBS|FUZZ_SECONDS|CONFIGURE_ARGS|BENCH_ARGS)$/;
+		const ofMake = /^(TEST_JOBS|FUZZ_SECONDS|CONFIGURE_ARGS|BENCH_ARGS|SIM_ARGS)$/;
 		const constants = /^(SYS|NET|DAC|CAP|RLIMIT|O|SPAWN)_/;
 		for (const name of ["README.md", "README.privsep", "SECURITY.md", "CHANGELOG.md", "docs/sandbox.md", "docs/identity.md",
 			"man/fogd.8", "man/fog-policy.yaml.5"])
@@ -178,14 +178,14 @@ describe("README.privsep", () => {
 	const row = (name, key) => new RegExp(`^ {4}${key} +(.*)$`, "m").exec(block(name))?.[1] ?? "";
 	const words = (text) => text.split(/\s+/).filter((word) => word && word !== "none");
 
-	// Calls that filter.c allows by their arguments stand in functions, not in the tables.
+	// Calls that filter.c allows by their arguments stand in functions, not in the tables. The prober has the fetcher's.
 	const OWN_CALLS = [["gatewayd", ["clone", "ioctl"]], ["authd", []], ["placerd", []], ["ptyd", ["socket", "connect"]],
-		["holder", ["ioctl", "socketpair"]], ["fetcher", ["socket"]]];
+		["holder", ["ioctl", "socketpair"]], ["fetcher", ["socket"]], ["prober", ["socket"], "fetcher"]];
 
 	it("own calls are those of common/filter.c", () => {
 		const filter = flat(read("common/filter.c"));
-		for (const [role, extra] of OWN_CALLS) {
-			const table = new RegExp(`${role}_calls\\[\\] = \\{([^}]*)\\}`).exec(filter);
+		for (const [role, extra, tableOf = role] of OWN_CALLS) {
+			const table = new RegExp(`${tableOf}_calls\\[\\] = \\{([^}]*)\\}`).exec(filter);
 			assert.ok(table, `${role}_calls`);
 			const calls = [...table[1].matchAll(/SC\((\w+)\)/g)].map(([, name]) => name);
 			assert.deepEqual(words(row(role, "own calls")).sort(), [...calls, ...extra].sort(), role);
@@ -198,7 +198,7 @@ describe("README.privsep", () => {
 		const capsOf = (name) => [...listOf(name).matchAll(/CAP_BIT\(CAP_(\w+)\)/g)].map(([, cap]) => cap);
 		for (const role of ["fogd", "spawner"])
 			assert.deepEqual(words(row(role, "capabilities")).sort(), capsOf(role).sort(), role);
-		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher"])
+		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher", "prober"])
 			assert.equal(row(role, "capabilities"), "none", role);
 		const unit = [...read("etc/systemd/cloudshell-fog.service").matchAll(/^CapabilityBoundingSet=(.*)$/gm)]
 			.flatMap(([, caps]) => words(caps));
@@ -207,7 +207,7 @@ describe("README.privsep", () => {
 
 	it("users are those of the sysusers.d file", () => {
 		const users = [...read("etc/sysusers.d/cloudshell-fog.conf").matchAll(/^u (\S+)/gm)].map(([, name]) => name);
-		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher"])
+		for (const role of ["gatewayd", "authd", "placerd", "ptyd", "fetcher", "prober"])
 			assert.ok(users.includes(row(role, "uid")), `${role}: ${row(role, "uid")}`);
 	});
 

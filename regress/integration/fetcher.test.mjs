@@ -13,9 +13,9 @@ import { after, before, describe, it } from "node:test";
 import { build, parseLog } from "../lib/harness.mjs";
 import { HostileProvider } from "../lib/hostile-oidc.mjs";
 import { isRoot, sleep, until, withDeadline } from "../lib/proc.mjs";
-import { listen } from "../lib/testca.mjs";
+import { TestCa, listen } from "../lib/testca.mjs";
 
-const programs = [path.join(build, "regress/fetch_probe"), path.join(build, "libexec/cloudshell-fog/fetcher")];
+const programsOf = (role) => [path.join(build, "regress/fetch_probe"), path.join(build, "libexec/cloudshell-fog", role)];
 const sanitized = process.env.FOG_SANITIZED === "1";
 const MAX = 65_536;
 const TIMEOUT_MS = 1500;
@@ -26,13 +26,13 @@ class Fetcher {
 	#asked = 0;
 	log = "";
 
-	// resolvConf: a file in place of /etc/resolv.conf, in a mount namespace of its own.
-	constructor({ issuer, caFile, resolvConf }) {
-		const command = [...programs, ...caFile ? [caFile] : []];
+	// resolvConf: a file in place of /etc/resolv.conf, in a mount namespace of its own. role: fetcher or prober.
+	constructor({ issuer, caFile, resolvConf, role = "fetcher", fleetCaFile, env = {} }) {
+		const command = [...programsOf(role), caFile ?? "-", fleetCaFile ?? "-"];
 		const inNamespace = ["unshare", "--mount", "sh", "-euc", 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"', "sh", resolvConf];
 		const [file, ...args] = [...resolvConf ? inNamespace : [], ...command];
 		this.child = spawn(file, args, {
-			env: { PATH: process.env.PATH, USE_STUB_CONNECTOR: "1", ...issuer && { OIDC_ISSUER_URL: issuer, OIDC_CLIENT_ID: "fog" } },
+			env: { PATH: process.env.PATH, USE_STUB_CONNECTOR: "1", ...issuer && { OIDC_ISSUER_URL: issuer, OIDC_CLIENT_ID: "fog" }, ...env },
 			stdio: ["pipe", "pipe", "pipe"],
 		});
 		this.exited = new Promise((resolve) => this.child.once("exit", (code, signal) => resolve(code ?? signal)));
@@ -63,10 +63,12 @@ class Fetcher {
 		}, { timeout: 60_000 });
 	}
 
-	async getNow(url, { max = MAX, timeout = TIMEOUT_MS } = {}) {
+	// to: of a node: { method, authorization, key, by, body }.
+	async getNow(url, { max = MAX, timeout = TIMEOUT_MS, to } = {}) {
 		const id = ++this.#asked;
 		const began = Date.now();
-		this.child.stdin.write(`${url} ${max} ${timeout}\n`);
+		const more = to ? ["", to.method ?? "GET", to.authorization ?? "", to.key ?? "", to.by ?? "", to.body ?? ""].join("\t") : "";
+		this.child.stdin.write(`${url} ${max} ${timeout}${more}\n`);
 		const answer = await until(`an answer about ${url}`, () => this.#answers.get(id), { timeout: timeout + 5000 });
 		return { ...answer, head: Buffer.from(answer.head, "hex"), took_ms: Date.now() - began };
 	}
@@ -281,6 +283,180 @@ describe("fetcher", () => {
 		assert.equal((await local.get(`https://localhost:${port}/x`)).head.toString(), "here");
 		await local.fails(`https://127.0.0.1:${port}/x`, "address_not_allowed");
 		await local.stop();
+	});
+});
+
+// --- nodes ---
+
+// A node: every request that came, with its connection, and whether that resumed a TLS session.
+function startNode(ca, { answer = (request, response) => response.end('{"ok":1}'), ...options } = {}) {
+	const node = { requests: [], connections: 0, resumed: 0 };
+	node.server = https.createServer({ ...ca.issue(options), keepAliveTimeout: options.keepAlive ?? 60_000 }, (request, response) => {
+		const chunks = [];
+		request.on("data", (chunk) => chunks.push(chunk)).on("end", () => {
+			node.requests.push({ method: request.method, url: request.url, headers: request.headers, port: request.socket.remotePort,
+				body: Buffer.concat(chunks).toString() });
+			answer(request, response, node);
+		});
+	});
+	node.server.on("secureConnection", (socket) => {
+		node.connections++;
+		node.resumed += socket.isSessionReused();
+	});
+	return node;
+}
+
+describe("fetcher: nodes of the fleet", () => {
+	let hostile, other, node, fetcher, prober, url, options;
+	before(async () => {
+		hostile = await HostileProvider.start();
+		other = new TestCa();
+		node = startNode(other);
+		url = `https://127.0.0.1:${await serve(node.server)}`;
+		options = { fleetCaFile: other.file, env: { FLEET_ORIGINS: `https://*.fog.test:8443 ${url} https://localhost:${new URL(url).port}`, LOG_LEVEL: "debug" } };
+		fetcher = await new Fetcher({ ...options, issuer: hostile.issuer("honest"), caFile: hostile.ca.file }).start();
+		prober = await new Fetcher({ ...options, role: "prober", env: { ...options.env, NODES_CONFIG: "/etc/cloudshell-fog/nodes.yaml" } }).start();
+	});
+	after(async () => {
+		await fetcher.stop();
+		await prober.stop();
+		for (const server of servers) {
+			server.close();
+			server.closeAllConnections?.();
+		}
+		await hostile.stop();
+	});
+
+	it("method, token, keys and body reach the node as they were given, and nothing else does", async () => {
+		const token = `Bearer ${"t0ken.".repeat(1300)}`;
+		const answer = await fetcher.get(`${url}/v1/sessions?q=s3cr3t`, { to: { method: "POST", authorization: token, key: "idem-1", by: "fog-1", body: '{"profile":"default"}' } });
+		assert.deepEqual([answer.error, answer.status, answer.head.toString()], ["ok", 200, '{"ok":1}']);
+		const { method, url: target, headers, body } = node.requests.at(-1);
+		assert.deepEqual([method, target, body], ["POST", "/v1/sessions?q=s3cr3t", '{"profile":"default"}']);
+		assert.deepEqual({ ...headers, host: "" }, { host: "", accept: "*/*", "user-agent": "cloudshell-fog", authorization: token,
+			"idempotency-key": "idem-1", "fog-forwarded-by": "fog-1", "content-type": "application/json", "content-length": "21" });
+		for (const [sent, wanted] of [["DELETE", {}], ["PATCH", { body: "{}" }], ["POST", {}], ["GET", {}]]) {
+			await fetcher.get(`${url}/x`, { to: { method: sent, ...wanted } });
+			const last = node.requests.at(-1);
+			assert.deepEqual([last.method, last.body, last.headers["content-type"]], [sent, wanted.body ?? "", wanted.body && "application/json"]);
+		}
+		assert.doesNotMatch(fetcher.log, /t0ken|s3cr3t|idem-1/);
+		assert.match(fetcher.log, /debug event=fetched host=127\.0\.0\.1 status=200/, "what went well is for developers");
+	});
+
+	it("probes keep their connection; what changes something has one of its own, and is sent once", async () => {
+		const before = node.connections;
+		for (let i = 0; i < 20; i++)
+			assert.equal((await prober.get(`${url}/v1/node/status`, { to: { authorization: `Bearer ask${i}` }, timeout: 1500 })).error, "ok");
+		assert.equal(node.connections, before + 1);
+		assert.equal(node.requests.at(-1).headers.authorization, "Bearer ask19");
+		for (let i = 0; i < 3; i++)
+			await prober.get(`${url}/v1/sessions`, { to: { method: "POST", body: "{}" } });
+		assert.equal(node.connections, before + 4);
+		assert.ok(node.resumed >= 3, `${node.resumed} TLS sessions were resumed`);
+
+		const cut = startNode(other, { answer: (request, response, self) => (self.requests.length > 1 ? request.socket.destroy() : response.end("x")) });
+		const cutUrl = `https://127.0.0.1:${await serve(cut.server)}`;
+		const cutter = await new Fetcher({ ...options, env: { FLEET_ORIGINS: cutUrl } }).start();
+		assert.equal((await cutter.get(`${cutUrl}/`, { to: {} })).error, "ok");
+		assert.notEqual((await cutter.get(`${cutUrl}/`, { to: { method: "POST", body: "{}" } })).error, "ok");
+		assert.equal(cut.requests.length, 2, "a lost answer is no reason to ask again");
+		await cutter.stop();
+	});
+
+	it("a kept connection that the node has closed: the next GET has a new one", async () => {
+		const short = startNode(other, { keepAlive: 100 });
+		const shortUrl = `https://127.0.0.1:${await serve(short.server)}`;
+		const one = await new Fetcher({ ...options, env: { FLEET_ORIGINS: shortUrl } }).start();
+		for (let i = 0; i < 2; i++) {
+			assert.equal((await one.get(`${shortUrl}/`, { to: {} })).error, "ok");
+			await sleep(1300);
+		}
+		assert.equal(short.connections, 2);
+		await one.stop();
+	});
+
+	it("no more than sixteen are kept, whatever the number of nodes", async () => {
+		const key = other.issue();
+		const wideServers = Array.from({ length: 24 }, () => https.createServer({ ...key, keepAliveTimeout: 60_000 }, (request, response) => response.end("x")));
+		const ports = await Promise.all(wideServers.map(serve));
+		const open = async () => (await Promise.all(wideServers.map((server) => new Promise((resolve) => server.getConnections((error, count) => resolve(count))))))
+			.reduce((a, b) => a + b);
+		const wide = await new Fetcher({ ...options, env: { FLEET_ORIGINS: ports.map((port) => `https://127.0.0.1:${port}`).join(" ") } }).start();
+		for (const port of ports)
+			assert.equal((await wide.get(`https://127.0.0.1:${port}/`, { to: {} })).error, "ok");
+		await until("the others are closed", async () => await open() === 16);
+		await wide.stop();
+	});
+
+	it("only what FLEET_ORIGINS covers is connected to, private or not; link-local never", async () => {
+		const trap = (host) => `https://${host}:${hostile.trapPort}/v1/sessions`;
+		for (const target of [trap("127.0.0.1"), trap("localhost"), trap("fog.test"), "https://a.fog.test/", url.replace("https", "http"),
+			url.replace("127.0.0.1", "127.1"), url.replace("127.0.0.1", "2130706433"), url.replace("//", "//user@"),
+			`https://evil.test\\@127.0.0.1:${new URL(url).port}/`])
+			await fetcher.fails(target, "url_not_https", { to: { method: "POST", authorization: "Bearer x", body: "{}" } });
+		const local = await new Fetcher({ ...options, env: { FLEET_ORIGINS: "https://169.254.169.254 https://[fe80::1]" } }).start();
+		for (const host of ["169.254.169.254", "[fe80::1]"])
+			await local.fails(`https://${host}/latest`, "address_not_allowed", { to: {} });
+		await local.stop();
+		assert.deepEqual(hostile.trapped, []);
+	});
+
+	it("the provider's authorities are not the nodes', nor the other way round; a redirect is an answer", async () => {
+		const foreign = startNode(hostile.ca);
+		const foreignUrl = `https://127.0.0.1:${await serve(foreign.server)}`;
+		const one = await new Fetcher({ ...options, issuer: hostile.issuer("honest"), caFile: hostile.ca.file, env: { FLEET_ORIGINS: `${foreignUrl} ${url}` } }).start();
+		await one.fails(`${foreignUrl}/`, "certificate_or_tls", { to: { authorization: "Bearer x" } });
+		assert.equal(foreign.requests.length, 0);
+		assert.equal((await one.get(`${url}/`, { to: {} })).error, "ok");
+		// The same server as the provider's: the connection that is there serves nodes alone.
+		await one.fails(`${url}/`, "certificate_or_tls");
+		await one.stop();
+		const moved = startNode(other, { answer: (request, response) => response.writeHead(307, { Location: `${url}/elsewhere`, "Set-Cookie": "a=b" }).end() });
+		const movedUrl = `https://127.0.0.1:${await serve(moved.server)}`;
+		const two = await new Fetcher({ ...options, env: { FLEET_ORIGINS: `${movedUrl} ${url}` } }).start();
+		for (let i = 0; i < 2; i++)
+			assert.equal((await two.get(`${movedUrl}/`, { to: { authorization: "Bearer x" } })).status, 307);
+		assert.ok(!node.requests.some((request) => request.url === "/elsewhere"));
+		assert.equal(moved.requests[1].headers.cookie, undefined);
+		await two.stop();
+	});
+
+	it("a node that says nothing costs 50 ms when that is what was allowed, and one that says too much its size", async () => {
+		const mute = startNode(other, { answer: (request, response) => (request.url === "/huge" ? response.end(Buffer.alloc(1_000_000)) : undefined) });
+		const muteUrl = `https://127.0.0.1:${await serve(mute.server)}`;
+		const one = await new Fetcher({ ...options, env: { FLEET_ORIGINS: muteUrl } }).start();
+		const { took_ms: took } = await one.fails(`${muteUrl}/`, "timeout", { to: {}, timeout: 50 });
+		assert.ok(took < 600, `${took} ms`);
+		await one.fails(`${muteUrl}/huge`, "answer_too_large", { to: {}, max: 8192 });
+		const all = await Promise.all(Array.from({ length: 28 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 800 })));
+		assert.deepEqual(["timeout", "too_many_fetches"].map((error) => all.filter((answer) => answer.error === error).length), [24, 4]);
+		await one.stop();
+	});
+
+	it("a fleet that hangs keeps no key of the provider out", async () => {
+		const mute = startNode(other, { answer: () => undefined });
+		const muteUrl = `https://127.0.0.1:${await serve(mute.server)}`;
+		const one = await new Fetcher({ ...options, issuer: hostile.issuer("honest"), caFile: hostile.ca.file, env: { FLEET_ORIGINS: muteUrl } }).start();
+		const stuck = Promise.all(Array.from({ length: 24 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 2000 })));
+		assert.equal((await one.getNow(`${hostile.issuer("honest")}/.well-known/openid-configuration`)).error, "ok");
+		assert.ok((await stuck).every(({ error }) => error === "timeout"));
+		await one.stop();
+	});
+
+	it("the prober fetches nothing without NODES_CONFIG, and nothing from a provider", async () => {
+		const idle = await new Fetcher({ ...options, role: "prober" }).start();
+		await idle.fails(`${url}/`, "url_not_https", { to: {} });
+		await idle.stop();
+		await prober.fails(`${hostile.issuer("honest")}/`, "url_not_https");
+		assert.match(prober.log, /debug event=fetch_failed/, "a dead node fills no log");
+		assert.doesNotMatch(prober.log, /ask19/);
+	});
+
+	it("a list of origins that is none does not start", async () => {
+		const refused = new Fetcher({ env: { FLEET_ORIGINS: "https://*.org" } });
+		assert.notEqual(await refused.exited, 0);
+		assert.match(refused.log, /FLEET_ORIGINS: behind \*\. there must be a name with a dot/);
 	});
 });
 

@@ -24,7 +24,7 @@ function ask(role, call) {
 	});
 }
 
-const STRICT = ["gatewayd", "authd", "placerd", "ptyd", "holder", "fetcher"];
+const STRICT = ["gatewayd", "authd", "placerd", "ptyd", "holder", "fetcher", "prober"];
 const DENY_LISTED = ["fogd", "spawner"];
 const without = (roles, ...those) => roles.filter((role) => !those.includes(role));
 
@@ -39,20 +39,20 @@ const TABLE = [
 	["clone3", STRICT, "ENOSYS"],
 	["mmap_anonymous mprotect_read getpid", STRICT, "ok"],
 
-	// The network: accepted sockets only, and nothing that connects by another name. The fetcher alone makes connections, of
-	// streams that do not block; it listens to nobody, and the sockets to its name servers are there before.
+	// The network: accepted sockets only, and nothing that connects by another name. The fetchers alone make connections, of
+	// streams that do not block; they listen to nobody, and the sockets to their name servers are there before.
 	["socket_inet socket_inet6 socket_netlink socket_raw socket_packet bind", STRICT, "killed"],
-	["socket_inet_stream socket_inet6_stream", ["fetcher"], "ok"],
-	["socket_inet_stream socket_inet6_stream", without(STRICT, "fetcher"), "killed"],
+	["socket_inet_stream socket_inet6_stream", ["fetcher", "prober"], "ok"],
+	["socket_inet_stream socket_inet6_stream", without(STRICT, "fetcher", "prober"), "killed"],
 	["socket_unix", without(STRICT, "ptyd"), "killed"],
 	["socket_unix", ["ptyd"], "ok"],
-	["connect", without(STRICT, "ptyd", "fetcher"), "killed"],
-	["connect", ["ptyd", "fetcher"], "ENOENT"],
+	["connect", without(STRICT, "ptyd", "fetcher", "prober"), "killed"],
+	["connect", ["ptyd", "fetcher", "prober"], "ENOENT"],
 	["sendmsg_fastopen socketpair_datagram", STRICT, "killed"],
-	["sendto_fastopen", without(STRICT, "fetcher"), "killed"],
+	["sendto_fastopen", without(STRICT, "fetcher", "prober"), "killed"],
 	["sendto_plain", STRICT, "EBADF"],
 	["accept4", ["gatewayd", "holder", "placerd"], "EBADF"], // placerd: of its control socket
-	["accept4", ["authd", "ptyd", "fetcher"], "killed"],
+	["accept4", ["authd", "ptyd", "fetcher", "prober"], "killed"],
 	["listen", without(STRICT, "holder"), "killed"],
 	["listen", ["holder"], "EBADF"],
 
@@ -67,8 +67,8 @@ const TABLE = [
 
 	// The audit log is opened O_APPEND: placerd cannot take that off and write over it (S33).
 	["fcntl_setfl", STRICT, "killed"],
-	["fcntl_set_nonblocking", without(STRICT, "fetcher"), "killed"],
-	["fcntl_set_nonblocking", ["fetcher"], "ok"], // libcurl, on sockets that have it already
+	["fcntl_set_nonblocking", without(STRICT, "fetcher", "prober"), "killed"],
+	["fcntl_set_nonblocking", ["fetcher", "prober"], "ok"], // libcurl, on sockets that have it already
 	["fcntl_getfl", STRICT, "ok"],
 
 	// Signals to others.

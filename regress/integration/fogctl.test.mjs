@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 // fogctl and the control socket: who may, what it does to people's terminals, and what stands in the audit log.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
-import { build, suite } from "../lib/harness.mjs";
+import { build, policyOf, suite } from "../lib/harness.mjs";
+import { NodeKey } from "../lib/nodekey.mjs";
 import { until } from "../lib/proc.mjs";
 import { BinaryTerminal } from "../lib/ws.mjs";
 
 const fogctl = path.join(build, "bin/fogctl");
 const NOBODY = 65534, ADMIN_GROUP = "daemon";
 const isRoot = process.getuid() === 0;
+const NODE = "edge-1";
 const UNKNOWN = "0192f0c1-2345-8678-9abc-def012345678";
 
 const adminGid = () =>
@@ -29,7 +31,15 @@ function run(args, { program = fogctl, uid, gid } = {}) {
 	});
 }
 
-suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
+// Rows of a table by its headings.
+function table(text) {
+	const [head, ...lines] = text.trimEnd().split("\n");
+	const columns = [...head.matchAll(/\S+(?: \S+)* */g)].map(({ index, 0: name }) => ({ index, end: index + name.length, name: name.trim() }));
+	return lines.map((line) => Object.fromEntries(columns.map(({ index, end, name }, i) =>
+		[name, line.slice(index, i + 1 < columns.length ? end : undefined).trim()])));
+}
+
+suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, ({ fog, test }) => {
 	const socket = () => path.join(fog.runDir, "control.sock");
 	const ctl = (...args) => run(["--socket", socket(), ...args]);
 	const audit = (event, mark) => fog.auditRecords().slice(mark).filter((record) => record.event === event);
@@ -44,11 +54,11 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 		assert.equal((await run(["--version"])).stdout, `fogctl ${version}\n`);
 	});
 
-	test("sessions revoke: the terminal is closed, and the audit log says who did it", async () => {
+	test("sessions kill: the terminal is closed, and the audit log says who did it", async () => {
 		const session = await fog.create();
 		const terminal = await BinaryTerminal.open(fog, session.attach);
 		const mark = auditMark();
-		const { code, stdout } = await ctl("sessions", "revoke", session.id);
+		const { code, stdout } = await ctl("sessions", "kill", session.id);
 
 		assert.deepEqual([code, stdout], [0, `session ${session.id} is being ended\n`]);
 		await until("the terminal is closed", () => terminal.closed, { timeout: 2000 });
@@ -58,18 +68,18 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 		assert.ok(actor.startsWith(myself), actor);
 	});
 
-	test("sessions revoke: one that is not there, or has ended, is refused", async () => {
-		const unknown = await ctl("sessions", "revoke", UNKNOWN);
+	test("sessions kill: one that is not there, or has ended, is refused", async () => {
+		const unknown = await ctl("sessions", "kill", UNKNOWN);
 		assert.deepEqual([unknown.code, unknown.stdout], [1, ""]);
 		assert.match(unknown.stderr, /refused: There is no such session/);
-		const malformed = await ctl("--json", "sessions", "revoke", "everything");
+		const malformed = await ctl("--json", "sessions", "kill", "everything");
 		assert.equal(malformed.code, 1);
 		assert.equal(JSON.parse(malformed.stdout).code, "bad_request");
 
 		const session = await fog.create();
-		assert.equal((await ctl("sessions", "revoke", session.id)).code, 0);
+		assert.equal((await ctl("sessions", "kill", session.id)).code, 0);
 		await fog.waitStatus(session, "terminated");
-		const again = await ctl("--json", "sessions", "revoke", session.id);
+		const again = await ctl("--json", "sessions", "kill", session.id);
 		assert.deepEqual([again.code, JSON.parse(again.stdout).code], [1, "session_ended"]);
 	});
 
@@ -99,11 +109,28 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 	});
 
 	test("wrong command lines: 2, and nothing is asked", async () => {
-		for (const args of [[], ["stop"], ["sessions"], ["sessions", "revoke"], ["subjects", "revoke", "dev"],
-			["ping", "twice"], ["--colour", "ping"], ["--socket"], ["sessions", "revoke", UNKNOWN, UNKNOWN]]) {
+		for (const args of [[], ["stop"], ["sessions"], ["sessions", "kill"], ["sessions", "revoke", UNKNOWN], ["subjects", "revoke", "dev"],
+			["ping", "twice"], ["--colour", "ping"], ["--socket"], ["ping", "--profile", "x"], ["--json", "--json", "ping"],
+			["sessions", "drain", NODE], ["nodes", "drain"], ["log", "verbose"], ["log", "verbose", "loud"], ["completion", "tcsh"],
+			["policy", "explain", "x"], ["policy", "explain", "x", "--profile", "p", "--ttl", "-1"], ["policy", "replay", "x"],
+			["placement", "explain"], ["placement", "explain", "x", "--live"], ["placement", "explain", "--session", UNKNOWN],
+			["placement", "explain", "--session", "1", "--audit", "x"], ["placement", "explain", "--live"],
+			["placement", "explain", "x", "--hint", "a"], ["placement", "explain", "--live", "--profile", "p", "--latency", "a"],
+			["placement", "explain", "--live", "--profile", "p", "--latency", "a=-1"], ["sessions", "kill", UNKNOWN, UNKNOWN]]) {
 			const { code, stdout, stderr } = await run(args);
 			assert.deepEqual([code, stdout], [2, ""], args.join(" "));
 			assert.match(stderr, /fogctl/);
+		}
+	});
+
+	test("node --help: the same", async () => {
+		const { code, stdout } = await run(["node", "--help"]);
+		const page = fs.readFileSync(path.resolve(path.dirname(new URL(import.meta.url).pathname), "../../man/fogctl.8"), "utf8");
+
+		assert.equal(code, 0);
+		for (const [, name] of stdout.matchAll(/^ {2}([a-z-]+)/gm)) {
+			assert.ok(page.includes(name.startsWith("--") ? `.It Fl -${name.slice(2)}` : `.It Ic node ${name}`), name);
+			assert.ok(name.startsWith("--") || page.includes(`.Dl fogctl node ${name}`), name);
 		}
 	});
 
@@ -111,14 +138,242 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 		const { code, stdout } = await run(["--help"]);
 		const page = fs.readFileSync(path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
 			"../../man/fogctl.8"), "utf8");
-		const names = [...stdout.matchAll(/^ {2}(--[a-z]+|[a-z]+(?: [a-z]+)*)/gm)].map(([, name]) => name);
+		const names = [...stdout.matchAll(/^ {2}(--[a-z]+|[a-z]+(?: [a-z]+)*)(?= )/gm)].map(([, name]) => name.replace(/ on$/, ""));
 
 		assert.equal(code, 0);
-		assert.deepEqual(names, ["ping", "sessions revoke", "subjects revoke", "--json", "--socket", "--help", "--version"]);
+		assert.ok(names.length > 30, names.join());
 		for (const name of names) {
 			assert.ok(page.includes(name.startsWith("--") ? `.It Fl -${name.slice(2)}` : `.It Ic ${name}`), name);
-			assert.ok(name.startsWith("--") || new RegExp(`^\\.Dl fogctl .*${name}|^\\.Dl fogctl ${name}`, "m").test(page), name);
+			assert.ok(name.startsWith("--") || new RegExp(`^\\.Dl .*fogctl .*${name}|^\\.Dl fogctl ${name}`, "m").test(page), name);
 		}
+	});
+
+	test("completion: what is printed parses, and names every command and option", async () => {
+		const { stdout: usage } = await run(["--help"]);
+		const options = [...usage.matchAll(/^ {2}--([a-z]+)/gm)].map(([, name]) => name);
+		const commands = [...usage.matchAll(/^ {2}([a-z]+(?: [a-z]+)?)(?= )/gm)].map(([, name]) => name);
+
+		for (const shell of ["bash", "zsh", "fish"]) {
+			const { code, stdout } = await run(["completion", shell]);
+			assert.equal(code, 0);
+			for (const word of [...commands.flatMap((name) => name.split(" ")), ...options])
+				assert.match(stdout, new RegExp(`\\b${word}\\b`), `${shell}: ${word}`);
+			for (const topic of ["image", "node"])
+				for (const [, name] of (await run([topic, "--help"])).stdout.matchAll(new RegExp(`^ {2}${topic} ([a-z-]+)`, "gm")))
+					assert.match(stdout, new RegExp(`\\b${name}\\b`), `${shell}: ${topic} ${name}`);
+			const check = spawnSync(shell, ["-n"], { input: stdout, encoding: "utf8" });
+			assert.ok(check.error?.code === "ENOENT" || (check.status === 0 && check.stderr === ""), `${shell}: ${check.stderr}`);
+		}
+		const { stdout: script } = await run(["completion", "bash"]);
+		const complete = (...words) => spawnSync("bash", ["-c",
+			`${script}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _fogctl; printf '%s\\n' "\${COMPREPLY[@]}"`, "bash", "fogctl", ...words],
+		{ encoding: "utf8" }).stdout.split("\n").filter(Boolean);
+		assert.deepEqual([...new Set(complete("ses"))], ["sessions"]);
+		assert.deepEqual(complete("sessions", ""), ["list", "show", "kill", "drain"]);
+		assert.deepEqual(complete("--socket", "/x", "nodes", "c"), ["cordon"]);
+		assert.ok(complete("policy", "explain", "x", "--t").includes("--ttl"));
+		assert.deepEqual(complete("ping", "--p"), []);
+		assert.deepEqual(complete("log", "verbose", ""), ["on", "off"]);
+	});
+
+	test("status", async () => {
+		const session = await fog.create();
+		const told = JSON.parse((await ctl("--json", "status")).stdout);
+		assert.equal(told.node, NODE);
+		assert.deepEqual([told.ready, told.draining, told.audit_writable, told.verbose], [true, false, true, false]);
+		assert.match(told.policy, /^[0-9a-f]{16}$/);
+		assert.equal(told.nodes.up, 1);
+		assert.ok(told.sessions.living >= 1 && told.sessions.most >= told.sessions.living);
+		const rows = table((await ctl("status")).stdout);
+		assert.equal(rows.find(({ WHAT }) => WHAT === "nodes.up").VALUE, "1");
+		assert.equal(rows.find(({ WHAT }) => WHAT === "policy").VALUE, told.policy);
+		assert.equal((await ctl("sessions", "kill", session.id)).code, 0);
+	});
+
+	test("sessions list and show", async () => {
+		const token = fog.user(), session = await fog.create({ token });
+		const { code, stdout } = await ctl("--json", "sessions", "list");
+		assert.equal(code, 0);
+		const row = JSON.parse(stdout).sessions.find(({ session_id: id }) => id === session.id);
+		assert.deepEqual([row.status, row.subject, row.profile, row.node], ["detached", token, "default", NODE]);
+		const shown = table((await ctl("sessions", "list")).stdout).find(({ SESSION }) => SESSION === session.id);
+		assert.deepEqual([shown.STATUS, shown.SUBJECT], ["detached", token]);
+		assert.deepEqual(JSON.parse((await ctl("--json", "sessions", "show", session.id)).stdout).session, row);
+		assert.match((await ctl("sessions", "show", session.id)).stdout, new RegExp(`^session_id +${session.id}$`, "m"));
+		const unknown = await ctl("sessions", "show", UNKNOWN);
+		assert.deepEqual([unknown.code, unknown.stdout], [1, ""]);
+		await ctl("sessions", "kill", session.id);
+		await fog.waitStatus(session, "terminated");
+		assert.equal(JSON.parse((await ctl("--json", "sessions", "show", session.id)).stdout).session.end_reason, "admin");
+	});
+
+	test("drain: no new sessions, those of now go on, over a restart, until it is undone", async () => {
+		const session = await fog.create(), mark = auditMark();
+		const drained = await ctl("sessions", "drain");
+		assert.deepEqual([drained.code, drained.stderr], [0, ""]);
+		assert.match(drained.stdout, new RegExp(`^${NODE} takes no new sessions; sessions here: [1-9]`));
+		const refused = await fog.expect(503, "POST", "/v1/sessions", { token: fog.user(), body: { profile: "default", ttl_seconds: 60 } });
+		assert.equal(refused.rule_id, "node.draining");
+		await fog.kill("placerd");
+		await until("the status after a restart", async () => JSON.parse((await ctl("--json", "status")).stdout).ready);
+		assert.equal(JSON.parse((await ctl("--json", "status")).stdout).draining, true);
+		assert.equal((await fog.show(session)).status, "detached");
+		assert.equal(table((await ctl("nodes", "list")).stdout)[0].STATE, "draining");
+		const undone = await ctl("nodes", "undrain", NODE);
+		assert.match(undone.stdout, /takes new sessions again/);
+		await fog.create();
+		for (const event of ["node.drained", "node.undrained"]) {
+			const [{ actor, node }] = audit(event, mark);
+			assert.equal(node, NODE);
+			assert.ok(actor.startsWith(myself), actor);
+		}
+	});
+
+	test("nodes: this one is no other, and another one is none", async () => {
+		for (const [args, said] of [[["cordon", NODE], /is this node/], [["cordon", "far"], /no node of NODES_CONFIG/],
+			[["drain", "far"], /only a node itself can drain.*cordon/], [["undrain", "far"], /no node of NODES_CONFIG/]]) {
+			const { code, stderr } = await ctl("nodes", ...args);
+			assert.equal(code, 1, args.join(" "));
+			assert.match(stderr, said);
+		}
+		const [row] = JSON.parse((await ctl("--json", "nodes", "list")).stdout).nodes;
+		assert.deepEqual([row.name, row.self, row.cordoned, row.state], [NODE, true, false, "up"]);
+	});
+
+	test("log verbose: until off, or a reload", async () => {
+		const verbose = async () => JSON.parse((await ctl("--json", "status")).stdout).verbose;
+		assert.match((await ctl("log", "verbose", "on")).stdout, /debug level/);
+		assert.equal(await verbose(), true);
+		assert.equal((await ctl("log", "verbose", "off")).code, 0);
+		assert.equal(await verbose(), false);
+		await ctl("log", "verbose", "on");
+		await fog.reload();
+		await until("it is as configured", async () => !await verbose());
+	});
+
+	test("policy check and explain", async () => {
+		const { code, stdout } = await run(["policy", "check", fog.policyFile]);
+		assert.equal(code, 0);
+		assert.ok(table(stdout).some(({ PROFILE, KEY, VALUE }) => PROFILE === "large" && KEY === "allowed_groups" && VALUE === "power-users"));
+		const { profiles, policy } = JSON.parse((await run(["--json", "policy", "check", fog.policyFile])).stdout);
+		assert.deepEqual(profiles.map(({ name }) => name), ["default", "large"]);
+		assert.equal(policy, JSON.parse((await ctl("--json", "status")).stdout).policy);
+
+		const ask = (...args) => run(["policy", "explain", fog.policyFile, "--runtime", "stub", ...args]);
+		const allowed = await ask("--profile", "large", "--group", "others", "--group", "power-users", "--json");
+		assert.deepEqual([allowed.code, JSON.parse(allowed.stdout).ttl_seconds], [0, 7200]);
+		for (const [rule, ...args] of [["profile.unknown", "--profile", "none"], ["profile.allowed_groups", "--profile", "large"],
+			["profile.max_ttl_seconds", "--profile", "default", "--ttl", "3601"], ["profile.max_sessions", "--profile", "default", "--sessions", "3"]]) {
+			const denied = JSON.parse((await ask(...args, "--json")).stdout);
+			assert.deepEqual([denied.allowed, denied.rule_id], [false, rule]);
+			const told = await ask(...args);
+			assert.equal(told.code, 1);
+			assert.match(told.stdout, new RegExp(`^rule_id +${rule}$`, "m"));
+		}
+		assert.match((await run(["policy", "explain", fog.policyFile, "--profile", "default"])).stdout, /^rule_id +profile\.images$/m);
+	});
+
+	test("a bad file: its line, what would be right, and exit status 2", async () => {
+		const file = (name, text) => {
+			fs.writeFileSync(path.join(fog.dir, name), text);
+			return path.join(fog.dir, name);
+		};
+		const policy = file("bad.yaml", policyOf([["default"]]).replace("max_sessions: 3", "max_sessions: -3"));
+		const nodes = file("nodes.yaml", `nodes:\n  - name: a\n    url: "http://a.example"\n`);
+		const log = file("bad.jsonl", '{"event":"audit.resumed"}\nnot a line\n');
+		const record = file("record.jsonl", '{"event":"placement.decided","decision":{"request":7}}\n');
+		for (const [at, ...args] of [[`${policy}:7: `, "policy", "check", policy], [`${policy}:7: `, "policy", "explain", policy, "--profile", "default"],
+			[`${policy}:7: `, "config", "check", "--policy", policy], [`${nodes}:3: `, "config", "check", "--nodes", nodes, "--origins", "https://a.example"],
+			[`${log}:2: `, "policy", "replay", fog.policyFile, "--audit", log], [`${log}:2: `, "placement", "explain", log],
+			[`${record}:1: `, "placement", "explain", record], [`${policy}x: `, "policy", "check", `${policy}x`]]) {
+			const { code, stdout, stderr } = await run(args);
+			assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+			assert.ok(stderr.includes(at), `${args.join(" ")}: ${stderr}`);
+		}
+		const good = await run(["config", "check", "--policy", fog.policyFile, "--json"]);
+		assert.deepEqual([good.code, JSON.parse(good.stdout).policy.profiles], [0, 2]);
+	});
+
+	test("config check: nodes.yaml", async () => {
+		const row = (name, port) => `  - name: ${name}\n    url: "https://${name}.fog.example:${port}"\n    region: r\n    tier: fog\n    trust: trusted\n` +
+			`    capacity: { sessions: 4, cpu: "2", memory: "1Gi" }\n    public_key: "${new NodeKey().public}"\n`;
+		const file = path.join(fog.dir, "good-nodes.yaml");
+		fs.writeFileSync(file, `self: a\nnodes:\n${row("a", 1)}${row("b", 2)}`);
+		const { code, stdout, stderr } = await run(["--json", "config", "check", "--nodes", file, "--origins", "https://*.fog.example:1 https://*.fog.example:2"]);
+		assert.deepEqual([code, stderr], [0, ""]);
+		assert.deepEqual(JSON.parse(stdout).nodes, { file, self: "a", nodes: 2 });
+		const uncovered = await run(["config", "check", "--nodes", file, "--origins", "https://*.fog.example:1"]);
+		assert.equal(uncovered.code, 2);
+		assert.ok(uncovered.stderr.includes(`${file}:`), uncovered.stderr);
+	});
+
+	test("policy replay: exactly the requests that a draft decides differently", async () => {
+		const mark = auditMark(), token = fog.user();
+		const kept = await fog.create({ token, ttl: 60 }), longer = await fog.create({ token, ttl: 3600 });
+		await fog.expect(422, "POST", "/v1/sessions", { token, body: { profile: "default", ttl_seconds: 3601 } });
+		await fog.expect(422, "POST", "/v1/sessions", { token, body: { profile: "none", ttl_seconds: 60 } });
+		const lines = fog.auditRecords().slice(mark);
+		const log = path.join(fog.dir, "yesterday.jsonl"), draft = path.join(fog.dir, "draft.yaml");
+		fs.writeFileSync(log, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+		const replay = async (...args) => {
+			const { code, stdout, stderr } = await run(["policy", "replay", draft, "--audit", log, ...args]);
+			assert.equal(stderr, "");
+			return { code, stdout };
+		};
+		fs.copyFileSync(fog.policyFile, draft);
+		const same = await replay();
+		assert.deepEqual([same.code, same.stdout], [0, "0 of 4 requests would be decided differently\n"]);
+
+		fs.writeFileSync(draft, policyOf([["default", { ttl: 1800 }], ["none"]]));
+		const { code, stdout } = await replay("--json");
+		assert.equal(code, 1);
+		const { requests, different } = JSON.parse(stdout);
+		assert.equal(requests, 4);
+		assert.deepEqual(different.map(({ profile, was, would_be: now }) => [profile, was, now]),
+			[["default", `allowed on ${NODE}`, "profile.max_ttl_seconds"], ["none", "profile.unknown", "allowed"]]);
+		assert.equal(different[0].time, lines.filter(({ event }) => event === "placement.decided")[1].time);
+		assert.deepEqual(table((await replay()).stdout).slice(0, 2).map((row) => row["WOULD BE"]), ["profile.max_ttl_seconds", "allowed"]);
+
+		// What it demands of a node counts as well.
+		fs.writeFileSync(draft, policyOf([["default", { more: { regions: "[nowhere]" } }]]));
+		assert.deepEqual(JSON.parse((await replay("--json")).stdout).different.map((row) => row.would_be), ["profile.regions", "profile.regions"]);
+		for (const { id } of [kept, longer])
+			await ctl("sessions", "kill", id);
+	});
+
+	test("placement explain: the record replays to the same choice, and a changed one does not", async () => {
+		const { id } = await fog.create();
+		const log = fs.readdirSync(path.join(fog.stateDir, "audit")).map((name) => path.join(fog.stateDir, "audit", name)).find((name) => name.endsWith(".jsonl"));
+		const told = await run(["placement", "explain", "--session", id, "--audit", log]);
+		assert.deepEqual([told.code, told.stderr], [0, ""]);
+		assert.match(told.stdout, new RegExp(`^placed on ${NODE}: `));
+		assert.match(told.stdout, /\nreplays to the same choice\n$/);
+		assert.match(told.stdout, new RegExp(`^1 +${NODE} +fog `, "m"));
+
+		const { trace_id: trace } = fog.auditRecords().find(({ event, session_id: other }) => event === "session.created" && other === id);
+		const line = fog.auditRecords().find(({ event, trace_id: other }) => event === "placement.decided" && other === trace);
+		const file = path.join(fog.dir, "line.jsonl");
+		const explain = (record) => {
+			fs.writeFileSync(file, `${JSON.stringify(record)}\n`);
+			return run(["--json", "placement", "explain", file]);
+		};
+		const same = JSON.parse((await explain(line)).stdout);
+		assert.deepEqual([same.choice, same.recorded_choice, same.same], [NODE, NODE, true]);
+		const full = await explain({ ...line, decision: { ...line.decision, reasons: "nearest" } });
+		assert.deepEqual([full.code, JSON.parse(full.stdout).same], [1, false]);
+		const other = await run(["placement", "explain", "--session", UNKNOWN, "--audit", log]);
+		assert.equal(other.code, 2);
+	});
+
+	test("placement explain --live", async () => {
+		const live = await ctl("placement", "explain", "--live", "--profile", "default", "--hint", "far", "--latency", `${NODE}=4`, "--latency", "far=1");
+		assert.deepEqual([live.code, live.stderr], [0, ""]);
+		assert.match(live.stdout, new RegExp(`^placed on ${NODE}: .*hint-unknown-node`));
+		const [candidate] = JSON.parse((await ctl("--json", "placement", "explain", "--live", "--profile", "default", "--latency", `${NODE}=4`)).stdout).candidates;
+		assert.deepEqual([candidate.node, candidate.rank, candidate.latency_ms], [NODE, 1, 4]);
+		const unknown = await ctl("placement", "explain", "--live", "--profile", "none");
+		assert.deepEqual([unknown.code, unknown.stdout], [1, ""]);
+		assert.match(unknown.stderr, /There is no such profile/);
 	});
 
 	test("no service: 3, and what to look at", async () => {
@@ -137,11 +392,15 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 		fs.chmodSync(fog.dir, 0o755);
 		assert.equal(fs.statSync(socket()).mode & 0o777, 0o660);
 		const refused = await run(["--socket", socket(), "ping"], { program, uid: NOBODY, gid: NOBODY });
-		assert.deepEqual([refused.code, refused.stdout], [3, ""]);
+		assert.deepEqual([refused.code, refused.stdout], [4, ""]);
 		assert.match(refused.stderr, /Permission denied; only root and the members of ADMIN_GROUP/);
 
+		const secret = path.join(fog.dir, "secret.yaml");
+		fs.writeFileSync(secret, "profiles: []\n", { mode: 0o600 });
+		assert.equal((await run(["policy", "check", secret], { program, uid: NOBODY, gid: NOBODY })).code, 4);
+
 		const session = await fog.create();
-		const allowed = await run(["--socket", socket(), "sessions", "revoke", session.id],
+		const allowed = await run(["--socket", socket(), "sessions", "kill", session.id],
 			{ program, uid: NOBODY, gid: adminGid() });
 		assert.deepEqual([allowed.code, allowed.stderr], [0, ""]);
 		await fog.waitStatus(session, "terminated");
@@ -200,5 +459,47 @@ suite("fogctl", { env: isRoot ? { ADMIN_GROUP } : {} }, ({ fog, test }) => {
 		const { code } = await ctl("ping"); // waits in the backlog
 		assert.equal(code, 0);
 		await fog.roleProcess("placerd", { not: victim });
+	});
+});
+
+// Another node that is configured and never answers.
+const FLEET = { NODES_CONFIG: "nodes.yaml", NODE_KEY_FILE: "node.key" };
+
+suite("fogctl in a fleet", {
+	env: (dir) => ({ FLEET_ORIGINS: "https://*.fog.example", ...Object.fromEntries(Object.entries(FLEET).map(([name, file]) => [name, path.join(dir, file)])) }),
+	prepare: (dir) => {
+		const key = path.join(dir, "node.key");
+		spawnSync(fogctl, ["node", "keygen", "--out", key]);
+		const ours = /public_key: *"?([^"\n]+)/.exec(spawnSync(fogctl, ["node", "show-key", key], { encoding: "utf8" }).stdout)[1];
+		const row = (name, publicKey) => `  - name: ${name}\n    url: "https://${name}.fog.example"\n    region: r\n    tier: fog\n    trust: trusted\n` +
+			`    capacity: { sessions: 4, cpu: "64", memory: "64Gi" }\n    public_key: "${publicKey}"\n`;
+		fs.writeFileSync(path.join(dir, "nodes.yaml"), `self: near\nnodes:\n${row("near", ours)}${row("far", new NodeKey().public)}`, { mode: 0o644 });
+	},
+}, ({ fog, test }) => {
+	const ctl = (...args) => run(["--socket", path.join(fog.runDir, "control.sock"), ...args]);
+	const nodes = async () => JSON.parse((await ctl("--json", "nodes", "list")).stdout).nodes;
+
+	test("cordon: over a restart and a reload, and it is audited, until it is undone", async () => {
+		assert.deepEqual((await nodes()).map(({ name, self, cordoned }) => [name, self, cordoned]), [["near", true, false], ["far", false, false]]);
+		assert.match((await ctl("nodes", "cordon", "far")).stdout, /^far gets no new sessions from this node/);
+		await fog.kill("placerd");
+		await until("it is cordoned after a restart", async () => (await nodes())[1].cordoned);
+		await fog.reload();
+		assert.equal((await nodes())[1].cordoned, true);
+		const drain = await ctl("nodes", "drain", "far");
+		assert.equal(drain.code, 1);
+		assert.match(drain.stderr, /run this on "far", or .*fogctl nodes cordon/);
+		assert.match((await ctl("nodes", "undrain", "far")).stdout, /^far gets new sessions from this node again/);
+		assert.equal((await nodes())[1].cordoned, false);
+		assert.deepEqual(fog.auditRecords().filter(({ event }) => event.startsWith("node.")).map(({ event, node }) => [event, node]),
+			[["node.cordoned", "far"], ["node.undrained", "far"]]);
+	});
+
+	test("placement explain: what is against the other node", async () => {
+		const { candidates, choice } = JSON.parse((await ctl("--json", "placement", "explain", "--live", "--profile", "default", "--hint", "far")).stdout);
+		assert.equal(choice, "near");
+		const far = candidates.find(({ node }) => node === "far");
+		assert.equal(far.fit, false);
+		assert.match(far.reasons, /unhealthy/);
 	});
 });

@@ -82,7 +82,7 @@ class HostileInstance {
 
 	// The hostile role has its ends. A holder has none here.
 	async waitWired(mark) {
-		const edges = { gatewayd: 2, authd: 3, placerd: 2, ptyd: 3, spawner: 1, fetcher: 1, holder: 0 }[this.role];
+		const edges = { gatewayd: 2, authd: 3, placerd: 3, ptyd: 3, spawner: 1, fetcher: 1, prober: 1, holder: 0 }[this.role];
 		await until("the hostile role is wired",
 			() => this.events({ event: "hostile_ready", said_by: this.role }, mark).length >= edges);
 	}
@@ -311,6 +311,8 @@ const CASES = {
 		["fetch_no_request_id", lied("fetcher")],
 		["fetch_bounds", lied("fetcher")],
 		["fetch_descriptor", lied("fetcher")],
+		["fetch_as_placerd", lied("fetcher")],
+		["token_to_provider", lied("fetcher")],
 		["control_garbage", lied("fogd")],
 		["accuse_strangers", lied("fogd")],
 	],
@@ -328,6 +330,13 @@ const CASES = {
 		["wrong_verb_left", lied("authd"), listing("PLACE_LIST")],
 		["other_session_left", lied("authd"), showing("PLACE_SHOW")],
 		["extended_another", lied("authd"), extending("PLACE_EXTEND")],
+		["forward_to_a_stranger", lied("authd"), showing("PLACE_SHOW")],
+		["list_of_a_stranger", lied("authd"), listing("PLACE_LIST")],
+		["probe_flood", floodOver],
+		["garbage_probe", lied("prober")],
+		["probe_as_authd", lied("prober")],
+		["probe_no_request_id", lied("prober")],
+		["probe_bounds", lied("prober")],
 		["garbage_right", lied("ptyd")],
 		["plan_out_of_bounds", lied("ptyd")],
 		["extend_for_ever", lied("ptyd")],
@@ -385,6 +394,19 @@ const CASES = {
 		["no_request_id", lied("authd")],
 		["bounds", lied("authd")],
 		["oversize", lied("authd")],
+		["control_garbage", lied("fogd")],
+		["accuse_strangers", lied("fogd")],
+	],
+	prober: [
+		["unasked", lied("placerd")], // without NODES_CONFIG nothing is ever asked
+		["garbage", lied("placerd")],
+		["descriptor_bomb", lied("placerd")],
+		["speak_as_authd", lied("placerd")],
+		["speak_as_ptyd", lied("placerd")],
+		["speak_as_fetcher", lied("placerd")],
+		["no_request_id", lied("placerd")],
+		["bounds", lied("placerd")],
+		["oversize", lied("placerd")],
 		["control_garbage", lied("fogd")],
 		["accuse_strangers", lied("fogd")],
 	],

@@ -219,7 +219,7 @@ suite("an identity with an end", { env, policy: POLICY }, ({ fog, test }) => {
 		fog.secrets.add("a logout token", logout);
 		assert.equal((await logOut(logout)).status, 200);
 		await fog.api("GET", "/v1/sessions", { token: `${signedIn.access_token.slice(0, -8)}AAAAAAAA` });
-		for (const role of ["authd", "gatewayd", "placerd", "fetcher"])
+		for (const role of ["authd", "gatewayd", "placerd", "fetcher", "prober"])
 			await fog.kill(role, "SIGABRT");
 		await fog.waitReady();
 		const metrics = await until("metrics", () =>

@@ -14,7 +14,7 @@ const needsRoot = isRoot ? false : "needs root";
 // DESIGN 2.1.
 const SPAWNER_CAPS = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL", "NET_ADMIN", "SYS_CHROOT"];
 const FOGD_CAPS = [...SPAWNER_CAPS, "SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "SYS_CHROOT"];
-const UNPRIVILEGED = ["gatewayd", "authd", "placerd", "ptyd", "fetcher"];
+const UNPRIVILEGED = ["gatewayd", "authd", "placerd", "ptyd", "fetcher", "prober"];
 
 // Kinds of descriptors a process may hold: log, control and event descriptors for all, and its own.
 const EVENT_KINDS = ["socket", "pipe", "null", "eventpoll", "eventfd", "signalfd", "timerfd"];
@@ -23,6 +23,7 @@ const KINDS = {
 	gatewayd: EVENT_KINDS,
 	authd: EVENT_KINDS,
 	fetcher: EVENT_KINDS,
+	prober: EVENT_KINDS,
 	placerd: [...EVENT_KINDS, "file"],
 	ptyd: [...EVENT_KINDS, "pidfd", "directory"],
 	spawner: [...EVENT_KINDS, "pidfd", "memfd", "file", "directory"],
@@ -113,7 +114,7 @@ suite("privileges", {}, ({ fog, test }) => {
 	test("each root directory is that of its row, and the process is in it", () => {
 		const rootOf = (pid) => fs.statSync(`/proc/${pid}/root/.`);
 		const same = (a, b) => a.dev === b.dev && a.ino === b.ino;
-		for (const role of ["gatewayd", "authd", "fetcher"]) {
+		for (const role of ["gatewayd", "authd", "fetcher", "prober"]) {
 			assert.deepEqual(fs.readdirSync(`/proc/${pids[role]}/root/`), [], `${role}: root is empty`);
 			const { uid, mode } = rootOf(pids[role]);
 			assert.equal(uid, 0, `${role}: root belongs to root`);

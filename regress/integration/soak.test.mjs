@@ -193,7 +193,7 @@ function soak({ fog, test, host }) {
 		first = countsOf(fog);
 		firstMemory = memoryNow();
 		t.diagnostic(`${made.length} sessions in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-		assert.deepEqual(first.processes, { authd: 1, fetcher: 1, gatewayd: 1, placerd: 1, ptyd: 1, spawner: 1 });
+		assert.deepEqual(first.processes, { authd: 1, fetcher: 1, gatewayd: 1, placerd: 1, prober: 1, ptyd: 1, spawner: 1 });
 		checkFiles();
 		assert.equal(auditCount(), expectedAudit);
 	}, { timeout: TIMEOUT_MS });

@@ -17,7 +17,7 @@ import { descendants, identify, isAlive, programName, signal, sleep, until, wait
 export const repo = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 export const build = path.resolve(process.env.FOG_BUILD ?? path.join(repo, "build"));
 export const fogdPath = path.join(build, "sbin/fogd");
-export const ROLES = ["gatewayd", "authd", "placerd", "ptyd", "spawner", "fetcher"];
+export const ROLES = ["gatewayd", "authd", "placerd", "ptyd", "spawner", "fetcher", "prober"];
 
 // more: optional keys, each with its value.
 const profile = (name, { cpu = "500m", memory = "512Mi", storage = "1Gi", ttl = 3600, sessions = 3, groups = [], more = {} } = {}) => `  - name: ${name}
@@ -135,7 +135,8 @@ export class Instance {
 	// Every token that api() has sent or got; a test adds others. Looked for everywhere at stop().
 	secrets = new Secrets();
 
-	// ready: false to go on when all processes run, though readyz may say no.
+	// ready: false to go on when all processes run, though readyz may say no. host: the address by which it is reached.
+	// ca: PEM, for a certificate that is not its own authority. wrap: a command that runs fogd, such as in a namespace.
 	constructor(options = {}) {
 		this.#options = options;
 	}
@@ -148,9 +149,13 @@ export class Instance {
 		running.add(this);
 		this.#options.prepare?.(this.dir);
 		const env = this.#env();
-		this.ca = env.TLS_CERT_FILE && fs.readFileSync(env.TLS_CERT_FILE);
+		this.ca = this.#options.ca ?? (env.TLS_CERT_FILE && fs.readFileSync(env.TLS_CERT_FILE));
 		await this.#launch(env);
 		return this;
+	}
+
+	get #host() {
+		return this.#options.host ?? "127.0.0.1";
 	}
 
 	#env() {
@@ -161,7 +166,8 @@ export class Instance {
 	async #launch(env) {
 		const mark = this.#lines.length;
 		this.secrets.add("a signing key", env.SESSION_TOKEN_SIGNING_KEY, env.SESSION_TOKEN_SIGNING_KEY_PREVIOUS);
-		this.#child = spawn(fogdPath, ["-d"], {
+		const [command, ...args] = [...this.#options.wrap ?? [], fogdPath, "-d"];
+		this.#child = spawn(command, args, {
 			cwd: "/",
 			env: instanceEnv(this.dir, env),
 			stdio: ["ignore", "pipe", "pipe"],
@@ -188,7 +194,7 @@ export class Instance {
 		try {
 			const listening = await until("log line event=listening", seen("listening"), { timeout: 20_000 });
 			this.port = Number(/:([0-9]+)$/.exec(listening.addr)?.[1]);
-			this.url = `${this.ca ? "https" : "http"}://127.0.0.1:${this.port}`;
+			this.url = `${this.ca ? "https" : "http"}://${this.#host}:${this.port}`;
 			this.pid = this.#child.pid;
 			this.fogd = identify(this.pid);
 			await until("log line event=ready", seen("ready"), { timeout: 20_000 });

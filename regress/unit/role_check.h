@@ -177,7 +177,7 @@ hear(enum edge edge, enum msg_type type, uint64_t id)
 	return &role.heard.u;
 }
 
-static void
+__attribute__((unused)) static void
 hear_refusal(enum edge edge, enum msg_type type, uint64_t id, int error)
 {
 	assert_string_equal(err_code(hear(edge, type, id)->refused.error), err_code(error));
@@ -201,6 +201,7 @@ connect_neighbour(enum edge edge)
 		[EDGE_AUTH_PLACE] = { PROC_AUTHD, PROC_PLACERD, false },
 		[EDGE_PLACE_PTY] = { PROC_PLACERD, PROC_PTYD, false },
 		[EDGE_AUTH_FETCH] = { PROC_AUTHD, PROC_FETCHER, false },
+		[EDGE_PLACE_PROBE] = { PROC_PLACERD, PROC_PROBER, false },
 	};
 	struct peer_end end = { .edge = edge,
 		.self = role.self,

@@ -180,7 +180,8 @@ writes_the_rest(void **state)
 	struct pl_node node = { .name = { "n", 1 },
 		.region = { "r", 1 },
 		.tier = TIER_FOG,
-		.self = 1 };
+		.self = 1,
+		.state = NODE_UP };
 	struct pl_gate_ready ready = { .sessions_known = 1,
 		.audit_writable = 0,
 		.sign_in = SIGN_IN_DEV };
@@ -195,7 +196,13 @@ writes_the_rest(void **state)
 	    "{\"name\":\"default\",\"cpu\":\"500m\",\"memory\":\"512Mi\",\"storage\":\"1Gi\","
 	    "\"max_ttl_seconds\":3600,\"idle_timeout_seconds\":900,\"max_sessions\":3}");
 	assert_json(api_json_node(&node, "http://h"),
-	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"http://h\",\"self\":true}");
+	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"http://h\",\"self\":true,\"state\":\"up\"}");
+	node.url = view_of("https://n.example:8443");
+	node.self = 0;
+	node.state = NODE_DOWN;
+	assert_json(api_json_node(&node, "http://h"),
+	    "{\"name\":\"n\",\"region\":\"r\",\"tier\":\"fog\",\"url\":\"https://n.example:8443\",\"self\":false,"
+	    "\"state\":\"unreachable\"}");
 	assert_json(api_json_ready(true, true, &ready),
 	    "{\"status\":\"not_ready\",\"dev_mode\":true,\"sign_in\":\"dev\",\"parts\":{\"authd\":true,\"placerd\":true,"
 	    "\"ptyd\":true,\"audit\":false}}");

@@ -98,6 +98,7 @@ test_line_holds_all_members(void **state)
 		.profile = view_of("default"),
 		.role = view_of("viewer"),
 		.rule_id = view_of("profile.admitted"),
+		.policy = view_of("0123456789abcdef"),
 		.node = view_of("fog-1"),
 		.reason = view_of("local-only"),
 		.detail = view_of("exit code 3"),
@@ -123,6 +124,7 @@ test_line_holds_all_members(void **state)
 	    "sha256:ab000000000000000000000000000000000000000000000000000000000000cd");
 	assert_string_equal(text_of(line, "role"), "viewer");
 	assert_string_equal(text_of(line, "rule_id"), "profile.admitted");
+	assert_string_equal(text_of(line, "policy"), "0123456789abcdef");
 	assert_string_equal(text_of(line, "node"), "fog-1");
 	assert_string_equal(text_of(line, "reason"), "local-only");
 	assert_string_equal(text_of(line, "detail"), "exit code 3");

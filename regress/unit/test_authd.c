@@ -2,6 +2,7 @@
 /*
  * authd's handlers between a gatewayd and a placerd that are played by hand.
  * links: authd/peers.c authd/verify.c authd/known.c authd/attachtoken.c authd/devtoken.c authd/keyfetch.c authd/keys.c
+ * links: authd/asked.c authd/forward.c authd/confirm.c authd/listing.c authd/nodeanswer.c authd/nodefetch.c
  * links: authd/waiting.c authd/token.c authd/claims.c authd/claimread.c authd/jwk.c authd/jwkread.c
  * links: authd/jwa.c authd/jws.c authd/tokenerr.c authd/metadata.c authd/httpsurl.c authd/dpop.c authd/seen.c authd/htu.c
  */
@@ -13,6 +14,7 @@
 
 #include <stdio.h>
 
+#include "authd/nodefetch.h"
 #include "authd/peers.h"
 #include "common/requests.h"
 #include "regress/unit/role_check.h"
@@ -53,6 +55,7 @@ tear_down(void **state)
 	requests_clear(authd.requests, -FOG_E_UNAVAILABLE);
 	requests_free(authd.requests);
 	event_free(authd.place_free);
+	nodefetches_free(authd.nodes);
 	secret_wipe(&authd.keys.signing_key);
 	secret_wipe(&authd.keys.previous);
 	role_end();
@@ -145,7 +148,8 @@ test_create_names_the_subject_and_mints(void **state)
 static void
 test_attach_token_names_its_subject(void **state)
 {
-	struct pl_session_role granted = { sid_a, ROLE_DRIVER };
+	struct pl_attached granted = { sid_a, ROLE_DRIVER, view_of("fog-1"),
+		view_of("cloud-fallback") };
 	char token[ATTACH_TOKEN_BYTES];
 	const union payload *u;
 
@@ -159,7 +163,10 @@ test_attach_token_names_its_subject(void **state)
 	assert_int_equal(u->attach.out_from, 9);
 	assert_true(u->attach.token_expires_boot_ms > boot_ms() + 55000);
 	say(PLACE, MSG_AUTH_ATTACHED, 2, &granted);
-	assert_int_equal(hear(GATE, MSG_GATE_ATTACHED, 2)->session_role.role, ROLE_DRIVER);
+	u = hear(GATE, MSG_GATE_ATTACHED, 2);
+	assert_int_equal(u->attached.role, ROLE_DRIVER);
+	assert_true(view_is(u->attached.node, "fog-1"));
+	assert_true(view_is(u->attached.placement_reason, "cloud-fallback"));
 }
 
 static void
@@ -435,6 +442,8 @@ test_lying_placerd(void **state)
 		struct pl_bearer_extend longer = { AS("alice"), .session_id = sid_a };
 		struct pl_session row = session_row(&lie_rows[i].lie.session_id);
 		struct pl_shown shown = shown_row(&lie_rows[i].lie.session_id);
+		struct pl_attached attached = { lie_rows[i].lie.session_id, lie_rows[i].lie.role,
+			view_of("fog-1"), view_of("local-only") };
 		bool is_shown = lie_rows[i].answer == MSG_AUTH_SHOWN;
 		bool is_row = lie_rows[i].answer == MSG_AUTH_SESSION ||
 		    lie_rows[i].answer == MSG_AUTH_EXTENDED;
@@ -447,9 +456,10 @@ test_lying_placerd(void **state)
 			say(GATE, lie_rows[i].asked, 10 + i, &want);
 		hear(PLACE, lie_rows[i].passed_on, 10 + i);
 		say(PLACE, lie_rows[i].answer, 10 + i,
-		    is_shown     ? (const void *)&shown
-			: is_row ? (const void *)&row
-				 : &lie_rows[i].lie);
+		    is_shown                                      ? (const void *)&shown
+			: is_row                                  ? (const void *)&row
+			: lie_rows[i].answer == MSG_AUTH_ATTACHED ? (const void *)&attached
+								  : &lie_rows[i].lie);
 		assert_int_equal(role.lies, i + 1);
 		hear_refusal(GATE, MSG_GATE_REFUSED, 10 + i, FOG_E_UNAVAILABLE);
 		connect_neighbour(PLACE);

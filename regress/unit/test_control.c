@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -39,8 +41,15 @@ test_requests(void **state)
 	} rows[] = {
 		{ "{\"command\":\"ping\"}", CONTROL_PING, "", "" },
 		{ " { \"command\" : \"ping\" } ", CONTROL_PING, "", "" },
-		{ "{\"session_id\":\"" ID "\",\"command\":\"revoke_session\"}",
-		    CONTROL_REVOKE_SESSION, "", "" },
+		{ "{\"session_id\":\"" ID "\",\"command\":\"kill_session\"}", CONTROL_KILL_SESSION,
+		    "", "" },
+		{ "{\"command\":\"show_session\",\"session_id\":\"" ID "\"}", CONTROL_SHOW_SESSION,
+		    "", "" },
+		{ "{\"command\":\"status\"}", CONTROL_STATUS, "", "" },
+		{ "{\"command\":\"list_sessions\"}", CONTROL_LIST_SESSIONS, "", "" },
+		{ "{\"command\":\"list_nodes\"}", CONTROL_LIST_NODES, "", "" },
+		{ "{\"command\":\"drain_node\"}", CONTROL_DRAIN_NODE, "", "" },
+		{ "{\"command\":\"undrain_node\"}", CONTROL_UNDRAIN_NODE, "", "" },
 		{ "{\"command\":\"revoke_subject\",\"issuer\":\"https://a.example\","
 		  "\"subject\":\"j\\u00f6rg\"}",
 		    CONTROL_REVOKE_SUBJECT, "https://a.example", "j\xc3\xb6rg" },
@@ -57,7 +66,7 @@ test_requests(void **state)
 		assert_int_equal(r.command, rows[i].command);
 		assert_true(view_is(r.issuer, rows[i].issuer));
 		assert_true(view_is(r.subject, rows[i].subject));
-		if (r.command == CONTROL_REVOKE_SESSION) {
+		if (r.command == CONTROL_KILL_SESSION || r.command == CONTROL_SHOW_SESSION) {
 			char text[ID_TEXT_SIZE];
 
 			id_format(&r.session_id, text);
@@ -65,6 +74,39 @@ test_requests(void **state)
 		}
 		json_release(object);
 	}
+}
+
+static void
+parse(const char *line, struct control_request *r, struct json_t **object)
+{
+	char err[CONTROL_ERROR_SIZE] = "";
+
+	if (control_parse(line, strlen(line), r, object, err) != 0)
+		fail_msg("%s: %s", line, err);
+}
+
+static void
+test_members(void **state)
+{
+	struct control_request r;
+	struct json_t *object;
+
+	(void)state;
+	parse("{\"command\":\"cordon_node\",\"node\":\"far\"}", &r, &object);
+	assert_true(view_is(r.node, "far"));
+	json_release(object);
+	parse("{\"command\":\"log_verbose\",\"on\":true}", &r, &object);
+	assert_true(r.on);
+	json_release(object);
+	parse("{\"command\":\"explain_placement\",\"profile\":\"p\",\"hint\":\"far\","
+	      "\"latency_ms\":{\"far\":12,\"near\":0}}",
+	    &r, &object);
+	assert_true(view_is(r.profile, "p") && view_is(r.hint, "far"));
+	assert_int_equal(r.latency_ms.count, 2);
+	json_release(object);
+	parse("{\"command\":\"explain_placement\",\"profile\":\"p\"}", &r, &object);
+	assert_int_equal(r.hint.len + r.latency_ms.count, 0);
+	json_release(object);
 }
 
 /* Each names what is wrong, or what would be right. */
@@ -81,13 +123,27 @@ test_bad_requests(void **state)
 		{ "{\"command\":\"ping\",\"command\":\"ping\"}", "no JSON object" },
 		{ "{}", "\"command\" is needed" },
 		{ "{\"command\":1}", "\"command\" is needed" },
-		{ "{\"command\":\"stop\"}", "ping, revoke_session and revoke_subject" },
+		{ "{\"command\":\"stop\"}", "commands are ping, status, list_sessions," },
 		{ "{\"command\":\"Ping\"}", "no such command" },
 		{ "{\"command\":\"ping\",\"session_id\":\"" ID "\"}", "session_id" },
-		{ "{\"command\":\"revoke_session\"}", "session_id" },
-		{ "{\"command\":\"revoke_session\",\"session_id\":7}", "session_id" },
-		{ "{\"command\":\"revoke_session\",\"session_id\":\"x\"}", "36 characters" },
-		{ "{\"command\":\"revoke_session\",\"id\":\"" ID "\"}", "\"session_id\":ID" },
+		{ "{\"command\":\"kill_session\"}", "session_id" },
+		{ "{\"command\":\"kill_session\",\"session_id\":7}", "session_id" },
+		{ "{\"command\":\"kill_session\",\"session_id\":\"x\"}", "36 characters" },
+		{ "{\"command\":\"kill_session\",\"id\":\"" ID "\"}", "\"session_id\":ID" },
+		{ "{\"command\":\"status\",\"node\":\"a\"}", "node" },
+		{ "{\"command\":\"cordon_node\"}", "node" },
+		{ "{\"command\":\"cordon_node\",\"node\":\"\"}", "node" },
+		{ "{\"command\":\"drain_node\",\"node\":1}", "node" },
+		{ "{\"command\":\"log_verbose\"}", "\"on\":true" },
+		{ "{\"command\":\"log_verbose\",\"on\":1}", "on" },
+		{ "{\"command\":\"explain_placement\"}", "profile" },
+		{ "{\"command\":\"explain_placement\",\"profile\":\"p\",\"latency_ms\":{\"a\":-1}}",
+		    "latency_ms" },
+		{ "{\"command\":\"explain_placement\",\"profile\":\"p\",\"latency_ms\":[1]}",
+		    "latency_ms" },
+		{ "{\"command\":\"explain_placement\",\"profile\":\"p\","
+		  "\"latency_ms\":{\"a\":1e9}}",
+		    "latency_ms" },
 		{ "{\"command\":\"revoke_subject\",\"subject\":\"a\"}", "issuer" },
 		{ "{\"command\":\"revoke_subject\",\"issuer\":\"a\"}", "subject" },
 		{ "{\"command\":\"revoke_subject\",\"issuer\":\"\",\"subject\":\"a\"}", "issuer" },
@@ -118,39 +174,76 @@ struct served {
 	struct event_base *base;
 	struct control *control;
 	int rc; /* what the next order gives */
-	unsigned sessions, subjects;
+	unsigned orders;
+	enum control_command last;
 	struct ucred by;
 	char subject[64];
+	size_t rows, gone_from; /* of a list; those from there on are gone meanwhile */
+	unsigned made;          /* rows */
 };
 
-static int
-revoke_session(void *ctx, const struct ucred *by, const struct id128 *session_id)
+static json_t *
+answer(void *ctx, const struct ucred *by, const struct control_request *r)
 {
 	struct served *s = ctx;
 	char text[ID_TEXT_SIZE];
 
-	id_format(session_id, text);
-	assert_string_equal(text, ID);
-	s->sessions++;
+	s->orders++;
+	s->last = r->command;
 	s->by = *by;
-	return s->rc;
+	if (r->command == CONTROL_KILL_SESSION) {
+		id_format(&r->session_id, text);
+		assert_string_equal(text, ID);
+	}
+	if (r->command == CONTROL_REVOKE_SUBJECT) {
+		assert_true(view_is(r->issuer, "https://a.example"));
+		assert_int_equal(view_copy(r->subject, s->subject, sizeof(s->subject)), 0);
+	}
+	return s->rc ? control_refuse(s->rc, err_title(s->rc)) : json_pack("{s:b}", "done", 1);
 }
 
-static int
-revoke_subject(void *ctx, const struct ucred *by, struct view issuer, struct view subject,
-    struct control_count *count)
+static struct id128 *
+list_sessions(void *ctx, size_t *n)
+{
+	const struct served *s = ctx;
+	struct id128 *ids = calloc(s->rows + 1, sizeof(*ids));
+
+	*n = s->rows;
+	for (size_t i = 0; ids && i < s->rows; i++)
+		memcpy(ids[i].b, &i, sizeof(i));
+	return ids;
+}
+
+/* A row of the size of a session with long names. */
+static json_t *
+row(struct served *s, size_t i)
+{
+	char padding[512];
+
+	memset(padding, 'x', sizeof(padding));
+	s->made++;
+	return json_pack("{s:I, s:s%}", "i", (json_int_t)i, "padding", padding, sizeof(padding));
+}
+
+static json_t *
+session_row(void *ctx, const struct id128 *id)
+{
+	struct served *s = ctx;
+	size_t i;
+
+	memcpy(&i, id->b, sizeof(i));
+	return i < s->gone_from ? row(s, i) : NULL;
+}
+
+static json_t *
+node_row(void *ctx, size_t index)
 {
 	struct served *s = ctx;
 
-	assert_true(view_is(issuer, "https://a.example"));
-	assert_int_equal(view_copy(subject, s->subject, sizeof(s->subject)), 0);
-	s->subjects++;
-	s->by = *by;
-	*count = (struct control_count){ .ended = 2, .detached = 1 };
-	return s->rc;
+	return index < s->rows ? row(s, index) : NULL;
 }
 
-static const struct control_ops ops = { revoke_session, revoke_subject };
+static const struct control_ops ops = { answer, list_sessions, session_row, node_row };
 
 static struct sockaddr_un
 name_of(const struct served *s)
@@ -238,16 +331,13 @@ test_answers(void **state)
 		const char *answer; /* its beginning */
 	} rows[] = {
 		{ "{\"command\":\"ping\"}\n", 0, "{\"pong\":true,\"version\":\"" },
-		{ "{\"command\":\"revoke_session\",\"session_id\":\"" ID "\"}\n", 0,
-		    "{\"revoked\":true}\n" },
-		{ "{\"command\":\"revoke_session\",\"session_id\":\"" ID "\"}\n", -FOG_E_NO_SESSION,
+		{ "{\"command\":\"kill_session\",\"session_id\":\"" ID "\"}\n", 0,
+		    "{\"done\":true}\n" },
+		{ "{\"command\":\"kill_session\",\"session_id\":\"" ID "\"}\n", -FOG_E_NO_SESSION,
 		    "{\"error\":\"There is no such session\",\"code\":\"session_unknown\"}\n" },
 		{ "{\"command\":\"revoke_subject\",\"issuer\":\"https://a.example\","
 		  "\"subject\":\"bob\"}\n",
-		    0, "{\"revoked\":true,\"ended\":2,\"detached\":1}\n" },
-		{ "{\"command\":\"revoke_subject\",\"issuer\":\"https://a.example\","
-		  "\"subject\":\"bob\"}\n",
-		    -FOG_E_FULL, "{\"error\":\"The service is busy; repeat it" },
+		    0, "{\"done\":true}\n" },
 		{ "\n", 0, "{\"error\":\"the line is no JSON object" },
 		{ "\x1b[2J\xff\n", 0, "{\"error\":\"the line is no JSON object" },
 	};
@@ -262,8 +352,8 @@ test_answers(void **state)
 		if (strncmp(answer, rows[i].answer, strlen(rows[i].answer)) != 0)
 			fail_msg("%s: %s", rows[i].line, answer);
 	}
-	assert_int_equal(s->sessions, 2);
-	assert_int_equal(s->subjects, 2);
+	assert_int_equal(s->orders, 3);
+	assert_int_equal(s->last, CONTROL_REVOKE_SUBJECT);
 	assert_string_equal(s->subject, "bob");
 	assert_int_equal(s->by.uid, getuid());
 	assert_int_equal(s->by.gid, getgid());
@@ -343,6 +433,82 @@ test_too_many(void **state)
 	turn(s);
 }
 
+/* All of what is sent until it ends in this line. How many lines there were. */
+static size_t
+hear_list(const struct served *s, int fd, const char *end)
+{
+	static char text[4 << 20];
+	size_t len = 0, lines = 0;
+
+	while (len < strlen(end) || strcmp(text + len - strlen(end), end) != 0) {
+		ssize_t n = hear(s, fd, text + len, sizeof(text) - len);
+
+		assert_true(n >= 0);
+		len += (size_t)n;
+	}
+	for (size_t i = 0; i < len; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* A row in a line, those that have gone left out, and the connection serves on. */
+static void
+test_lists(void **state)
+{
+	struct served *s = *state;
+	char said[256];
+	int fd = join(s);
+
+	s->rows = s->gone_from = 4095;
+	say(fd, "{\"command\":\"list_sessions\"}\n{\"command\":\"ping\"}\n");
+	snprintf(said, sizeof(said), "{\"sessions\":4095}\n{\"pong\":true,\"version\":\"%s\"}\n",
+	    FOG_VERSION);
+	assert_int_equal(hear_list(s, fd, said), 4097);
+	s->gone_from = 3;
+	say(fd, "{\"command\":\"list_sessions\"}\n");
+	assert_int_equal(hear_list(s, fd, "{\"sessions\":3}\n"), 4);
+	s->rows = 2;
+	say(fd, "{\"command\":\"list_nodes\"}\n");
+	assert_int_equal(hear_list(s, fd, "{\"nodes\":2}\n"), 3);
+	s->rows = 0;
+	say(fd, "{\"command\":\"list_sessions\"}\n");
+	assert_int_equal(hear_list(s, fd, "{\"sessions\":0}\n"), 1);
+	close(fd);
+	turn(s);
+}
+
+/* No more is made than the socket and the buffer hold, and others are served meanwhile. */
+static void
+test_slow_reader(void **state)
+{
+	struct served *s = *state;
+	int slow = join(s), size = 4096, other = join(s);
+	char heard[1024];
+	unsigned made;
+
+	assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	s->rows = s->gone_from = 4095;
+	say(slow, "{\"command\":\"list_sessions\"}\n");
+	event_base_loop(s->base, EVLOOP_NONBLOCK);
+	event_base_loop(s->base, EVLOOP_NONBLOCK);
+	assert_true(s->made <= 2 * CONTROL_ROWS_PER_TURN);
+	for (int i = 0; i < 100; i++)
+		turn(s);
+	made = s->made;
+	assert_true(made < 4095);
+	for (int i = 0; i < 100; i++)
+		turn(s);
+	assert_int_equal(s->made, made);
+	say(other, "{\"command\":\"ping\"}\n");
+	assert_true(hear(s, other, heard, sizeof(heard)) > 0);
+	assert_int_equal(hear_list(s, slow, "{\"sessions\":4095}\n"), 4096);
+	say(slow, "{\"command\":\"list_sessions\"}\n");
+	turn(s);
+	close(slow); /* in the middle of it */
+	close(other);
+	turn(s);
+}
+
 /* Without descriptors, or with a listener that an earlier placerd has shut down, nothing spins. */
 static void
 test_no_descriptors(void **state)
@@ -376,6 +542,7 @@ group_setup(void **state)
 {
 	(void)state;
 	log_init(STDERR_FILENO, LOG_LEVEL_WARN);
+	signal(SIGPIPE, SIG_IGN);
 	return json_init();
 }
 
@@ -384,11 +551,14 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 	};
 

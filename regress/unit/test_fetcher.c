@@ -224,20 +224,61 @@ static void
 test_addresses_of_targets(void **state)
 {
 	const struct https_url none = { 0 };
+	struct https_url issuer;
 	struct sockaddr_in6 v6;
 	struct sockaddr_in v4;
 	struct target t;
 
 	(void)state;
-	assert_int_equal(target_parse(view_of("https://192.0.2.7:444/"), &none, &t), 0);
+	assert_int_equal(issuer_parse("https://id.example.org", &issuer), 0);
+	assert_int_equal(target_parse(view_of("https://192.0.2.7:444/"), &none, &t), -1);
+	assert_int_equal(target_parse(view_of("https://192.0.2.7:444/"), &issuer, &t), 0);
 	memcpy(&v4, &t.address, sizeof(v4));
 	assert_int_equal(v4.sin_addr.s_addr, htonl(0xc0000207));
 	assert_int_equal(v4.sin_port, htons(444));
-	assert_int_equal(target_parse(view_of("https://[2001:db8::7]/"), &none, &t), 0);
+	assert_int_equal(target_parse(view_of("https://[2001:db8::7]/"), &issuer, &t), 0);
 	memcpy(&v6, &t.address, sizeof(v6));
 	assert_int_equal(v6.sin6_addr.s6_addr[15], 7);
 	assert_int_equal(v6.sin6_port, htons(443));
 	assert_false(t.may_be_private);
+}
+
+/* A node's may be private, whatever the host, and is one that FLEET_ORIGINS covers. */
+static void
+test_targets_of_nodes(void **state)
+{
+	static const char origins[] =
+	    "https://*.fog.example.org https://10.0.0.5:8443 https://169.254.169.254";
+	static const struct {
+		const char *url;
+		int rc;
+		enum host_kind kind;
+	} rows[] = {
+		{ "https://a.fog.example.org/v1/node/status", 0, HOST_NAME },
+		{ "https://A.fog.example.org:443/v1/sessions?x=1", 0, HOST_NAME },
+		{ "https://10.0.0.5:8443/v1/sessions", 0, HOST_ADDRESS },
+		{ "https://169.254.169.254/", 0, HOST_ADDRESS }, /* its address is judged later */
+		{ "https://a.fog.example.org:8443/", -1, HOST_NAME },
+		{ "https://fog.example.org/", -1, HOST_NAME },
+		{ "https://a.fog.example.org@evil.net/", -1, HOST_NAME },
+		{ "https://evil.net/.fog.example.org", -1, HOST_NAME },
+		{ "https://a.fog.example.org/#x", -1, HOST_NAME },
+		{ "https://a.fog.example.org/a b", -1, HOST_NAME },
+		{ "https://a.fog.example.org/\r\nX: 1", -1, HOST_NAME },
+		{ "http://a.fog.example.org/", -1, HOST_NAME },
+		{ "https://id.example.org/", -1, HOST_NAME },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct target t;
+
+		if (target_parse_node(view_of(rows[i].url), origins, &t) != rows[i].rc)
+			fail_msg("%s: not %d", rows[i].url, rows[i].rc);
+		if (rows[i].rc == 0 && (t.kind != rows[i].kind || !t.may_be_private))
+			fail_msg("%s: kind %d", rows[i].url, t.kind);
+		assert_int_equal(target_parse_node(view_of(rows[i].url), "", &t), -1);
+	}
 }
 
 int
@@ -248,6 +289,7 @@ main(void)
 		cmocka_unit_test(test_other_families),
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_addresses_of_targets),
+		cmocka_unit_test(test_targets_of_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of gatewayd/origin.c. */
+/* links: gatewayd/origin.c gatewayd/csp.c */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,20 +10,27 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "gatewayd/csp.h"
 #include "gatewayd/origin.h"
 
 #define LOOPBACK_CONFIG \
 	{ \
-		"", "", "127.0.0.1:8080", true, false, false \
+		"", "", "127.0.0.1:8080", true, false, false, NULL \
 	}
 #define PUBLIC_CONFIG \
 	{ \
-		"https://Shell.Example.org/", "", "127.0.0.1:8080", true, false, false \
+		"https://Shell.Example.org/", "", "127.0.0.1:8080", true, false, false, NULL \
 	}
 #define LISTED_CONFIG \
 	{ \
 		"https://shell.example.org", "https://a.example  https://b.example:8443", \
-		    "[::1]:8080", true, false, false \
+		    "[::1]:8080", true, false, false, NULL \
+	}
+
+#define FLEET_CONFIG \
+	{ \
+		"https://a.fog.example.org", "", "127.0.0.1:8080", true, false, false, \
+		    "https://*.fog.example.org https://10.0.0.5:8443 https://[fd00::5]" \
 	}
 
 static const struct {
@@ -79,6 +87,20 @@ static const struct {
 	{ LISTED_CONFIG, "https://b.example:8443", true },
 	{ LISTED_CONFIG, "https://b.example", false },
 	{ LISTED_CONFIG, "https://shell.example.org", false },
+	{ FLEET_CONFIG, "https://a.fog.example.org", true },
+	{ FLEET_CONFIG, "https://b.fog.example.org", true },
+	{ FLEET_CONFIG, "https://b.fog.example.org:443", true },
+	{ FLEET_CONFIG, "https://10.0.0.5:8443", true },
+	{ FLEET_CONFIG, "https://[fd00::5]", true },
+	{ FLEET_CONFIG, "http://b.fog.example.org", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org:8443", false },
+	{ FLEET_CONFIG, "https://fog.example.org", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org/", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org?x", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org#x", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org https://evil.example", false },
+	{ FLEET_CONFIG, "https://b.fog.example.org.evil.example", false },
+	{ FLEET_CONFIG, "null", false },
 };
 
 static const struct {
@@ -90,25 +112,30 @@ static const struct {
 	{ LOOPBACK_CONFIG, true, "localhost:8080", "ws://localhost:8080" },
 	{ LOOPBACK_CONFIG, true, "[::1]:8080", "ws://[::1]:8080" },
 	{ LOOPBACK_CONFIG, false, "", "http://127.0.0.1:8080" },
-	{ { "", "", "127.0.0.1:80", true, false, false }, true, "localhost", "ws://localhost" },
-	{ { "", "", "[::1]:443", true, true, false }, true, "", "wss://[::1]" },
+	{ { "", "", "127.0.0.1:80", true, false, false, NULL }, true, "localhost",
+	    "ws://localhost" },
+	{ { "", "", "[::1]:443", true, true, false, NULL }, true, "", "wss://[::1]" },
 	{ PUBLIC_CONFIG, true, "shell.example.org", "wss://shell.example.org" },
 	{ PUBLIC_CONFIG, true, "localhost:8080", "wss://shell.example.org" },
 	{ PUBLIC_CONFIG, false, "", "https://shell.example.org" },
-	{ { "https://h.example:8443", "", "127.0.0.1:1", true, false, false }, true, "",
+	{ { "https://h.example:8443", "", "127.0.0.1:1", true, false, false, NULL }, true, "",
 	    "wss://h.example:8443" },
-	{ { "ftp://h.example", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
-	{ { "https://", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
-	{ { "https://h.example/path", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
-	{ { "https://user@h.example", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
-	{ { "https://h.example:99999999", "", "127.0.0.1:1", true, false, false }, true, "", NULL },
-	{ { "", "not an origin", "127.0.0.1:1", true, false, false }, true, "", NULL },
+	{ { "ftp://h.example", "", "127.0.0.1:1", true, false, false, NULL }, true, "", NULL },
+	{ { "https://", "", "127.0.0.1:1", true, false, false, NULL }, true, "", NULL },
+	{ { "https://h.example/path", "", "127.0.0.1:1", true, false, false, NULL }, true, "",
+	    NULL },
+	{ { "https://user@h.example", "", "127.0.0.1:1", true, false, false, NULL }, true, "",
+	    NULL },
+	{ { "https://h.example:99999999", "", "127.0.0.1:1", true, false, false, NULL }, true, "",
+	    NULL },
+	{ { "", "not an origin", "127.0.0.1:1", true, false, false, NULL }, true, "", NULL },
 	/* off loopback: TLS, or a word that there is a proxy with TLS in front (S24) */
-	{ { "https://h.example", "", "192.0.2.1:8080", false, false, false }, true, "", NULL },
-	{ { "", "", "192.0.2.1:8080", false, false, false }, true, "", NULL },
-	{ { "https://h.example", "", "192.0.2.1:8080", false, false, true }, true, "",
+	{ { "https://h.example", "", "192.0.2.1:8080", false, false, false, NULL }, true, "",
+	    NULL },
+	{ { "", "", "192.0.2.1:8080", false, false, false, NULL }, true, "", NULL },
+	{ { "https://h.example", "", "192.0.2.1:8080", false, false, true, NULL }, true, "",
 	    "wss://h.example" },
-	{ { "https://h.example", "", "192.0.2.1:8080", false, true, false }, true, "",
+	{ { "https://h.example", "", "192.0.2.1:8080", false, true, false, NULL }, true, "",
 	    "wss://h.example" },
 };
 
@@ -195,6 +222,47 @@ writes_connect_src(void **state)
 	init(&o, &(struct origin_config)PUBLIC_CONFIG);
 	origins_connect_src(&o, csp);
 	assert_string_equal(csp, "'self' wss://shell.example.org:443");
+	init(&o, &(struct origin_config)FLEET_CONFIG);
+	origins_connect_src(&o, csp);
+	assert_string_equal(csp,
+	    "'self' wss://a.fog.example.org:443 https://*.fog.example.org wss://*.fog.example.org "
+	    "https://10.0.0.5:8443 wss://10.0.0.5:8443");
+}
+
+/* The call of the API from another node's page: what is allowed for this node alone is not for that. */
+static void
+knows_the_pages_of_nodes(void **state)
+{
+	struct origins o;
+
+	(void)state;
+	init(&o, &(struct origin_config)FLEET_CONFIG);
+	assert_true(origins_is_node(&o, view_of("https://b.fog.example.org")));
+	assert_false(origins_is_node(&o, view_of("https://b.fog.example.org/x")));
+	assert_false(origins_is_node(&o, view_bytes(NULL, 0)));
+	assert_false(origins_is_node(&o, view_of("null")));
+	init(&o, &(struct origin_config)LISTED_CONFIG);
+	assert_true(origins_allow_origin(&o, view_of("https://a.example")));
+	assert_false(origins_is_node(&o, view_of("https://a.example")));
+}
+
+/* The longest list that config.def lets pass fits, each entry twice. */
+static void
+writes_a_long_connect_src(void **state)
+{
+	struct origin_config config = PUBLIC_CONFIG;
+	char list[1025] = "", csp[ORIGIN_CSP_SIZE], out[CSP_SIZE];
+	struct csp policy = { .connect_src = csp };
+	struct origins o;
+
+	(void)state;
+	while (strlen(list) + 13 < sizeof(list))
+		strcat(list, "https://a:1 ");
+	config.fleet_origins = list;
+	init(&o, &config);
+	origins_connect_src(&o, csp);
+	assert_string_equal(csp + strlen(csp) - 22, " https://a:1 wss://a:1");
+	assert_int_equal(csp_write(&policy, out), 0);
 }
 
 int
@@ -206,6 +274,8 @@ main(void)
 		cmocka_unit_test(writes_urls),
 		cmocka_unit_test(long_names_are_refused),
 		cmocka_unit_test(writes_connect_src),
+		cmocka_unit_test(knows_the_pages_of_nodes),
+		cmocka_unit_test(writes_a_long_connect_src),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

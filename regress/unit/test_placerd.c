@@ -3,7 +3,9 @@
  * placerd's handlers between an authd and a ptyd that are played by hand.
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
- * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c
+ * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c placerd/elsewhere.c
+ * links: placerd/provisional.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
+ * links: placerd/probe.c placerd/nodestatus.c placerd/decision.c placerd/asked_record.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +18,8 @@
 #include <sys/mman.h>
 
 #include "common/json.h"
+#include "placerd/fleet.h"
+#include "placerd/nodes.h"
 #include "placerd/placerd.h"
 #include "placerd/quota.h"
 #include "placerd/yaml.h"
@@ -101,7 +105,10 @@ set_up(void **state)
 	open_revoked();
 	set_rates(0, 0);
 	snprintf(placerd.node_name, sizeof(placerd.node_name), "fog-1");
+	placerd.nodes = nodes_new_alone("fog-1", "lab", SESSION_SLOTS);
+	placerd.fleet = fleet_new(1, 0, 1, mono_ms());
 	assert_int_equal(peers_start(&placerd), 0);
+	assert_int_equal(provisional_start(&placerd), 0);
 	connect_neighbour(AUTH);
 	connect_neighbour(PTY);
 	return 0;
@@ -114,6 +121,11 @@ tear_down(void **state)
 	requests_clear(placerd.requests, -FOG_E_UNAVAILABLE);
 	requests_free(placerd.requests);
 	event_free(placerd.loose_ends);
+	event_free(placerd.provisional);
+	free(placerd.places);
+	free(placerd.passed);
+	fleet_free(placerd.fleet);
+	nodes_free(placerd.nodes);
 	registry_free(placerd.registry);
 	audit_free(placerd.keepers.audit);
 	quota_free(placerd.keepers.quota);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The policy file, and admission by it. */
-/* links: placerd/policy.c placerd/yaml.c */
+/* links: placerd/policy.c placerd/yaml.c placerd/place.c */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "placerd/place.h"
 #include "placerd/policy.h"
 #include "placerd/yaml.h"
 
@@ -155,6 +157,72 @@ test_box_file(void **state)
 	policy_free(policy);
 }
 
+static void
+test_places_file(void **state)
+{
+	static const struct raw32 none;
+	struct policy *policy = load_good(DATA "places.yaml");
+	const struct policy_profile *kept = policy_profile_at(policy, 0);
+	const struct policy_profile *bare = policy_profile_at(policy, 1);
+
+	(void)state;
+	assert_int_equal(kept->n_regions, 2);
+	assert_string_equal(kept->regions[0], "eu-west");
+	assert_string_equal(kept->regions[1], "eu-central");
+	assert_int_equal(kept->n_labels, 2);
+	assert_string_equal(kept->labels[0], "gdpr");
+	assert_string_equal(kept->labels[1], "customer:acme");
+	assert_int_equal(kept->min_trust, TRUST_ATTESTED);
+	assert_string_equal((const char *)kept->limits.shell.b, "/bin/sh");
+	assert_int_equal(bare->n_regions + bare->n_labels, 0);
+	assert_int_equal(bare->min_trust, TRUST_BASIC);
+	assert_memory_equal(&bare->limits.shell, &none, sizeof(none));
+	policy_free(policy);
+}
+
+/* The third of a name: it is told of the first. Whichever is sorted where. */
+static void
+test_namesakes(void **state)
+{
+	static const char *const names[] = { "b", "a", "b", "a", "b" };
+	char text[2048], err[YAML_ERROR_BYTES];
+	size_t len = (size_t)snprintf(text, sizeof(text), "profiles:\n");
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    "- {name: %s, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: 9,"
+		    " max_sessions: 1, allowed_groups: []}\n",
+		    names[i]);
+	assert_null(policy_new_from_yaml("p.yaml", text, len, err, sizeof(err)));
+	assert_error(err, 4, "profiles[2].name: \"b\" is the name of the profile on line 2");
+}
+
+/* printf '...' | sha256sum */
+static void
+test_version(void **state)
+{
+	static const char text[] = "profiles:\n- {name: a, cpu: 1, memory: 1Gi, storage: 1Gi,"
+				   " max_ttl_seconds: 9, max_sessions: 1, allowed_groups: []}\n";
+	struct policy_identity identity = { view_of("i"), view_of("s"), view_of("") };
+	struct policy_request request = { .profile = view_of("a") };
+	struct policy_decision decision;
+	char err[YAML_ERROR_BYTES];
+	struct policy *policy = policy_new_from_yaml("p.yaml", text, strlen(text), err,
+	    sizeof(err));
+
+	(void)state;
+	assert_non_null(policy);
+	assert_string_equal(policy_version(policy), "d7495ea449337b05");
+	policy_admit(policy, &identity, &request, 0, &decision);
+	assert_int_equal(decision.rule, POLICY_ALLOW);
+	assert_string_equal(decision.version, policy_version(policy));
+	policy_admit(policy, &identity, &request, 1, &decision);
+	assert_int_equal(decision.rule, POLICY_SESSIONS);
+	assert_string_equal(decision.version, policy_version(policy));
+	policy_free(policy);
+}
+
 /* The file that is installed is valid, and has the profile that the page asks for. */
 static void
 test_installed_file(void **state)
@@ -187,7 +255,7 @@ test_bad_files(void **state)
 		{ DATA "bad-duplicate-name.yaml", 12,
 		    "profiles[1].name: \"default\" is the name of the profile on line 2 already" },
 		{ DATA "bad-later.yaml", 9,
-		    "profiles[0].recording: not available yet in this version; remove the key" },
+		    "profiles[0].recording: not built yet in this version; write off, or remove" },
 		{ DATA "bad-dns.yaml", 11,
 		    "profiles[0].dns: no egress rule lets UDP port 53 through to 10.9.0.53; "
 		    "add \"10.9.0.53 udp 53\" to egress" },
@@ -345,7 +413,51 @@ static const struct {
 	{ 8, "    allowed_groups:\n      - a\n      -", 10, "allowed_groups[1]: has no value" },
 	{ 8, "    allowed_groups: [1000]", 8, "must be text; write \"1000\" with the quotes" },
 	{ 8, "    allowed_groups: [a, [b]]", 8, "allowed_groups[1]: must be a single value" },
-	{ 8, "    allowed_groups: [a]\n    recording: all", 9, "recording: not available yet" },
+	{ 8, BOX("recording: off"), 0, NULL },
+	{ 8, BOX("recording: \"off\""), 0, NULL },
+	{ 8, BOX("recording: all"), 9, "profiles[0].recording: not built yet in this version" },
+	{ 8, BOX("recording: on"), 9, "not built yet in this version; write off, or remove" },
+	{ 8, BOX("recording: [off]"), 9, "recording: must be a single value" },
+	/* where it may run */
+	{ 8, BOX("regions: []"), 0, NULL },
+	{ 8, BOX("regions: [eu-west]"), 0, NULL },
+	{ 8, BOX("regions:\n    - eu-west\n    - de:fra/2.b_C"), 0, NULL },
+	{ 8, BOX("regions: [" NAME_64 "]"), 0, NULL },
+	{ 8, BOX("regions: [" NAME_64 "5]"), 9, "profiles[0].regions[0]: must be 1 to 64 of a-z" },
+	{ 8, BOX("regions:\n    - eu-west\n    - eu west"), 11,
+	    "profiles[0].regions[1]: must be 1 to 64 of a-z A-Z 0-9 - . _ : /, as in \"eu-west\"" },
+	{ 8, BOX("regions: ['a,b']"), 9, "profiles[0].regions[0]: must be 1 to 64" },
+	{ 8, BOX("regions: ['']"), 9, "profiles[0].regions[0]: must be 1 to 64" },
+	{ 8, BOX("regions: [\xc3\xa4]"), 9, "profiles[0].regions[0]: must be 1 to 64" },
+	{ 8, BOX("regions: eu-west"), 9, "regions: must be a list ([] for an empty one)" },
+	{ 8, BOX("regions:"), 9, "regions: must be a list ([] for an empty one), but here is" },
+	{ 8, BOX("regions: [[a]]"), 9, "profiles[0].regions[0]: must be a single value" },
+	{ 8, BOX("region: [a]"), 9, "unknown key \"region\"; did you mean \"regions\"?" },
+	{ 8, BOX("data_labels: []"), 0, NULL },
+	{ 8, BOX("data_labels: [gdpr, \"customer:acme\"]"), 0, NULL },
+	{ 8, BOX("data_labels: gdpr"), 9, "data_labels: must be a list ([] for an empty one)" },
+	{ 8, BOX("data_labels: [gdpr, a b]"), 9, "profiles[0].data_labels[1]: must be 1 to 64" },
+	{ 8, BOX("data_labels: {gdpr: yes}"), 9, "data_labels: must be a list" },
+	{ 8, BOX("min_trust: basic"), 0, NULL },
+	{ 8, BOX("min_trust: trusted"), 0, NULL },
+	{ 8, BOX("min_trust: \"attested\""), 0, NULL },
+	{ 8, BOX("min_trust: full"), 9,
+	    "profiles[0].min_trust: must be basic, trusted or attested" },
+	{ 8, BOX("min_trust: Trusted"), 9, "must be basic, trusted or attested" },
+	{ 8, BOX("min_trust: 2"), 9, "must be basic, trusted or attested" },
+	{ 8, BOX("min_trust:"), 9, "min_trust: has no value" },
+	{ 8, BOX("min_trust: [basic]"), 9, "min_trust: must be a single value" },
+	{ 8, BOX("min_trust: basic\n    min_trust: basic"), 10, "given twice" },
+	{ 8, BOX("shell: /bin/bash"), 0, NULL },
+	{ 8, BOX("shell: /4567890/234567890/234567890/23"), 0, NULL },
+	{ 8, BOX("shell: /4567890/234567890/234567890/234"), 9,
+	    "profiles[0].shell: must be an absolute path of at most 31 characters" },
+	{ 8, BOX("shell: bash"), 9, "must be an absolute path of at most 31 characters, as in" },
+	{ 8, BOX("shell: /bin/"), 9, "must be an absolute path" },
+	{ 8, BOX("shell: /"), 9, "must be an absolute path" },
+	{ 8, BOX("shell: ''"), 9, "must be an absolute path" },
+	{ 8, BOX("shell: /bin/bash -l"), 9, "must be an absolute path" },
+	{ 8, BOX("shell: [/bin/bash]"), 9, "shell: must be a single value" },
 	/* what a sandbox is like */
 	{ 8, BOX("pids: 2"), 0, NULL },
 	{ 8, BOX("pids: 4194304"), 0, NULL },
@@ -494,13 +606,15 @@ test_list_bounds(void **state)
 	(void)state;
 	check_list_bound("images", "base@" DIGEST_A, POLICY_IMAGES_MAX);
 	check_list_bound("egress", "10.0.0.0/8 tcp 1-65535", EGRESS_RULES_MAX);
+	check_list_bound("regions", "eu-west", POLICY_PLACES_MAX);
+	check_list_bound("data_labels", NAME_64, POLICY_PLACES_MAX);
 }
 
 /* n profiles in flow style, of which the last has n_groups groups. */
 static struct policy *
 load_many(size_t n, size_t n_groups, char err[YAML_ERROR_BYTES])
 {
-	static char text[32768];
+	static char text[POLICY_PROFILES_MAX * 256];
 	size_t len = (size_t)snprintf(text, sizeof(text), "profiles:\n");
 	struct policy *policy;
 
@@ -529,12 +643,17 @@ test_counts(void **state)
 	(void)state;
 	assert_non_null(policy);
 	last = policy_profile_at(policy, POLICY_PROFILES_MAX - 1);
-	assert_string_equal(last->name, "p63");
+	assert_string_equal(last->name, "p1023");
 	assert_int_equal(last->n_groups, POLICY_GROUPS_MAX);
 	assert_string_equal(last->groups[63], "g63");
+	for (size_t i = 0; policy_profile_at(policy, i); i++)
+		assert_ptr_equal(policy_find_profile(policy,
+				     view_of(policy_profile_at(policy, i)->name)),
+		    policy_profile_at(policy, i));
+	assert_null(policy_find_profile(policy, view_of("p1024")));
 	policy_free(policy);
 	assert_null(load_many(POLICY_PROFILES_MAX + 1, 0, err));
-	assert_error(err, 66, "profiles: has more than 64 items");
+	assert_error(err, 1026, "profiles: has more than 1024 items");
 	assert_null(load_many(2, POLICY_GROUPS_MAX + 1, err));
 	assert_error(err, 3, "profiles[1].allowed_groups: has more than 64 items");
 	assert_null(load_many(0, 0, err));
@@ -709,6 +828,7 @@ test_admission(void **state)
 			fail_msg("row %zu: \"%s\"", i, decision.detail);
 		if (!row->detail)
 			assert_string_equal(decision.detail, "");
+		assert_int_equal(*decision.change == '\0', row->rule == POLICY_ALLOW);
 		assert_limits(*state, row, &decision);
 	}
 }
@@ -872,6 +992,13 @@ test_rules(void **state)
 		{ POLICY_LIFE, FOG_E_TTL, 422, "session.not_shorter" },
 		{ POLICY_SESSIONS, FOG_E_QUOTA, 409, "profile.max_sessions" },
 		{ POLICY_ALLOW, FOG_OK, 200, "profile.admitted" },
+		{ POLICY_REGIONS, FOG_E_DENIED, 403, "profile.regions" },
+		{ POLICY_LABELS, FOG_E_DENIED, 403, "profile.data_labels" },
+		{ POLICY_TRUST, FOG_E_DENIED, 403, "profile.min_trust" },
+		{ POLICY_HEALTHY, FOG_E_NO_NODE, 503, "node.healthy" },
+		{ POLICY_DRAINING, FOG_E_FULL, 503, "node.draining" },
+		{ POLICY_FULL, FOG_E_FULL, 503, "node.max_sessions" },
+		{ POLICY_NOWHERE, FOG_E_NO_NODE, 503, "placement.no_node" },
 		{ POLICY_RULE_COUNT, FOG_E_INTERNAL, 500, "unknown" },
 	};
 	static const struct policy_decision zero;
@@ -913,7 +1040,561 @@ test_long_detail(void **state)
 	assert_int_equal(decision.rule, POLICY_GROUPS);
 	assert_true(strlen(decision.detail) < POLICY_DETAIL_BYTES);
 	assert_string_equal(decision.detail + strlen(decision.detail) - 6, "0, ...");
+	assert_true(strlen(decision.change) < POLICY_CHANGE_BYTES);
+	assert_string_equal(decision.change + strlen(decision.change) - 6, "0, ...");
 	policy_free(policy);
+}
+
+/* What `change` says, done: then the rule that denied does not deny any more. */
+
+struct world {
+	const char *issuer;
+	char groups[160], profile[80], image_ref[160]; /* groups with commas */
+	uint32_t ttl_seconds, live, life; /* life 0: a new session, else one to be extended */
+	bool needs_image;
+	uint32_t max_ttl[3]; /* of the policy */
+	bool all_have_images;
+};
+
+static const char *const world_names[3] = { "open", "large", "boxed" };
+
+static struct policy *
+make_policy(const struct world *w)
+{
+	static const char *const groups[3] = { "", "power-users, ml", "" };
+	char text[2048], err[YAML_ERROR_BYTES];
+	size_t len = (size_t)snprintf(text, sizeof(text), "profiles:\n");
+	struct policy *policy;
+
+	for (size_t i = 0; i < COUNT_OF(world_names); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    "- {name: %s, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: %u,"
+		    " max_sessions: %zu, allowed_groups: [%s], images: [%s]}\n",
+		    world_names[i], w->max_ttl[i], 3 - i, groups[i],
+		    i == 2 || w->all_have_images ? "base@" DIGEST_A ", " DIGEST_B : "");
+	policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
+	if (!policy)
+		fail_msg("%s", err);
+	return policy;
+}
+
+static void
+decide_in(const struct world *w, struct policy_decision *decision)
+{
+	static struct policy *policy;
+	static struct world of; /* that policy is what this world has */
+	unsigned char storage[512];
+	struct policy_identity identity = { view_of(w->issuer), view_of("s"),
+		pack_groups(storage, sizeof(storage), w->groups) };
+	struct policy_request request = { view_of(w->profile), w->ttl_seconds,
+		view_of(w->image_ref), .needs_image = w->needs_image };
+
+	if (!policy || memcmp(of.max_ttl, w->max_ttl, sizeof(of.max_ttl)) != 0 ||
+	    of.all_have_images != w->all_have_images) {
+		policy_free(policy);
+		policy = make_policy(w);
+		of = *w;
+	}
+	if (w->life)
+		policy_extend(policy, &identity, &request, w->life, decision);
+	else
+		policy_admit(policy, &identity, &request, w->live, decision);
+}
+
+/* The first of the names behind start; false when the clause is another. */
+static bool
+take_name(const char *clause, const char *start, char *out, size_t out_size)
+{
+	size_t skip = strlen(start);
+
+	if (strncmp(clause, start, skip) != 0)
+		return false;
+	clause += skip;
+	(void)snprintf(out, out_size, "%.*s", (int)strcspn(clause, ",;"), clause);
+	return true;
+}
+
+static uint32_t *
+max_ttl_of(struct world *w)
+{
+	size_t i = 0;
+
+	while (i + 1 < COUNT_OF(world_names) && strcmp(world_names[i], w->profile) != 0)
+		i++;
+	return &w->max_ttl[i];
+}
+
+/* Numbers: the clause's name, and what it means in the world. */
+static bool
+apply_number(struct world *w, const char *clause)
+{
+	const struct {
+		const char *start;
+		uint32_t *number;
+	} rows[] = {
+		{ "ttl_seconds <= ", &w->ttl_seconds },
+		{ "ttl_seconds >= ", &w->ttl_seconds },
+		{ "policy.max_ttl_seconds >= ", max_ttl_of(w) },
+		{ "sessions <= ", &w->live },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (strncmp(clause, rows[i].start, strlen(rows[i].start)) == 0) {
+			*rows[i].number = (uint32_t)strtoul(clause + strlen(rows[i].start), NULL,
+			    10);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+apply_clause(struct world *w, const char *clause)
+{
+	if (strcmp(clause, "identity: present") == 0)
+		w->issuer = "i";
+	else if (strcmp(clause, "image_ref: absent") == 0)
+		w->image_ref[0] = '\0';
+	else if (strcmp(clause, "policy.images: present") == 0)
+		w->all_have_images = true;
+	else if (!take_name(clause, "profile: one of ", w->profile, sizeof(w->profile)) &&
+	    !take_name(clause, "group: one of ", w->groups, sizeof(w->groups)) &&
+	    !take_name(clause, "image_ref: one of ", w->image_ref, sizeof(w->image_ref)) &&
+	    !apply_number(w, clause))
+		fail_msg("no change: \"%s\"", clause);
+}
+
+static void
+apply_change(struct world *w, const char *change)
+{
+	char text[POLICY_CHANGE_BYTES], *rest = text, *clause;
+
+	(void)snprintf(text, sizeof(text), "%s", change);
+	assert_true(text[0] != '\0');
+	while ((clause = strsep(&rest, ";")))
+		apply_clause(w, clause + strspn(clause, " "));
+}
+
+/* One more than what is allowed is not: the change is the smallest. */
+static void
+check_is_smallest(const struct world *before, const char *change)
+{
+	struct world w = *before;
+	struct policy_decision decision;
+
+	if (strncmp(change, "ttl_seconds", 11) != 0 && strncmp(change, "sessions", 8) != 0)
+		return;
+	apply_change(&w, change);
+	w.ttl_seconds += strstr(change, "ttl_seconds <=") != NULL;
+	w.ttl_seconds -= strstr(change, "ttl_seconds >=") != NULL;
+	w.live += strstr(change, "sessions <=") != NULL;
+	if (w.ttl_seconds == 0)
+		return;
+	decide_in(&w, &decision);
+	assert_int_not_equal(decision.rule, POLICY_ALLOW);
+}
+
+/* Names no profile that this subject may not ask for. */
+static void
+check_is_discreet(const struct world *w, const char *change)
+{
+	bool may_large = strstr(w->groups, "ml") || strstr(w->groups, "power-users");
+
+	if (strncmp(change, "profile: ", 9) == 0)
+		assert_int_equal(strstr(change, "large") != NULL, may_large);
+	if (strcmp(w->profile, "large") != 0)
+		assert_true(may_large || !strstr(change, "large"));
+}
+
+/* Each change takes its own rule away, and after as many as there are rules the request passes. */
+static void
+check_changes(struct world w)
+{
+	struct policy_decision decision;
+	enum policy_rule before = POLICY_RULE_COUNT;
+
+	for (size_t steps = 0; steps < POLICY_ALLOW; steps++) {
+		decide_in(&w, &decision);
+		if (decision.rule == POLICY_ALLOW) {
+			assert_string_equal(decision.change, "");
+			return;
+		}
+		if (decision.rule == before)
+			fail_msg("%s denies again: %s", policy_rule_id(before), decision.change);
+		before = decision.rule;
+		check_is_discreet(&w, decision.change);
+		check_is_smallest(&w, decision.change);
+		apply_change(&w, decision.change);
+	}
+	fail_msg("still denied by %s: %s", policy_rule_id(before), decision.detail);
+}
+
+static void
+test_changes(void **state)
+{
+	static const char *const issuers[] = { "i", "" }, *const groups[] = { "", "ml", "other" };
+	static const char *const profiles[] = { "open", "large", "boxed", "closed", "" };
+	static const char *const refs[] = { "", DIGEST_B, "base", "x@sha256:" HEX_64("1") };
+	static const uint32_t ttls[] = { 0, 1, 60, 61, 3600, 3601, 604800 };
+	static const uint32_t lives[] = { 0, 1, 60, 3601 }, counts[] = { 0, 1, 3, UINT32_MAX };
+	static const size_t sizes[] = { COUNT_OF(issuers), COUNT_OF(groups), COUNT_OF(profiles),
+		COUNT_OF(refs), COUNT_OF(ttls), COUNT_OF(lives), COUNT_OF(counts), 2 };
+	size_t all = 1;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(sizes); i++)
+		all *= sizes[i];
+	for (size_t n = 0; n < all; n++) {
+		size_t at[COUNT_OF(sizes)], rest = n;
+		struct world w = { .max_ttl = { 3600, 60, 60 } };
+
+		for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+			at[i] = rest % sizes[i];
+			rest /= sizes[i];
+		}
+		w.issuer = issuers[at[0]];
+		(void)snprintf(w.groups, sizeof(w.groups), "%s", groups[at[1]]);
+		(void)snprintf(w.profile, sizeof(w.profile), "%s", profiles[at[2]]);
+		(void)snprintf(w.image_ref, sizeof(w.image_ref), "%s", refs[at[3]]);
+		w.ttl_seconds = ttls[at[4]];
+		w.life = lives[at[5]];
+		w.live = counts[at[6]];
+		w.needs_image = at[7];
+		check_changes(w);
+	}
+}
+
+/* The words themselves, which programs read. */
+static void
+test_change_words(void **state)
+{
+	static const struct {
+		struct world w;
+		const char *change;
+	} rows[] = {
+		{ { .issuer = "" }, "identity: present" },
+		{ { .issuer = "i", .profile = "x" }, "profile: one of open, boxed" },
+		{ { .issuer = "i", .profile = "x", .groups = "ml,a,power-users" },
+		    "profile: one of open, boxed, large" },
+		{ { .issuer = "i", .profile = "large" }, "group: one of power-users, ml" },
+		{ { .issuer = "i", .profile = "open", .image_ref = "a" }, "image_ref: absent" },
+		{ { .issuer = "i", .profile = "open", .needs_image = true },
+		    "policy.images: present" },
+		{ { .issuer = "i", .profile = "boxed", .needs_image = true, .image_ref = "a" },
+		    "image_ref: one of base@" DIGEST_A ", " DIGEST_B },
+		{ { .issuer = "i", .profile = "open", .needs_image = true, .image_ref = DIGEST_A },
+		    "policy.images: present; image_ref: absent" },
+		{ { .issuer = "i", .profile = "open", .ttl_seconds = 3601 },
+		    "ttl_seconds <= 3600" },
+		{ { .issuer = "i", .profile = "open", .ttl_seconds = 60, .life = 61 },
+		    "ttl_seconds >= 61" },
+		{ { .issuer = "i", .profile = "open", .life = 3601 },
+		    "policy.max_ttl_seconds >= 3601" },
+		{ { .issuer = "i", .profile = "open", .life = 3601, .ttl_seconds = 60 },
+		    "policy.max_ttl_seconds >= 3601; ttl_seconds >= 3601" },
+		{ { .issuer = "i", .profile = "open", .live = 3 }, "sessions <= 2" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct world w = rows[i].w;
+		struct policy_decision decision;
+
+		memcpy(w.max_ttl, (uint32_t[3]){ 3600, 60, 60 }, sizeof(w.max_ttl));
+		decide_in(&w, &decision);
+		assert_string_equal(decision.change, rows[i].change);
+	}
+}
+
+/* Denied by placement. */
+
+#define AGAINST(name) (1u << PLACE_##name)
+
+/* The constraint that takes the last node decides, whatever the order of the nodes. */
+static void
+test_rule_of_placement(void **state)
+{
+	static const struct {
+		uint32_t against[3];
+		enum policy_rule rule;
+	} rows[] = {
+		{ { AGAINST(REGION), AGAINST(REGION), AGAINST(REGION) }, POLICY_REGIONS },
+		{ { AGAINST(REGION) | AGAINST(LABELS), AGAINST(REGION) | AGAINST(UNHEALTHY),
+		      AGAINST(REGION) },
+		    POLICY_REGIONS },
+		{ { AGAINST(REGION), AGAINST(LABELS), AGAINST(REGION) }, POLICY_LABELS },
+		{ { AGAINST(LABELS) | AGAINST(TRUST), AGAINST(LABELS), AGAINST(TRUST) },
+		    POLICY_TRUST },
+		{ { AGAINST(REGION), AGAINST(UNHEALTHY), AGAINST(REGION) }, POLICY_HEALTHY },
+		{ { AGAINST(DRAINING), AGAINST(UNHEALTHY), AGAINST(TRUST) }, POLICY_DRAINING },
+		{ { AGAINST(DRAINING), AGAINST(NO_CAPACITY), AGAINST(REGION) }, POLICY_FULL },
+		{ { AGAINST(NO_CAPACITY), AGAINST(FAILED), AGAINST(UNHEALTHY) }, POLICY_NOWHERE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		enum policy_rule there = POLICY_ALLOW, back = POLICY_ALLOW;
+
+		for (size_t n = 0; n < 3; n++) {
+			there = policy_rule_of_placement(there, rows[i].against[n]);
+			back = policy_rule_of_placement(back, rows[i].against[2 - n]);
+		}
+		assert_int_equal(there, rows[i].rule);
+		assert_int_equal(back, rows[i].rule);
+	}
+	assert_int_equal(policy_rule_of_placement(POLICY_ALLOW, AGAINST(NEAREST)), POLICY_ALLOW);
+}
+
+static void
+test_placement_denials(void **state)
+{
+	static const struct {
+		enum policy_rule given, rule;
+		const char *detail, *change;
+	} rows[] = {
+		{ POLICY_REGIONS, POLICY_REGIONS,
+		    "\"kept\" runs in these regions alone, and no node is in one: eu-west, eu-c",
+		    "node.region: one of eu-west, eu-central" },
+		{ POLICY_LABELS, POLICY_LABELS, "all these data labels, and there is none in its",
+		    "node.data_labels: all of gdpr, customer:acme" },
+		{ POLICY_TRUST, POLICY_TRUST, "needs a node whose trust is attested or more",
+		    "node.trust >= attested" },
+		{ POLICY_HEALTHY, POLICY_HEALTHY, "may run can be reached",
+		    "node.state: one of up" },
+		{ POLICY_DRAINING, POLICY_DRAINING, "is being drained", "node.state: one of up" },
+		{ POLICY_FULL, POLICY_FULL, "may run is full",
+		    "node.free_sessions >= 1; node.free_cpu_milli >= 2000; "
+		    "node.free_memory_bytes >= 2147483648" },
+		{ POLICY_NOWHERE, POLICY_NOWHERE, "and none took it", "node: present" },
+		{ POLICY_ALLOW, POLICY_NOWHERE, "and none took it", "node: present" },
+		{ POLICY_RULE_COUNT, POLICY_NOWHERE, "and none took it", "node: present" },
+	};
+	struct policy *policy = load_good(DATA "places.yaml");
+	struct policy_identity identity = { view_of("i"), view_of("s"), view_of("") };
+	struct policy_request request = { .profile = view_of("kept") };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct policy_decision decision;
+
+		policy_admit(policy, &identity, &request, 0, &decision);
+		assert_int_equal(decision.rule, POLICY_ALLOW);
+		assert_int_equal(decision.n_regions, 2);
+		assert_string_equal(decision.regions[1], "eu-central");
+		assert_int_equal(decision.n_labels, 2);
+		assert_string_equal(decision.labels[1], "customer:acme");
+		assert_int_equal(decision.min_trust, TRUST_ATTESTED);
+		policy_deny_placement(&decision, rows[i].given, request.profile);
+		assert_int_equal(decision.rule, rows[i].rule);
+		if (!strstr(decision.detail, rows[i].detail))
+			fail_msg("row %zu: %s", i, decision.detail);
+		assert_string_equal(decision.change, rows[i].change);
+	}
+	policy_free(policy);
+}
+
+/* The node at which the rule's constraint is met: that which is nearest to being fit. */
+static struct place_node *
+last_rejected(const struct place_request *request, struct place_node *nodes, size_t n,
+    enum policy_rule rule)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t against = place_judge(request, &nodes[i]);
+
+		if (policy_rule_of_placement(POLICY_ALLOW, against) == rule)
+			return &nodes[i];
+	}
+	fail_msg("no node is rejected by %s", policy_rule_id(rule));
+	return NULL;
+}
+
+static void
+change_node(struct place_node *node, const struct place_request *request, const char *change)
+{
+	static char region[POLICY_NAME_MAX_BYTES + 1];
+
+	if (take_name(change, "node.region: one of ", region, sizeof(region)))
+		node->region = view_of(region);
+	else if (strcmp(change, "node.data_labels: all of gdpr, customer:acme") == 0)
+		node->labels |= request->labels;
+	else if (strcmp(change, "node.trust >= attested") == 0)
+		node->trust = TRUST_ATTESTED;
+	else if (strcmp(change, "node.state: one of up") == 0)
+		node->state = NODE_UP;
+	else if (strncmp(change, "node.free_sessions >= 1; ", 25) == 0)
+		node->load = (struct place_room){ 0 };
+	else if (strcmp(change, "node: present") == 0)
+		node->has_failed = false;
+	else
+		fail_msg("no change: \"%s\"", change);
+}
+
+static struct place_node
+node_of(unsigned bits)
+{
+	static const enum node_state states[] = { NODE_UP, NODE_SUSPECT, NODE_DOWN, NODE_DRAINING };
+
+	return (struct place_node){ .name = view_of("n"),
+		.region = view_of(bits & 1 ? "us" : "eu-central"),
+		.labels = bits & 2 ? 1 : 3,
+		.trust = bits & 4 ? TRUST_TRUSTED : TRUST_ATTESTED,
+		.state = states[bits >> 3 & 3],
+		.capacity = { 4, 8000, UINT64_C(8) << 30 },
+		.load = { bits & 32 ? 4 : 0, 0, 0 },
+		.has_failed = bits & 64 };
+}
+
+/* Fleets of two nodes of every kind: after at most as many changes as constraints a node is fit. */
+static void
+test_placement_changes(void **state)
+{
+	static const struct view regions[] = { { "eu-west", 7 }, { "eu-central", 10 } };
+	static const struct place_request request = { .regions = regions,
+		.n_regions = COUNT_OF(regions),
+		.labels = 3,
+		.min_trust = TRUST_ATTESTED,
+		.needs = { 1, 2000, UINT64_C(2) << 30 } };
+	struct policy_identity identity = { view_of("i"), view_of("s"), view_of("") };
+	struct policy_request wish = { .profile = view_of("kept") };
+	struct policy *policy = load_good(DATA "places.yaml");
+
+	(void)state;
+	for (unsigned n = 0; n < 128 * 128; n++) {
+		struct place_node nodes[2] = { node_of(n % 128), node_of(n / 128) };
+		bool fit = false;
+
+		for (size_t step = 0; !fit && step <= COUNT_OF(nodes) * 8; step++) {
+			enum policy_rule rule = POLICY_ALLOW;
+			struct policy_decision decision;
+
+			for (size_t i = 0; i < COUNT_OF(nodes); i++) {
+				uint32_t against = place_judge(&request, &nodes[i]);
+
+				fit |= against == 0;
+				rule = policy_rule_of_placement(rule, against);
+			}
+			if (fit)
+				break;
+			policy_admit(policy, &identity, &wish, 0, &decision);
+			policy_deny_placement(&decision, rule, wish.profile);
+			change_node(last_rejected(&request, nodes, COUNT_OF(nodes), decision.rule),
+			    &request, decision.change);
+		}
+		assert_true(fit);
+	}
+	policy_free(policy);
+}
+
+/* Sixteen names of 64: whole ones, then an ellipsis, in both texts. */
+static void
+test_long_places(void **state)
+{
+	struct policy_decision decision = { .n_regions = POLICY_PLACES_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < POLICY_PLACES_MAX; i++)
+		(void)snprintf(decision.regions[i], sizeof(decision.regions[i]), "%s", NAME_64);
+	policy_deny_placement(&decision, POLICY_REGIONS, view_of(NAME_64));
+	assert_true(strlen(decision.change) < POLICY_CHANGE_BYTES);
+	assert_string_equal(decision.change + strlen(decision.change) - 6, "4, ...");
+	assert_string_equal(decision.detail + strlen(decision.detail) - 6, "4, ...");
+}
+
+/* Time. */
+
+#define DECISIONS 2000
+#ifdef __SANITIZE_ADDRESS__
+#define DECISION_MAX_NS 1000000.0 /* a checked access costs many times as much */
+#else
+#define DECISION_MAX_NS 50000.0
+#endif
+
+static double
+mean_ns(const struct policy *policy, const char *profile, struct view groups)
+{
+	struct policy_identity identity = { view_of("i"), view_of("s"), groups };
+	struct policy_request request = { .profile = view_of(profile) };
+	struct policy_decision decision;
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (size_t i = 0; i < DECISIONS; i++)
+		policy_admit(policy, &identity, &request, 0, &decision);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
+	    DECISIONS;
+}
+
+/* n profiles, each for ten groups of its own. */
+static struct policy *
+load_with_groups(size_t n)
+{
+	char err[YAML_ERROR_BYTES], *text = malloc(n * 1024 + 64);
+	size_t len = (size_t)sprintf(text, "profiles:\n");
+	struct policy *policy;
+
+	assert_non_null(text);
+	for (size_t i = 0; i < n; i++) {
+		len += (size_t)sprintf(text + len,
+		    "- {name: p%zu, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: 9,"
+		    " max_sessions: 1, allowed_groups: [",
+		    i);
+		for (size_t g = 0; g < 10; g++)
+			len += (size_t)sprintf(text + len, "%sgroup-%04zu-%zu", g ? ", " : "", i,
+			    g);
+		len += (size_t)sprintf(text + len, "]}\n");
+	}
+	policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
+	if (!policy)
+		fail_msg("%s", err);
+	free(text);
+	return policy;
+}
+
+/* The most that the wire carries: 256 groups, of which only the last lets it in. */
+static struct view
+many_groups(unsigned char *storage, size_t size, const char *last)
+{
+	char name[32];
+	struct writer w;
+
+	writer_init(&w, storage, size);
+	for (size_t i = 0; i < 255; i++) {
+		(void)snprintf(name, sizeof(name), "group-%04zu-x", i);
+		put_view(&w, view_of(name));
+	}
+	put_view(&w, view_of(last));
+	assert_int_equal(w.err, 0);
+	return view_bytes(w.p, w.len);
+}
+
+/* A decision takes no more than 50 us, with 1,000 profiles as with one. */
+static void
+test_time(void **state)
+{
+	static const size_t counts[] = { 1, 1000 };
+	unsigned char storage[8192];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(counts); i++) {
+		struct policy *policy = load_with_groups(counts[i]);
+		char profile[16], group[32];
+		struct view groups;
+		double allowed, denied, unknown;
+
+		(void)snprintf(profile, sizeof(profile), "p%zu", counts[i] - 1);
+		(void)snprintf(group, sizeof(group), "group-%04zu-9", counts[i] - 1);
+		groups = many_groups(storage, sizeof(storage), group);
+		allowed = mean_ns(policy, profile, groups);
+		denied = mean_ns(policy, profile, view_of(""));
+		unknown = mean_ns(policy, "none", groups);
+		print_message("%zu profiles, 256 groups: allowed %.0f ns, denied %.0f ns, "
+			      "unknown %.0f ns\n",
+		    counts[i], allowed, denied, unknown);
+		assert_true(allowed < DECISION_MAX_NS && denied < DECISION_MAX_NS);
+		assert_true(unknown < DECISION_MAX_NS);
+		policy_free(policy);
+	}
 }
 
 int
@@ -923,6 +1604,9 @@ main(void)
 		cmocka_unit_test(test_example),
 		cmocka_unit_test(test_groups_file),
 		cmocka_unit_test(test_box_file),
+		cmocka_unit_test(test_places_file),
+		cmocka_unit_test(test_namesakes),
+		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_installed_file),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_lines),
@@ -937,6 +1621,13 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_visible, load_admission, free_admission),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_long_detail),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_change_words),
+		cmocka_unit_test(test_rule_of_placement),
+		cmocka_unit_test(test_placement_denials),
+		cmocka_unit_test(test_placement_changes),
+		cmocka_unit_test(test_long_places),
+		cmocka_unit_test(test_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

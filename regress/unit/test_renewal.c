@@ -191,6 +191,29 @@ answer_json_unready(struct conn *c, struct json_t *obj)
 }
 
 void
+answer_text(struct conn *c, const char *type, const char *text, size_t len)
+{
+	(void)type;
+	(void)text;
+	(void)len;
+	answer_json(c, 200, NULL);
+}
+
+void
+answer_relayed(struct conn *c, unsigned status, struct view json)
+{
+	(void)json;
+	answer_json(c, status, NULL);
+}
+
+void
+answer_elsewhere(struct conn *c, struct view url)
+{
+	(void)url;
+	answer_json(c, 307, NULL);
+}
+
+void
 attach_start(struct conn *c)
 {
 	(void)c;

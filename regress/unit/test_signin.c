@@ -3,6 +3,7 @@
  * authd with an identity provider, between a gatewayd, a placerd and a fetcher that are played by
  * hand: tokens, keys that come late or never, and neighbours that lie.
  * links: authd/peers.c authd/verify.c authd/known.c authd/attachtoken.c authd/devtoken.c authd/keyfetch.c authd/keys.c
+ * links: authd/asked.c authd/forward.c authd/confirm.c authd/listing.c authd/nodeanswer.c authd/nodefetch.c
  * links: authd/waiting.c authd/token.c authd/claims.c authd/claimread.c authd/jwk.c authd/jwkread.c
  * links: authd/jwa.c authd/jws.c authd/tokenerr.c authd/metadata.c authd/httpsurl.c authd/dpop.c authd/seen.c authd/htu.c
  */
@@ -19,6 +20,7 @@
 #include "authd/dpop.h"
 #include "authd/keyfetch.h"
 #include "authd/known.h"
+#include "authd/nodefetch.h"
 #include "authd/peers.h"
 #include "authd/waiting.h"
 #include "common/requests.h"
@@ -144,6 +146,7 @@ tear_down(void **state)
 	dpop_free(authd.dpop);
 	known_free(authd.known);
 	event_free(authd.place_free);
+	nodefetches_free(authd.nodes);
 	secret_wipe(&authd.keys.signing_key);
 	role_end();
 	return 0;
@@ -154,7 +157,7 @@ tear_down(void **state)
 static void
 expect_fetch(const char *url)
 {
-	const union payload *u = hear(FETCH, MSG_FETCH_GET, 0);
+	const union payload *u = hear(FETCH, MSG_FETCH_SEND, 0);
 
 	assert_true(view_is(u->fetch.url, url));
 	assert_int_equal(u->fetch.max_bytes, 65536);
@@ -593,7 +596,7 @@ test_waiting_takes_too_long(void **state)
 	role.config.request_timeout_ms = 100;
 	role.config.oidc_fetch_timeout_ms = 60000;
 	connect_neighbour(FETCH);
-	hear(FETCH, MSG_FETCH_GET, 0);
+	hear(FETCH, MSG_FETCH_SEND, 0);
 	fetch_id = role.heard.request_id;
 	ask_show(1, alice(0));
 	turn_for_ms(300);

@@ -311,6 +311,21 @@ writes_refused_renewals(void **state)
 }
 
 static void
+writes_where_a_session_fell_back_to(void **state)
+{
+	static const char want[] =
+	    "s{\"state\":\"degraded\",\"reason\":\"cloud-fallback\",\"detail\":"
+	    "\"no fog node could take this session: it runs in the cloud, on c-1\"}";
+	char out[TERM_JSON_SIZE];
+	size_t len = term_put_fallback(TERM_V1, "c-1", out);
+
+	(void)state;
+	assert_int_equal(len, strlen(want));
+	assert_memory_equal(out, want, len);
+	assert_int_equal(term_put_fallback(TERM_JSON, "c-1", out), 0);
+}
+
+static void
 every_state_has_a_reason(void **state)
 {
 	struct stream_msg m = { .type = STREAM_STATUS };
@@ -385,6 +400,7 @@ main(void)
 		cmocka_unit_test(writes_output),
 		cmocka_unit_test(writes_messages),
 		cmocka_unit_test(writes_refused_renewals),
+		cmocka_unit_test(writes_where_a_session_fell_back_to),
 		cmocka_unit_test(every_state_has_a_reason),
 		cmocka_unit_test(chooses_close_codes),
 	};

@@ -323,7 +323,7 @@ test_file_size(void **state)
 	(void)state;
 	assert_int_equal(read_padded(YAML_FILE_MAX_BYTES, err), 0);
 	assert_int_equal(read_padded(YAML_FILE_MAX_BYTES + 1, err), -1);
-	assert_error(err, "t.yaml", 1, "the file has 262145 bytes; at most 262144 are read");
+	assert_error(err, "t.yaml", 1, "the file has 2097153 bytes; at most 2097152 are read");
 }
 
 /* Nesting ends with the table, not with the stack or the patience of the parser. */

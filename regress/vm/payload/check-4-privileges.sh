@@ -74,6 +74,7 @@ done <<-'ROLES'
 	gatewayd gateway
 	authd auth
 	fetcher fetch
+	prober probe
 	placerd placer
 	ptyd pty
 ROLES

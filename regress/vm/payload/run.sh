@@ -10,8 +10,10 @@ echo "# $(uname -sr), $(systemctl --version | head -n 1), started in $(cut -d ' 
 mkdir -p files
 failed=0
 for file in check-*.sh; do
+	began=$SECONDS
 	echo "# $file"
 	bash "$file" || failed=1
+	echo "# $file: $((SECONDS - began)) s"
 	journalctl --no-pager -b >files/journal
 done
 echo "# ended at $(cut -d ' ' -f 1 /proc/uptime) s"

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that are for another node. One node at a time is named to authd, which passes the request
+ * on to it with the person's own token (S37); what it says became of that decides what is next. A node
+ * whose answer was lost may have made a session all the same: it ends that by itself, since nobody
+ * confirms it (provisional.c). So there is never a second session for one request.
+ */
+#include "placerd/placerd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mono.h"
+#include "common/proc.h"
+#include "placerd/fleet.h"
+#include "placerd/nodes.h"
+#include "placerd/where.h"
+
+#define TRY_MIN_MS 50       /* there is no point in less */
+#define SESSION_TRY_MS 3000 /* for a request about a session that is there already */
+#define KEYS_MAX 1024       /* the oldest is forgotten for a new one */
+#define KEEP_MS REGISTRY_REPEAT_MS
+
+/* --- creates with an Idempotency-Key that were passed on --- */
+
+struct passed {
+	uint64_t key_hash, wish_hash;
+	uint64_t until_mono_ms; /* 0: the place is free */
+	uint32_t tag;           /* of the node that made it; 0: still under way */
+};
+
+struct elsewhere_keys {
+	struct passed passed[KEYS_MAX];
+};
+
+static uint64_t
+hash_view(uint64_t h, struct view v)
+{
+	h = fnv1a(h, &v.len, sizeof(v.len));
+	return fnv1a(h, v.p, v.len);
+}
+
+static uint64_t
+hash_key(const struct pl_create *want)
+{
+	uint64_t h = hash_view(FNV1A_SEED, want->issuer);
+
+	return hash_view(hash_view(h, want->subject), want->idem_key);
+}
+
+static struct passed *
+find_passed(struct placerd *d, const struct pl_create *want)
+{
+	uint64_t now = mono_ms(), h = hash_key(want);
+
+	for (size_t i = 0; want->idem_key.len > 0 && d->passed && i < KEYS_MAX; i++) {
+		struct passed *p = &d->passed->passed[i];
+
+		if (p->until_mono_ms > now && p->key_hash == h)
+			return p;
+	}
+	return NULL;
+}
+
+static struct passed *
+add_passed(struct placerd *d, const struct pl_create *want, uint64_t wish_hash)
+{
+	struct passed *oldest;
+
+	if (want->idem_key.len == 0)
+		return NULL;
+	if (!d->passed)
+		d->passed = calloc(1, sizeof(*d->passed));
+	if (!d->passed)
+		return NULL;
+	oldest = &d->passed->passed[0];
+	for (size_t i = 1; i < KEYS_MAX; i++) {
+		if (d->passed->passed[i].until_mono_ms < oldest->until_mono_ms)
+			oldest = &d->passed->passed[i];
+	}
+	*oldest = (struct passed){ .key_hash = hash_key(want),
+		.wish_hash = wish_hash,
+		.until_mono_ms = mono_ms() + KEEP_MS };
+	return oldest;
+}
+
+enum elsewhere_repeat
+elsewhere_find_repeat(struct placerd *d, const struct pl_create *want, uint64_t wish_hash,
+    size_t *node)
+{
+	const struct passed *p = find_passed(d, want);
+
+	if (!p)
+		return ELSEWHERE_NEW;
+	if (p->wish_hash != wish_hash)
+		return ELSEWHERE_OTHER_WISH;
+	*node = p->tag ? nodes_find_tag(d->nodes, p->tag) : SIZE_MAX;
+	return *node == SIZE_MAX ? ELSEWHERE_UNDER_WAY : ELSEWHERE_MADE;
+}
+
+/* made_by 0: it was not made, and the key is free again. */
+static void
+settle_key(struct placerd *d, const struct pl_create *want, uint32_t made_by)
+{
+	struct passed *p = find_passed(d, want);
+
+	if (p && made_by)
+		p->tag = made_by;
+	else if (p && p->tag == 0)
+		p->until_mono_ms = 0;
+}
+
+/* --- naming a node --- */
+
+/* A reload moves indices, and takes nodes away: the tag stays. SIZE_MAX: it is gone. */
+static size_t
+node_of(const struct placerd *d, const struct elsewhere *e)
+{
+	return nodes_find_tag(d->nodes, e->tag);
+}
+
+static void
+set_node(const struct placerd *d, struct elsewhere *e, size_t node)
+{
+	e->tag = nodes_at(d->nodes, node)->tag;
+	snprintf(e->name, sizeof(e->name), "%s", nodes_at(d->nodes, node)->name);
+}
+
+static int
+name_node(struct placerd *d, const struct asked *q, uint64_t timeout_ms)
+{
+	const struct elsewhere *e = q->elsewhere;
+	const struct node *node = nodes_at(d->nodes, node_of(d, e));
+	struct pl_forward forward = { .session_id = q->session_id,
+		.node = view_of(node->name),
+		.url = view_of(node->url),
+		.self = view_of(d->node_name),
+		.timeout_ms = (uint32_t)timeout_ms,
+		.reason = view_of(e->reason) };
+
+	log_info("event=forwarded req=%llx node=%s timeout_ms=%llu", (unsigned long long)q->id,
+	    node->name, (unsigned long long)timeout_ms);
+	return peers_answer(q, MSG_AUTH_FORWARD, &forward);
+}
+
+/* As many milliseconds as leave time for another try, but in the last of it all that is left. */
+static uint64_t
+try_ms(const struct elsewhere *e)
+{
+	uint64_t left = elsewhere_left_ms(e);
+
+	return left > 600 ? left / 2 : left;
+}
+
+uint64_t
+elsewhere_left_ms(const struct elsewhere *e)
+{
+	uint64_t now = mono_ms();
+
+	return e && e->deadline_mono_ms > now ? e->deadline_mono_ms - now : 0;
+}
+
+bool
+elsewhere_is_late(const struct elsewhere *e)
+{
+	return e && elsewhere_left_ms(e) < TRY_MIN_MS;
+}
+
+void
+elsewhere_free(struct elsewhere *e)
+{
+	free(e);
+}
+
+/* The request as it came, to be read again when the next node is to be chosen. */
+static struct elsewhere *
+keep_request(const struct msg *m)
+{
+	static unsigned char bytes[MSG_MAX_BYTES];
+	struct elsewhere *e;
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	if (msg_put(&w, m->type, m->request_id, &m->trace, &m->u) != 0)
+		return NULL;
+	e = calloc(1, sizeof(*e) + w.len);
+	if (!e)
+		return NULL;
+	e->len = w.len;
+	memcpy(e->record, w.p, w.len);
+	e->deadline_mono_ms = mono_ms() + proc_config()->forward_timeout_ms;
+	return e;
+}
+
+static int
+read_request(const struct elsewhere *e, struct msg *m)
+{
+	struct reader r;
+
+	reader_init(&r, e->record, e->len);
+	return msg_get_header(&r, m) == 0 ? msg_get_payload(&r, m) : -1;
+}
+
+static int
+write_forwarded(struct placerd *d, const struct asked *q, const struct pl_create *want,
+    enum audit_phase phase, const struct id128 *made, const char *reason)
+{
+	struct audit_event e = { .name = AUDIT_SESSION_FORWARDED,
+		.phase = phase,
+		.session_id = made,
+		.issuer = want->issuer,
+		.subject = want->subject,
+		.profile = want->profile,
+		.node = view_of(q->elsewhere->name),
+		.reason = view_of(reason),
+		.trace = &q->trace };
+
+	return audit_write(d->keepers.audit, &e);
+}
+
+/* Fog-Forwarded-By has its own bounds; e is taken. */
+int
+elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
+    const char *reason, uint64_t wish_hash, struct elsewhere *e)
+{
+	static const struct id128 none;
+	const struct pl_create *want = &m->u.create;
+	struct asked *q;
+	bool is_first = !e;
+
+	if (is_first)
+		e = keep_request(m);
+	q = e ? peers_ask_within(d, from, m, PH_CREATE, &none, elsewhere_left_ms(e) + 500) : NULL;
+	if (!q) {
+		elsewhere_free(e);
+		return e ? 0 : peers_refuse_message(from, m, -FOG_E_NOMEM, "", "");
+	}
+	q->elsewhere = e;
+	set_node(d, e, node);
+	snprintf(e->reason, sizeof(e->reason), "%s", reason);
+	if (write_forwarded(d, q, want, AUDIT_INTENT, NULL, reason) != 0) {
+		peers_take(d, q->id);
+		peers_refuse(q, -FOG_E_NO_AUDIT, "", "");
+		elsewhere_free(e);
+		free(q);
+		return 0;
+	}
+	if (is_first)
+		add_passed(d, want, wish_hash);
+	return name_node(d, q, try_ms(e));
+}
+
+/* --- sessions of other nodes --- */
+
+static const struct id128 *
+session_of(const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_PLACE_MINT:
+		return &m->u.who_mint.session_id;
+	case MSG_PLACE_EXTEND:
+		return &m->u.who_extend.session_id;
+	default:
+		return &m->u.who_session.session_id;
+	}
+}
+
+static const struct {
+	enum msg_type type;
+	enum msg_phase phase;
+} about_sessions[] = {
+	{ MSG_PLACE_SHOW, PH_SHOW },
+	{ MSG_PLACE_END, PH_END },
+	{ MSG_PLACE_MINT, PH_MINT },
+	{ MSG_PLACE_EXTEND, PH_EXTEND },
+};
+
+static enum msg_phase
+phase_of(enum msg_type type)
+{
+	for (size_t i = 0; i < COUNT_OF(about_sessions); i++) {
+		if (about_sessions[i].type == type)
+			return about_sessions[i].phase;
+	}
+	return 0;
+}
+
+/* The other node of the session that m is about; SIZE_MAX: it is ours, or nobody's. */
+static size_t
+other_node_of(struct placerd *d, const struct msg *m)
+{
+	size_t node;
+
+	if (!phase_of(m->type) || registry_find(d->registry, session_of(m)))
+		return SIZE_MAX;
+	node = nodes_find_tag(d->nodes, id_session_node_tag(session_of(m)));
+	return node == nodes_self(d->nodes) ? SIZE_MAX : node;
+}
+
+static int
+refuse_unreachable(struct placerd *d, struct peer *from, const struct msg *m, size_t node)
+{
+	char detail[160];
+
+	snprintf(detail, sizeof(detail), "its node \"%s\" does not answer; the session may live on",
+	    nodes_at(d->nodes, node)->name);
+	return peers_refuse_message(from, m, -FOG_E_UNREACHABLE, "", detail);
+}
+
+bool
+elsewhere_on_request(struct placerd *d, struct peer *from, const struct msg *m,
+    struct view forwarded_by)
+{
+	size_t node = other_node_of(d, m);
+	struct elsewhere *e;
+	struct asked *q;
+
+	if (node == SIZE_MAX || forwarded_by.len > 0)
+		return false;
+	if (fleet_state(d->fleet, node, mono_ms()) == NODE_DOWN) {
+		refuse_unreachable(d, from, m, node);
+		return true;
+	}
+	q = peers_ask_within(d, from, m, phase_of(m->type), session_of(m), SESSION_TRY_MS + 500);
+	e = q ? calloc(1, sizeof(*e)) : NULL;
+	if (!e) {
+		if (q)
+			peers_refuse(peers_take(d, q->id), -FOG_E_NOMEM, "", "");
+		free(q);
+		return true;
+	}
+	set_node(d, e, node);
+	q->elsewhere = e;
+	name_node(d, q, SESSION_TRY_MS);
+	return true;
+}
+
+/* --- what became of it --- */
+
+static void
+note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *said)
+{
+	size_t used = strlen(e->tried), node = node_of(d, e);
+
+	if (e->n_failed < COUNT_OF(e->failed))
+		e->failed[e->n_failed++] = e->tag;
+	snprintf(e->tried + used, sizeof(e->tried) - used, "%s%s: %.*s", used ? "; " : "", e->name,
+	    (int)(said->detail.len < 80 ? said->detail.len : 80),
+	    said->detail.len ? said->detail.p : "");
+	/* No word about its health: a reason to ask. */
+	if (said->result == FORWARD_FAILED && node != SIZE_MAX)
+		fleet_hinted(d->fleet, node, mono_ms());
+	log_info("event=forward_failed node=%s result=%u status=%u", e->name, said->result,
+	    said->status);
+}
+
+static void
+made(struct placerd *d, struct asked *q, const struct pl_create *want, const struct id128 *id)
+{
+	struct elsewhere *e = q->elsewhere;
+
+	write_forwarded(d, q, want, AUDIT_OUTCOME, id, e->reason);
+	settle_key(d, want, e->tag);
+	where_remember(d, want->issuer, want->subject, e->tag);
+	log_info("event=session_elsewhere sid=%s req=%llx node=%s reason=%s", log_id(id),
+	    (unsigned long long)q->id, e->name, e->reason);
+}
+
+/* The next node, this one, or nobody: as if it came only now, but that some have failed. */
+static void
+try_next(struct placerd *d, struct asked *q, struct msg *m)
+{
+	struct peer *auth = proc_peer(EDGE_AUTH_PLACE);
+	struct elsewhere *e = q->elsewhere;
+
+	q->elsewhere = NULL;
+	if (!auth || peer_epoch(auth) != q->auth_epoch)
+		elsewhere_free(e);
+	else
+		create_try(d, auth, m, e);
+}
+
+static int
+on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarded *said)
+{
+	struct elsewhere *e = q->elsewhere;
+	struct msg m;
+
+	if (read_request(e, &m) != 0)
+		return peers_refuse(q, -FOG_E_INTERNAL, "", "");
+	if (said->result == FORWARD_DONE) {
+		made(d, q, &m.u.create, &said->session_id);
+		return 0;
+	}
+	if (said->result == FORWARD_BOUND) {
+		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "redirected");
+		settle_key(d, &m.u.create, 0);
+		return 0;
+	}
+	write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "failed");
+	note_failure(d, e, said);
+	try_next(d, q, &m);
+	return 0;
+}
+
+static void
+refuse_lost(const struct asked *q)
+{
+	char detail[160];
+
+	snprintf(detail, sizeof(detail), "its node \"%s\" does not answer; the session may live on",
+	    q->elsewhere->name);
+	peers_refuse(q, -FOG_E_UNREACHABLE, "", detail);
+}
+
+int
+elsewhere_on_forwarded(void *ctx, struct peer *from, struct msg *m)
+{
+	struct placerd *d = ctx;
+	struct asked *q = requests_find(d->requests, m->request_id)->data;
+	const struct pl_forwarded *said = &m->u.forwarded;
+	bool is_over = said->result == FORWARD_DONE || said->result == FORWARD_BOUND;
+
+	(void)from;
+	if (!q->elsewhere)
+		return -FOG_E_LIAR;
+	if (q->phase == PH_CREATE && said->result == FORWARD_DONE &&
+	    id_session_node_tag(&said->session_id) != q->elsewhere->tag)
+		return -FOG_E_LIAR;
+	peers_take(d, q->id);
+	if (q->phase == PH_CREATE)
+		on_create_forwarded(d, q, said);
+	else if (!is_over)
+		refuse_lost(q);
+	elsewhere_free(q->elsewhere);
+	free(q);
+	return 0;
+}
+
+void
+elsewhere_on_lost(struct placerd *d, struct asked *q, int error)
+{
+	struct elsewhere *e = q->elsewhere;
+	struct msg m;
+
+	if (q->phase == PH_CREATE && read_request(e, &m) == 0) {
+		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "lost");
+		settle_key(d, &m.u.create, 0);
+	}
+	peers_refuse(q, error, "", "");
+	elsewhere_free(e);
+	q->elsewhere = NULL;
+}
+
+void
+elsewhere_give_up(struct placerd *d, const struct pl_create *want, struct elsewhere *e)
+{
+	if (e)
+		settle_key(d, want, 0);
+	elsewhere_free(e);
+}

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The failure detector. Whoever may be asked stands in one of two heaps by the moment at which that
+ * is due: all nodes in turn, and those that are urgent, which are suspect or hinted at. Nothing here
+ * walks through the fleet but its making.
+ */
+#include "placerd/fleet.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#define NO_POSITION UINT32_MAX
+#define MS_PER_PROBE (1000 / FLEET_PROBES_PER_SECOND)
+#define MS_PER_HINT (1000 / FLEET_HINTS_PER_SECOND)
+#define BURST 4             /* urgent probes, and hints, in advance */
+#define URGENT_IN_A_ROW 3   /* then somebody in turn: an urgent mass starves nobody */
+#define LOST_TO_TELL 2      /* in a row, before others are told */
+#define HINT_COUNTS_MS 4000 /* so long another node's loss counts beside our own */
+#define HINT_STALE_MS 300   /* an answer that is newer than this beats a hint */
+#define TELL_MS 10000       /* a loss is told so long */
+#define STALE_MIN_MS 30000  /* what was heard before that, and three rounds, is not known */
+
+struct node {
+	uint64_t due_ms;
+	uint64_t asked_ms, heard_ms, hinted_ms, lost_ms;
+	uint32_t order;             /* among those due at the same moment */
+	uint32_t position;          /* in its heap */
+	uint32_t mean8, deviation4; /* of its answers, ms, scaled as in RFC 6298 2 */
+	uint16_t lost;              /* in a row */
+	bool is_urgent;             /* which heap */
+	bool is_asked, is_heard, is_hinted, is_down, is_told;
+	bool is_ready, is_draining, is_cordoned;
+	bool is_changed;
+	uint8_t logged; /* enum node_state, as fleet_take_change has said */
+	struct place_room load, promised, promised_since; /* the latter: since it was asked */
+	TAILQ_ENTRY(node) next_told, next_changed;
+};
+
+/* By due_ms, then by order. */
+struct heap {
+	uint32_t *at;
+	uint32_t n;
+};
+
+struct fleet {
+	size_t n, self;
+	struct node *nodes;
+	struct heap turn, urgent;
+	TAILQ_HEAD(, node) told, changed;
+	uint64_t seed;
+	uint64_t now_ms;    /* the latest that was said */
+	uint64_t probes_ms; /* GCRA: the theoretical arrival time of the next probe */
+	uint64_t hints_ms;  /* likewise of a hint that costs a probe */
+	uint32_t order_last;
+	unsigned urgent_in_a_row;
+};
+
+/* --- heaps --- */
+
+static bool
+is_before(const struct node *a, const struct node *b)
+{
+	return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
+}
+
+static void
+heap_put(struct fleet *f, struct heap *h, uint32_t position, uint32_t index)
+{
+	h->at[position] = index;
+	f->nodes[index].position = position;
+}
+
+static void
+heap_up(struct fleet *f, struct heap *h, uint32_t position)
+{
+	uint32_t index = h->at[position];
+
+	while (position > 0) {
+		uint32_t parent = (position - 1) / 2;
+
+		if (!is_before(&f->nodes[index], &f->nodes[h->at[parent]]))
+			break;
+		heap_put(f, h, position, h->at[parent]);
+		position = parent;
+	}
+	heap_put(f, h, position, index);
+}
+
+static void
+heap_down(struct fleet *f, struct heap *h, uint32_t position)
+{
+	uint32_t index = h->at[position];
+
+	for (;;) {
+		uint32_t child = 2 * position + 1;
+
+		if (child >= h->n)
+			break;
+		if (child + 1 < h->n &&
+		    is_before(&f->nodes[h->at[child + 1]], &f->nodes[h->at[child]]))
+			child++;
+		if (!is_before(&f->nodes[h->at[child]], &f->nodes[index]))
+			break;
+		heap_put(f, h, position, h->at[child]);
+		position = child;
+	}
+	heap_put(f, h, position, index);
+}
+
+static void
+leave_heap(struct fleet *f, struct node *n)
+{
+	struct heap *h = n->is_urgent ? &f->urgent : &f->turn;
+	uint32_t position = n->position;
+
+	if (position == NO_POSITION)
+		return;
+	n->position = NO_POSITION;
+	h->n--;
+	if (position == h->n)
+		return;
+	heap_put(f, h, position, h->at[h->n]);
+	heap_up(f, h, position);
+	heap_down(f, h, position); /* of whoever stands there then */
+}
+
+static void
+enter_heap(struct fleet *f, struct node *n, bool is_urgent, uint64_t due_ms)
+{
+	struct heap *h = is_urgent ? &f->urgent : &f->turn;
+
+	leave_heap(f, n);
+	n->is_urgent = is_urgent;
+	n->due_ms = due_ms;
+	n->order = ++f->order_last;
+	h->at[h->n] = (uint32_t)(n - f->nodes);
+	heap_up(f, h, h->n++);
+}
+
+static struct node *
+first_due(const struct fleet *f, const struct heap *h, uint64_t now_ms)
+{
+	struct node *n = h->n > 0 ? &f->nodes[h->at[0]] : NULL;
+
+	return n && n->due_ms <= now_ms ? n : NULL;
+}
+
+/* --- the fleet --- */
+
+/* splitmix64 */
+static uint64_t
+next_random(uint64_t *seed)
+{
+	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+/* All are due at once, in an order of this node's own: or all nodes would ask the same one first. */
+static int
+enter_all(struct fleet *f, uint64_t now_ms)
+{
+	uint32_t *order = calloc(f->n, sizeof(*order));
+
+	if (!order)
+		return -1;
+	for (size_t i = 0; i < f->n; i++) {
+		size_t with = next_random(&f->seed) % (i + 1);
+
+		order[i] = order[with];
+		order[with] = (uint32_t)i;
+	}
+	for (size_t i = 0; i < f->n; i++) {
+		if (order[i] != f->self)
+			enter_heap(f, &f->nodes[order[i]], false, now_ms);
+	}
+	free(order);
+	return 0;
+}
+
+struct fleet *
+fleet_new(size_t n, size_t self, uint64_t seed, uint64_t now_ms)
+{
+	struct fleet *f = calloc(1, sizeof(*f));
+
+	if (!f || n == 0 || n >= NO_POSITION)
+		goto fail;
+	f->n = n;
+	f->self = self;
+	f->seed = seed;
+	f->now_ms = now_ms;
+	TAILQ_INIT(&f->told);
+	TAILQ_INIT(&f->changed);
+	f->nodes = calloc(n, sizeof(*f->nodes));
+	f->turn.at = calloc(n, sizeof(*f->turn.at));
+	f->urgent.at = calloc(n, sizeof(*f->urgent.at));
+	if (!f->nodes || !f->turn.at || !f->urgent.at)
+		goto fail;
+	for (size_t i = 0; i < n; i++)
+		f->nodes[i] = (struct node){ .position = NO_POSITION, .logged = NODE_UNKNOWN };
+	if (enter_all(f, now_ms) == 0)
+		return f;
+fail:
+	fleet_free(f);
+	return NULL;
+}
+
+void
+fleet_free(struct fleet *f)
+{
+	if (!f)
+		return;
+	free(f->nodes);
+	free(f->turn.at);
+	free(f->urgent.at);
+	free(f);
+}
+
+static struct node *
+find_other(const struct fleet *f, size_t node)
+{
+	return node < f->n && node != f->self ? &f->nodes[node] : NULL;
+}
+
+/* --- states --- */
+
+/* Three rounds, where a round takes longer than that. */
+static uint64_t
+stale_ms(const struct fleet *f)
+{
+	return STALE_MIN_MS + 3 * f->n * MS_PER_PROBE;
+}
+
+static enum node_state
+state_of(const struct fleet *f, const struct node *n, uint64_t now_ms)
+{
+	if (n == &f->nodes[f->self])
+		return n->is_cordoned ? NODE_DRAINING : NODE_UP;
+	if (n->is_down)
+		return NODE_DOWN;
+	if (!n->is_heard || (now_ms > n->heard_ms && now_ms - n->heard_ms > stale_ms(f)))
+		return NODE_UNKNOWN;
+	if (!n->is_ready)
+		return NODE_DOWN;
+	if (n->is_draining || n->is_cordoned)
+		return NODE_DRAINING;
+	return n->lost > 0 ? NODE_SUSPECT : NODE_UP;
+}
+
+enum node_state
+fleet_state(const struct fleet *f, size_t node, uint64_t now_ms)
+{
+	return node < f->n ? state_of(f, &f->nodes[node], now_ms) : NODE_UNKNOWN;
+}
+
+static void
+note_change(struct fleet *f, struct node *n)
+{
+	if (n->is_changed || state_of(f, n, f->now_ms) == n->logged)
+		return;
+	n->is_changed = true;
+	TAILQ_INSERT_TAIL(&f->changed, n, next_changed);
+}
+
+/* What has changed back meanwhile is not told. */
+bool
+fleet_take_change(struct fleet *f, size_t *node, enum node_state *was, enum node_state *is)
+{
+	struct node *n;
+
+	while ((n = TAILQ_FIRST(&f->changed))) {
+		TAILQ_REMOVE(&f->changed, n, next_changed);
+		n->is_changed = false;
+		*node = (size_t)(n - f->nodes);
+		*was = (enum node_state)n->logged;
+		*is = state_of(f, n, f->now_ms);
+		n->logged = (uint8_t)*is;
+		if (*was != *is)
+			return true;
+	}
+	return false;
+}
+
+/* --- whom others are told of --- */
+
+static void
+tell(struct fleet *f, struct node *n, uint64_t now_ms)
+{
+	if (n->is_told)
+		TAILQ_REMOVE(&f->told, n, next_told);
+	n->is_told = true;
+	n->lost_ms = now_ms;
+	TAILQ_INSERT_HEAD(&f->told, n, next_told);
+}
+
+static void
+tell_no_more(struct fleet *f, struct node *n)
+{
+	if (n->is_told)
+		TAILQ_REMOVE(&f->told, n, next_told);
+	n->is_told = false;
+}
+
+size_t
+fleet_suspects(const struct fleet *f, size_t out[static FLEET_SUSPECTS_MAX])
+{
+	const struct node *n;
+	size_t count = 0;
+
+	TAILQ_FOREACH(n, &f->told, next_told) {
+		if (count == FLEET_SUSPECTS_MAX || f->now_ms - n->lost_ms > TELL_MS)
+			break;
+		out[count++] = (size_t)(n - f->nodes);
+	}
+	return count;
+}
+
+/* --- asking --- */
+
+static uint32_t
+clamp_timeout(uint32_t ms)
+{
+	if (ms < FLEET_TIMEOUT_MIN_MS)
+		return FLEET_TIMEOUT_MIN_MS;
+	return ms > FLEET_TIMEOUT_MAX_MS ? FLEET_TIMEOUT_MAX_MS : ms;
+}
+
+static uint32_t
+again_ms(const struct node *n)
+{
+	return n->is_hinted || n->lost < LOST_TO_TELL ? FLEET_AGAIN_SOON_MS : FLEET_AGAIN_MS;
+}
+
+/* A suspect is asked again and again while the earlier answers may still come. */
+static uint32_t
+timeout_of(const struct node *n)
+{
+	if (!n->is_heard || n->is_down)
+		return FLEET_TIMEOUT_MAX_MS;
+	return n->lost > 0 ? again_ms(n) : clamp_timeout(n->mean8 / 8 + n->deviation4);
+}
+
+static uint64_t
+max_ms(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Generic Cell Rate Algorithm: when the next may be taken, of so many in advance. */
+static uint64_t
+token_ms(uint64_t tat_ms, uint64_t step_ms, unsigned burst)
+{
+	return tat_ms > burst * step_ms ? tat_ms - burst * step_ms : 0;
+}
+
+static void
+take_token(uint64_t *tat_ms, uint64_t now_ms, uint64_t step_ms)
+{
+	*tat_ms = max_ms(*tat_ms, now_ms) + step_ms;
+}
+
+static uint32_t
+ms_until(uint64_t due_ms, uint64_t now_ms)
+{
+	uint64_t wait = due_ms > now_ms ? due_ms - now_ms : 1;
+
+	return wait < FLEET_PROBE_EVERY_MS ? (uint32_t)wait : FLEET_PROBE_EVERY_MS;
+}
+
+static uint32_t
+until_next_due(const struct fleet *f, uint64_t now_ms)
+{
+	uint64_t due_ms = UINT64_MAX;
+
+	if (f->urgent.n > 0)
+		due_ms = f->nodes[f->urgent.at[0]].due_ms;
+	if (f->turn.n > 0 && f->nodes[f->turn.at[0]].due_ms < due_ms)
+		due_ms = f->nodes[f->turn.at[0]].due_ms;
+	return ms_until(due_ms, now_ms);
+}
+
+/*
+ * Who is urgent goes first, and at once: those in turn leave it some probes in advance. NULL: nobody
+ * yet; *burst says how many in advance may be taken for who is chosen.
+ */
+static struct node *
+choose(const struct fleet *f, uint64_t now_ms, unsigned *burst)
+{
+	struct node *urgent = first_due(f, &f->urgent, now_ms);
+	struct node *in_turn = first_due(f, &f->turn, now_ms);
+
+	*burst = urgent ? BURST : 0;
+	return !urgent || (in_turn && f->urgent_in_a_row >= URGENT_IN_A_ROW) ? in_turn : urgent;
+}
+
+static void
+add_room(struct place_room *to, const struct place_room *more)
+{
+	to->sessions += more->sessions;
+	to->cpu_milli += more->cpu_milli;
+	to->memory_bytes += more->memory_bytes;
+}
+
+size_t
+fleet_next(struct fleet *f, uint64_t now_ms, uint32_t *wait_ms)
+{
+	struct node *n;
+	unsigned burst;
+
+	f->now_ms = max_ms(f->now_ms, now_ms);
+	n = choose(f, now_ms, &burst);
+	if (!n) {
+		*wait_ms = until_next_due(f, now_ms);
+		return SIZE_MAX;
+	}
+	if (token_ms(f->probes_ms, MS_PER_PROBE, burst) > now_ms) {
+		*wait_ms = ms_until(token_ms(f->probes_ms, MS_PER_PROBE, burst), now_ms);
+		return SIZE_MAX;
+	}
+	take_token(&f->probes_ms, now_ms, MS_PER_PROBE);
+	f->urgent_in_a_row = n->is_urgent ? f->urgent_in_a_row + 1 : 0;
+	leave_heap(f, n);
+	n->is_asked = true;
+	n->asked_ms = now_ms;
+	/* What is promised from here on may be missing in its answer. */
+	add_room(&n->promised, &n->promised_since);
+	n->promised_since = (struct place_room){ 0 };
+	*wait_ms = timeout_of(n);
+	return (size_t)(n - f->nodes);
+}
+
+/* --- what came of it --- */
+
+/* RFC 6298 2.2 and 2.3 with alpha 1/8 and beta 1/4, the first answer included. */
+static void
+learn(struct node *n, uint32_t took_ms)
+{
+	int64_t error;
+
+	if (took_ms > FLEET_ANSWER_MAX_MS)
+		took_ms = FLEET_ANSWER_MAX_MS;
+	if (!n->is_heard) {
+		n->mean8 = 8 * took_ms;
+		n->deviation4 = 2 * took_ms;
+		return;
+	}
+	error = (int64_t)took_ms - n->mean8 / 8;
+	n->mean8 = (uint32_t)(n->mean8 + error);
+	n->deviation4 = (uint32_t)(n->deviation4 + (error < 0 ? -error : error) -
+	    n->deviation4 / 4);
+}
+
+/*
+ * Its turn comes round a second after it was asked, or later where many stand before it. Where all
+ * nodes have asked it at the same moment, as they do after a death or a hint, each takes up another
+ * place in its round: or nobody would look at it until all do so again.
+ */
+static uint64_t
+next_turn_ms(struct fleet *f, const struct node *n, bool is_scattered)
+{
+	uint64_t due_ms = n->asked_ms + FLEET_PROBE_EVERY_MS, round_ms = f->n * MS_PER_PROBE;
+	uint64_t earlier_ms = 0;
+
+	if (is_scattered && round_ms > FLEET_PROBE_EVERY_MS)
+		earlier_ms = next_random(&f->seed) % (round_ms - FLEET_PROBE_EVERY_MS);
+	return due_ms > earlier_ms ? due_ms - earlier_ms : 0;
+}
+
+void
+fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report, uint32_t took_ms,
+    uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+	bool was_urgent;
+
+	if (!n)
+		return;
+	f->now_ms = max_ms(f->now_ms, now_ms);
+	learn(n, took_ms);
+	was_urgent = n->is_urgent || n->is_down || n->lost > 0;
+	n->is_heard = true;
+	n->heard_ms = now_ms;
+	n->is_asked = n->is_hinted = n->is_down = false;
+	n->lost = 0;
+	n->is_ready = report->is_ready;
+	n->is_draining = report->is_draining;
+	n->load = report->load;
+	n->promised = (struct place_room){ 0 };
+	tell_no_more(f, n);
+	enter_heap(f, n, false, next_turn_ms(f, n, was_urgent));
+	note_change(f, n);
+}
+
+static bool
+counts_as_hinted(struct node *n, uint64_t now_ms)
+{
+	if (n->is_hinted && now_ms - n->hinted_ms > HINT_COUNTS_MS)
+		n->is_hinted = false;
+	return n->is_hinted;
+}
+
+/* Suspects are asked again soon; who was never there, or is out, has time. */
+static void
+ask_later(struct fleet *f, struct node *n, uint64_t now_ms)
+{
+	bool was_urgent = n->is_urgent;
+
+	/* A refused connection is lost in no time: a node that starts anew is not out by that. */
+	if (n->is_heard && !n->is_down && n->lost > 0)
+		enter_heap(f, n, true, max_ms(now_ms, n->asked_ms + again_ms(n)));
+	else
+		enter_heap(f, n, false, next_turn_ms(f, n, was_urgent));
+}
+
+void
+fleet_lost(struct fleet *f, size_t node, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n || !n->is_asked)
+		return;
+	f->now_ms = max_ms(f->now_ms, now_ms);
+	n->is_asked = false;
+	if (n->lost < UINT16_MAX)
+		n->lost++;
+	if (n->lost >= (counts_as_hinted(n, now_ms) ? FLEET_LOST_HINTED : FLEET_LOST_MAX))
+		n->is_down = true;
+	/* Once it is out, others are told for a while and no more. */
+	if (n->is_heard && n->lost >= (n->is_hinted ? 1 : LOST_TO_TELL) &&
+	    n->lost <= FLEET_LOST_MAX)
+		tell(f, n, now_ms);
+	ask_later(f, n, now_ms);
+	note_change(f, n);
+}
+
+void
+fleet_unasked(struct fleet *f, size_t node, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n || !n->is_asked)
+		return;
+	n->is_asked = false;
+	ask_later(f, n, now_ms);
+}
+
+/* Only who is thought to be there is asked; an answer that is newer than the hint may be beats it. */
+void
+fleet_hinted(struct fleet *f, size_t node, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n || !n->is_heard || n->is_down)
+		return;
+	if (n->lost == 0 && !n->is_asked) {
+		if (n->is_urgent || now_ms - n->heard_ms < HINT_STALE_MS ||
+		    token_ms(f->hints_ms, MS_PER_HINT, BURST) > now_ms)
+			return;
+		take_token(&f->hints_ms, now_ms, MS_PER_HINT);
+		enter_heap(f, n, true, now_ms);
+	}
+	n->is_hinted = true;
+	n->hinted_ms = now_ms;
+}
+
+void
+fleet_seen(struct fleet *f, size_t node, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n || n->is_asked || n->is_urgent || (n->is_heard && !n->is_down))
+		return;
+	if (now_ms < n->asked_ms + FLEET_AGAIN_MS ||
+	    token_ms(f->hints_ms, MS_PER_HINT, BURST) > now_ms)
+		return;
+	take_token(&f->hints_ms, now_ms, MS_PER_HINT);
+	enter_heap(f, n, true, now_ms);
+}
+
+/* --- what is known of each --- */
+
+void
+fleet_promise(struct fleet *f, size_t node, const struct place_room *needs)
+{
+	struct node *n = find_other(f, node);
+
+	if (n)
+		add_room(n->is_asked ? &n->promised_since : &n->promised, needs);
+}
+
+void
+fleet_cordon(struct fleet *f, size_t node, bool cordoned)
+{
+	if (node >= f->n)
+		return;
+	f->nodes[node].is_cordoned = cordoned;
+	note_change(f, &f->nodes[node]);
+}
+
+bool
+fleet_is_cordoned(const struct fleet *f, size_t node)
+{
+	return node < f->n && f->nodes[node].is_cordoned;
+}
+
+struct place_room
+fleet_load(const struct fleet *f, size_t node)
+{
+	struct place_room load = { 0 };
+
+	if (node < f->n) {
+		load = f->nodes[node].load;
+		add_room(&load, &f->nodes[node].promised);
+		add_room(&load, &f->nodes[node].promised_since);
+	}
+	return load;
+}
+
+uint64_t
+fleet_silent_ms(const struct fleet *f, size_t node, uint64_t now_ms)
+{
+	const struct node *n = find_other(f, node);
+
+	if (!n || !n->is_heard)
+		return UINT64_MAX;
+	return now_ms > n->heard_ms ? now_ms - n->heard_ms : 0;
+}
+
+uint32_t
+fleet_mean_ms(const struct fleet *f, size_t node)
+{
+	const struct node *n = find_other(f, node);
+
+	return n ? n->mean8 / 8 : 0;
+}
+
+/* --- another table of the same nodes --- */
+
+static void
+adopt(struct fleet *f, struct node *n, const struct node *from)
+{
+	uint32_t position = n->position, order = n->order;
+	uint64_t due_ms = n->due_ms;
+	bool was_told = from->is_told;
+
+	*n = *from;
+	n->position = position;
+	n->order = order;
+	n->due_ms = due_ms;
+	n->is_urgent = n->is_asked = n->is_changed = n->is_told = false;
+	if (n == &f->nodes[f->self])
+		return;
+	if (was_told)
+		tell(f, n, from->lost_ms);
+	if (n->is_heard && !n->is_down && n->lost > 0)
+		enter_heap(f, n, true, due_ms);
+	note_change(f, n);
+}
+
+void
+fleet_adopt(struct fleet *f, const struct fleet *from, const size_t *map)
+{
+	f->now_ms = max_ms(f->now_ms, from->now_ms);
+	f->probes_ms = from->probes_ms;
+	f->hints_ms = from->hints_ms;
+	for (size_t i = 0; i < f->n; i++) {
+		if (map[i] < from->n)
+			adopt(f, &f->nodes[i], &from->nodes[map[i]]);
+	}
+}

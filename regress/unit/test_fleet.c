@@ -1,0 +1,764 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The failure detector: alone, and whole fleets of it in virtual time, where every node asks the
+ * others over a network that loses, and some die.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "placerd/fleet.h"
+
+static const struct fleet_report good = { .load = { 3, 500, 1000 },
+	.is_ready = true,
+	.version = 1 };
+
+/* --- one detector --- */
+
+/* The next to be asked, and when that is. */
+static size_t
+next_after(struct fleet *f, uint64_t *now_ms, uint32_t *wait_ms)
+{
+	size_t node;
+
+	for (int i = 0; i < 1000; i++) {
+		node = fleet_next(f, *now_ms, wait_ms);
+		if (node != SIZE_MAX)
+			return node;
+		*now_ms += *wait_ms;
+	}
+	fail_msg("nobody is ever asked");
+	return 0;
+}
+
+static void
+test_each_is_asked_once_a_second(void **state)
+{
+	struct fleet *f = fleet_new(9, 4, 7, 1000);
+	unsigned asked[9] = { 0 };
+	uint64_t now_ms = 1000;
+	uint32_t wait_ms;
+
+	(void)state;
+	while (now_ms < 61000) {
+		size_t node = next_after(f, &now_ms, &wait_ms);
+
+		asked[node]++;
+		fleet_heard(f, node, &good, 20, now_ms + 20);
+	}
+	for (size_t i = 0; i < COUNT_OF(asked); i++) {
+		if (i == 4)
+			assert_int_equal(asked[i], 0);
+		else
+			assert_in_range(asked[i], 58, 61);
+	}
+	fleet_free(f);
+}
+
+static void
+test_one_alone_asks_nobody(void **state)
+{
+	struct fleet *f = fleet_new(1, 0, 7, 0);
+	uint32_t wait_ms = 0;
+
+	(void)state;
+	assert_true(fleet_next(f, 5, &wait_ms) == SIZE_MAX);
+	assert_int_equal(wait_ms, FLEET_PROBE_EVERY_MS);
+	assert_int_equal(fleet_state(f, 0, 5), NODE_UP);
+	assert_null(fleet_new(0, 0, 7, 0));
+	fleet_free(f);
+}
+
+/* However many there are, and whatever is lost: in turn, and not above the rate. */
+static void
+test_rate_is_bounded(void **state)
+{
+	static unsigned asked[5000];
+	struct fleet *f = fleet_new(COUNT_OF(asked), 0, 3, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+	unsigned total = 0;
+
+	(void)state;
+	for (; now_ms < 700000; total++) {
+		size_t node = next_after(f, &now_ms, &wait_ms);
+
+		asked[node]++;
+		if (node % 2)
+			fleet_lost(f, node, now_ms + wait_ms);
+		else
+			fleet_heard(f, node, &good, 20, now_ms + 20);
+	}
+	assert_in_range(total, 5500, 700 * FLEET_PROBES_PER_SECOND + 5);
+	for (size_t i = 1; i < COUNT_OF(asked); i++)
+		assert_in_range(asked[i], 1, 2);
+	fleet_free(f);
+}
+
+static void
+test_states(void **state)
+{
+	struct fleet *f = fleet_new(2, 0, 1, 0);
+	struct fleet_report report = good;
+	enum node_state was, is;
+	uint64_t now_ms = 100;
+	uint32_t wait_ms;
+	size_t node;
+
+	(void)state;
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UNKNOWN);
+	assert_true(fleet_silent_ms(f, 1, now_ms) == UINT64_MAX);
+	assert_false(fleet_take_change(f, &node, &was, &is));
+	for (int i = 0; i < FLEET_LOST_MAX; i++) {
+		assert_int_equal(fleet_state(f, 1, now_ms), NODE_UNKNOWN);
+		next_after(f, &now_ms, &wait_ms);
+		now_ms += wait_ms;
+		fleet_lost(f, 1, now_ms);
+	}
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_DOWN);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &report, 40, now_ms += 40);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UP);
+	assert_int_equal(fleet_mean_ms(f, 1), 40);
+	assert_int_equal(fleet_silent_ms(f, 1, now_ms + 5), 5);
+	assert_true(fleet_take_change(f, &node, &was, &is));
+	assert_true(node == 1 && was == NODE_UNKNOWN && is == NODE_UP);
+	assert_false(fleet_take_change(f, &node, &was, &is));
+	report.is_draining = true;
+	fleet_heard(f, 1, &report, 40, now_ms);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_DRAINING);
+	report.is_ready = false;
+	fleet_heard(f, 1, &report, 40, now_ms);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_DOWN);
+	fleet_heard(f, 1, &good, 40, now_ms);
+	fleet_cordon(f, 1, true);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_DRAINING);
+	assert_true(fleet_is_cordoned(f, 1));
+	fleet_cordon(f, 1, false);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UP);
+	/* Nobody could be asked for long: what was heard is worth nothing any more. */
+	assert_int_equal(fleet_state(f, 1, now_ms + 300000), NODE_UNKNOWN);
+	assert_int_equal(fleet_state(f, 7, now_ms), NODE_UNKNOWN);
+	fleet_free(f);
+}
+
+/* Heard once; then lost as often as it takes. Returns how often, and sets how long that took. */
+static int
+count_losses(struct fleet *f, bool is_hinted, uint32_t took_ms, uint64_t *span_ms)
+{
+	uint64_t now_ms = 100, first_ms = 0;
+	uint32_t wait_ms;
+
+	for (int i = 0; i < 20; i++) {
+		next_after(f, &now_ms, &wait_ms);
+		fleet_heard(f, 1, &good, took_ms, now_ms + took_ms);
+	}
+	for (int lost = 1;; lost++) {
+		assert_int_not_equal(fleet_state(f, 1, now_ms), NODE_DOWN);
+		next_after(f, &now_ms, &wait_ms);
+		if (lost == 1)
+			first_ms = now_ms;
+		else
+			assert_int_equal(fleet_state(f, 1, now_ms), NODE_SUSPECT);
+		if (is_hinted)
+			fleet_hinted(f, 1, now_ms);
+		fleet_lost(f, 1, now_ms += wait_ms);
+		if (fleet_state(f, 1, now_ms) == NODE_DOWN) {
+			*span_ms = now_ms - first_ms;
+			return lost;
+		}
+	}
+}
+
+static const struct {
+	bool is_hinted;
+	uint32_t took_ms;
+	int lost;
+} losses[] = {
+	{ false, 5, FLEET_LOST_MAX },
+	{ false, 800, FLEET_LOST_MAX },
+	{ true, 5, FLEET_LOST_HINTED },
+	{ true, 800, FLEET_LOST_HINTED },
+};
+
+static void
+test_losses_in_a_row(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(losses); i++) {
+		struct fleet *f = fleet_new(2, 0, 1, 0);
+		uint64_t span_ms;
+
+		assert_int_equal(count_losses(f, losses[i].is_hinted, losses[i].took_ms, &span_ms),
+		    losses[i].lost);
+		/* With the pause before the first of them, it is within the bound. */
+		assert_true(span_ms + FLEET_PROBE_EVERY_MS <= FLEET_DEAD_MS);
+		assert_true(span_ms >= 1200); /* a node that stands still for a second is not out */
+		fleet_free(f);
+	}
+}
+
+/* The timeout follows a node that is far, and comes back. */
+static void
+test_timeout_adapts(void **state)
+{
+	struct fleet *f = fleet_new(2, 0, 1, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	next_after(f, &now_ms, &wait_ms);
+	assert_int_equal(wait_ms, FLEET_TIMEOUT_MAX_MS);
+	for (int i = 0; i < 50; i++) {
+		fleet_heard(f, 1, &good, 600, now_ms + 600);
+		next_after(f, &now_ms, &wait_ms);
+	}
+	assert_in_range(wait_ms, 600, 800);
+	for (int i = 0; i < 50; i++) {
+		fleet_heard(f, 1, &good, i % 2 ? 400 : 800, now_ms + 800);
+		next_after(f, &now_ms, &wait_ms);
+	}
+	assert_int_equal(wait_ms, FLEET_TIMEOUT_MAX_MS);
+	for (int i = 0; i < 80; i++) {
+		fleet_heard(f, 1, &good, 2, now_ms + 2);
+		next_after(f, &now_ms, &wait_ms);
+	}
+	assert_int_equal(wait_ms, FLEET_TIMEOUT_MIN_MS);
+	fleet_free(f);
+}
+
+/* An answer that was taken for lost is an answer. */
+static void
+test_late_answers(void **state)
+{
+	struct fleet *f = fleet_new(2, 0, 1, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_lost(f, 1, now_ms += wait_ms);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_SUSPECT);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &good, 900, now_ms);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UP);
+	fleet_lost(f, 1, now_ms); /* of what it was asked before */
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UP);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_unasked(f, 1, now_ms);
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_UP);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_free(f);
+}
+
+/* Hints make nobody suspect, and bring no more than their share of probes. */
+static void
+test_hints_of_a_liar(void **state)
+{
+	struct fleet *f = fleet_new(1001, 0, 5, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+	unsigned urgent = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	now_ms += 10000;
+	for (uint64_t end_ms = now_ms + 60000; now_ms < end_ms;) {
+		size_t node;
+
+		for (size_t i = 1; i < 20; i++)
+			fleet_hinted(f, i, now_ms);
+		node = next_after(f, &now_ms, &wait_ms);
+		urgent += node < 20;
+		fleet_heard(f, node, &good, 10, now_ms);
+	}
+	assert_in_range(urgent, 10, 60 * FLEET_HINTS_PER_SECOND + 30);
+	for (size_t i = 1; i < 1001; i++)
+		assert_int_equal(fleet_state(f, i, now_ms), NODE_UP);
+	fleet_hinted(f, 0, now_ms);
+	fleet_hinted(f, 5000, now_ms);
+	assert_int_equal(fleet_state(f, 0, now_ms), NODE_UP);
+	fleet_free(f);
+}
+
+static void
+test_suspects_are_told(void **state)
+{
+	struct fleet *f = fleet_new(40, 0, 5, 0);
+	size_t told[FLEET_SUSPECTS_MAX], last = 0;
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	for (size_t i = 0; i < 39; i++)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	assert_int_equal(fleet_suspects(f, told), 0);
+	for (size_t i = 0; i < 200; i++) {
+		last = next_after(f, &now_ms, &wait_ms);
+		fleet_lost(f, last, now_ms);
+	}
+	assert_int_equal(fleet_suspects(f, told), FLEET_SUSPECTS_MAX);
+	for (size_t i = 0; i < FLEET_SUSPECTS_MAX; i++) {
+		for (size_t j = 0; j < i; j++)
+			assert_true(told[i] != told[j]);
+	}
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, told[0], &good, 10, now_ms);
+	last = told[0];
+	fleet_suspects(f, told);
+	assert_true(told[0] != last);
+	now_ms += 20000; /* old losses are no news */
+	for (size_t i = 0; i < 40; i++)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	assert_int_equal(fleet_suspects(f, told), 0);
+	fleet_free(f);
+}
+
+static void
+test_promises(void **state)
+{
+	static const struct place_room needs = { 1, 100, 200 };
+	struct fleet *f = fleet_new(2, 0, 5, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	fleet_promise(f, 1, &needs);
+	assert_int_equal(fleet_load(f, 1).sessions, 4);
+	assert_int_equal(fleet_load(f, 1).cpu_milli, 600);
+	assert_int_equal(fleet_load(f, 1).memory_bytes, 1200);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_promise(f, 1, &needs); /* its answer may not know of this one */
+	assert_int_equal(fleet_load(f, 1).sessions, 5);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	assert_int_equal(fleet_load(f, 1).sessions, 4);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	assert_int_equal(fleet_load(f, 1).sessions, 3);
+	fleet_promise(f, 0, &needs);
+	assert_int_equal(fleet_load(f, 0).sessions, 0);
+	fleet_free(f);
+}
+
+static void
+test_another_table(void **state)
+{
+	static const size_t map[] = { 2, SIZE_MAX, 0, 1, 99 };
+	struct fleet *f = fleet_new(3, 0, 5, 0), *g;
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+	unsigned asked[5] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	fleet_cordon(f, 1, true);
+	g = fleet_new(5, 2, 6, now_ms);
+	fleet_adopt(g, f, map);
+	fleet_free(f);
+	assert_int_equal(fleet_state(g, 0, now_ms), NODE_UP);
+	assert_int_equal(fleet_state(g, 1, now_ms), NODE_UNKNOWN);
+	assert_int_equal(fleet_state(g, 2, now_ms), NODE_UP);
+	assert_int_equal(fleet_state(g, 3, now_ms), NODE_DRAINING);
+	assert_int_equal(fleet_state(g, 4, now_ms), NODE_UNKNOWN);
+	assert_int_equal(fleet_load(g, 0).sessions, 3);
+	for (uint64_t end_ms = now_ms + 5000; now_ms < end_ms;) {
+		size_t node = next_after(g, &now_ms, &wait_ms);
+
+		asked[node]++;
+		fleet_heard(g, node, &good, 10, now_ms);
+	}
+	for (size_t i = 0; i < 5; i++)
+		assert_true(i == 2 ? asked[i] == 0 : asked[i] >= 4);
+	fleet_free(g);
+}
+
+/* One that asks us is asked soon, though its turn is far away. */
+static void
+test_seen(void **state)
+{
+	struct fleet *f = fleet_new(2000, 0, 5, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		fleet_lost(f, next_after(f, &now_ms, &wait_ms), now_ms);
+	now_ms += 5000;
+	fleet_seen(f, 1234, now_ms);
+	assert_int_equal(next_after(f, &now_ms, &wait_ms), 1234);
+	fleet_lost(f, 1234, now_ms);
+	fleet_seen(f, 1234, now_ms);
+	assert_int_not_equal(next_after(f, &now_ms, &wait_ms), 1234);
+	fleet_free(f);
+}
+
+/* --- whole fleets --- */
+
+enum happening { WAKE, ARRIVES, ANSWERED, OVERDUE };
+
+struct event {
+	uint64_t at_ms, asked_ms;
+	enum happening what;
+	uint32_t observer, target;
+	uint32_t n_suspects;
+	uint16_t suspects[FLEET_SUSPECTS_MAX];
+};
+
+struct world {
+	size_t n;
+	unsigned loss_percent;
+	uint64_t now_ms, seed;
+	struct fleet **of;
+	bool *is_dead;
+	uint64_t *wakes_ms; /* the next WAKE that counts */
+	struct event *events;
+	size_t n_events, cap;
+	uint64_t probes, false_downs;
+	size_t victim;
+};
+
+static uint64_t
+roll(struct world *w)
+{
+	w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return w->seed >> 33;
+}
+
+static void
+push(struct world *w, const struct event *e)
+{
+	size_t at = w->n_events++;
+
+	if (w->n_events > w->cap) {
+		w->cap = w->cap ? 2 * w->cap : 1024;
+		w->events = realloc(w->events, w->cap * sizeof(*w->events));
+		assert_non_null(w->events);
+	}
+	for (; at > 0 && e->at_ms < w->events[(at - 1) / 2].at_ms; at = (at - 1) / 2)
+		w->events[at] = w->events[(at - 1) / 2];
+	w->events[at] = *e;
+}
+
+static struct event
+pop(struct world *w)
+{
+	struct event first = w->events[0], last = w->events[--w->n_events];
+	size_t at = 0, child;
+
+	while ((child = 2 * at + 1) < w->n_events) {
+		if (child + 1 < w->n_events && w->events[child + 1].at_ms < w->events[child].at_ms)
+			child++;
+		if (w->events[child].at_ms >= last.at_ms)
+			break;
+		w->events[at] = w->events[child];
+		at = child;
+	}
+	w->events[at] = last;
+	return first;
+}
+
+static void
+note_downs(struct world *w, size_t observer)
+{
+	enum node_state was, is;
+	size_t node;
+
+	while (fleet_take_change(w->of[observer], &node, &was, &is))
+		w->false_downs += is == NODE_DOWN && !w->is_dead[node];
+}
+
+/* As probe.c does on its timer. */
+static void
+wake(struct world *w, uint32_t observer)
+{
+	uint32_t wait_ms;
+	size_t target;
+
+	while ((target = fleet_next(w->of[observer], w->now_ms, &wait_ms)) != SIZE_MAX) {
+		struct event e = { .asked_ms = w->now_ms,
+			.observer = observer,
+			.target = (uint32_t)target };
+
+		w->probes++;
+		e.at_ms = w->now_ms + wait_ms;
+		e.what = OVERDUE;
+		push(w, &e);
+		if (roll(w) % 100 < w->loss_percent)
+			continue;
+		e.at_ms = w->now_ms + 3 + roll(w) % 40;
+		e.what = ARRIVES;
+		push(w, &e);
+	}
+	w->wakes_ms[observer] = w->now_ms + wait_ms;
+	push(w,
+	    &(struct event){ .at_ms = w->now_ms + wait_ms, .what = WAKE, .observer = observer });
+}
+
+static void
+arrive(struct world *w, struct event *e)
+{
+	size_t told[FLEET_SUSPECTS_MAX];
+
+	if (w->is_dead[e->target])
+		return;
+	e->n_suspects = (uint32_t)fleet_suspects(w->of[e->target], told);
+	for (size_t i = 0; i < e->n_suspects; i++)
+		e->suspects[i] = (uint16_t)told[i];
+	e->at_ms += e->at_ms - e->asked_ms;
+	e->what = ANSWERED;
+	push(w, e);
+}
+
+static void
+take_answer(struct world *w, const struct event *e)
+{
+	struct fleet *f = w->of[e->observer];
+
+	fleet_heard(f, e->target, &good, (uint32_t)(w->now_ms - e->asked_ms), w->now_ms);
+	for (size_t i = 0; i < e->n_suspects; i++)
+		fleet_hinted(f, e->suspects[i], w->now_ms);
+}
+
+/* Is there an answer to this or a later ask already? */
+static bool
+is_moot(const struct world *w, const struct event *e)
+{
+	uint64_t silent_ms = fleet_silent_ms(w->of[e->observer], e->target, w->now_ms);
+
+	return silent_ms != UINT64_MAX && w->now_ms - silent_ms > e->asked_ms;
+}
+
+static void
+happen(struct world *w, struct event *e)
+{
+	w->now_ms = e->at_ms;
+	if (w->is_dead[e->observer])
+		return;
+	if (e->what == WAKE && w->wakes_ms[e->observer] != w->now_ms)
+		return;
+	if (e->what == ARRIVES) {
+		arrive(w, e);
+		return;
+	}
+	if (e->what == ANSWERED)
+		take_answer(w, e);
+	else if (e->what == OVERDUE && !is_moot(w, e))
+		fleet_lost(w->of[e->observer], e->target, w->now_ms);
+	note_downs(w, e->observer);
+	wake(w, e->observer);
+}
+
+static void
+run_until(struct world *w, uint64_t end_ms)
+{
+	while (w->n_events > 0 && w->events[0].at_ms <= end_ms) {
+		struct event e = pop(w);
+
+		happen(w, &e);
+	}
+	w->now_ms = end_ms;
+}
+
+static struct world
+make_world(size_t n, unsigned loss_percent, uint64_t seed)
+{
+	struct world w = { .n = n, .loss_percent = loss_percent, .seed = seed, .now_ms = 1000 };
+
+	w.of = calloc(n, sizeof(struct fleet *));
+	w.is_dead = calloc(n, sizeof(*w.is_dead));
+	w.wakes_ms = calloc(n, sizeof(*w.wakes_ms));
+	for (size_t i = 0; i < n; i++) {
+		w.of[i] = fleet_new(n, i, roll(&w) << 20 | i, w.now_ms);
+		assert_non_null(w.of[i]);
+		w.wakes_ms[i] = w.now_ms + roll(&w) % 1000;
+		push(&w,
+		    &(struct event){ .at_ms = w.wakes_ms[i],
+			.what = WAKE,
+			.observer = (uint32_t)i });
+	}
+	return w;
+}
+
+static void
+free_world(struct world *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		fleet_free(w->of[i]);
+	free(w->of);
+	free(w->is_dead);
+	free(w->wakes_ms);
+	free(w->events);
+}
+
+/* How many of the living have the node in that state. */
+static size_t
+count_state(const struct world *w, size_t node, enum node_state state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		count += i != node && !w->is_dead[i] &&
+		    fleet_state(w->of[i], node, w->now_ms) == state;
+	return count;
+}
+
+/* Of the living, for whom it is no candidate: down, or never heard of. */
+static size_t
+count_out(const struct world *w, size_t node)
+{
+	return count_state(w, node, NODE_DOWN) + count_state(w, node, NODE_UNKNOWN);
+}
+
+/* ms from a death until it is out at `share` percent of the others. */
+static uint64_t
+time_death(struct world *w, size_t node, unsigned share)
+{
+	uint64_t start_ms = w->now_ms;
+
+	w->is_dead[node] = true;
+	while (w->now_ms < start_ms + 30000 && count_out(w, node) * 100 < (w->n - 1) * share)
+		run_until(w, w->now_ms + 20);
+	return w->now_ms - start_ms;
+}
+
+static const struct {
+	size_t n;
+	unsigned loss_percent, share;
+	uint64_t warm_ms;
+	int deaths;
+} deaths[] = {
+	{ 3, 0, 100, 20000, 20 },
+	{ 3, 10, 100, 20000, 20 },
+	{ 9, 0, 100, 20000, 20 },
+	{ 9, 10, 100, 20000, 20 },
+	{ 100, 0, 100, 40000, 20 },
+	{ 100, 10, 100, 40000, 20 },
+	{ 1000, 0, 95, 160000, 2 },
+	{ 1000, 10, 95, 160000, 2 },
+};
+
+static void
+revive(struct world *w, size_t node)
+{
+	fleet_free(w->of[node]);
+	w->of[node] = fleet_new(w->n, node, roll(w), w->now_ms);
+	w->is_dead[node] = false;
+	w->wakes_ms[node] = w->now_ms;
+	push(w, &(struct event){ .at_ms = w->now_ms, .what = WAKE, .observer = (uint32_t)node });
+}
+
+static void
+test_dead_nodes_are_out(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(deaths); i++) {
+		struct world w = make_world(deaths[i].n, deaths[i].loss_percent, 11 + i);
+		uint64_t longest_ms = 0, took_ms;
+
+		run_until(&w, w.now_ms + deaths[i].warm_ms);
+		for (int k = 0; k < deaths[i].deaths; k++) {
+			size_t node = roll(&w) % w.n;
+
+			took_ms = time_death(&w, node, deaths[i].share);
+			longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
+			revive(&w, node);
+			run_until(&w, w.now_ms + 15000 + roll(&w) % 1000);
+		}
+		print_message("%zu nodes, %u %% lost: out at %u %% of the others after %llu ms\n",
+		    deaths[i].n, deaths[i].loss_percent, deaths[i].share,
+		    (unsigned long long)longest_ms);
+		assert_true(longest_ms <= FLEET_DEAD_MS);
+		free_world(&w);
+	}
+}
+
+static const struct {
+	size_t n;
+	unsigned loss_percent;
+	uint64_t span_ms;
+	uint64_t most; /* wrong ones in all */
+} calms[] = {
+	{ 3, 10, 3600000, 0 },
+	{ 9, 10, 600000, 1 },
+	{ 100, 10, 600000, 4 },
+	{ 100, 0, 600000, 0 },
+};
+
+static void
+test_loss_is_no_death(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(calms); i++) {
+		struct world w = make_world(calms[i].n, calms[i].loss_percent, 5);
+
+		run_until(&w, w.now_ms + calms[i].span_ms);
+		print_message("%zu nodes, %u %% lost, %llu s: %llu wrongly out, %.1f probes a "
+			      "second of each\n",
+		    calms[i].n, calms[i].loss_percent, (unsigned long long)calms[i].span_ms / 1000,
+		    (unsigned long long)w.false_downs,
+		    (double)w.probes * 1000 / (double)calms[i].span_ms / (double)calms[i].n);
+		assert_true(w.false_downs <= calms[i].most);
+		assert_true(w.probes <=
+		    calms[i].n * (calms[i].span_ms / 1000 * FLEET_PROBES_PER_SECOND + 10));
+		free_world(&w);
+	}
+}
+
+/* Half of the nodes are gone and come back: found out, and found again. */
+static void
+test_many_at_once(void **state)
+{
+	struct world w = make_world(9, 10, 77);
+	uint64_t start_ms;
+
+	(void)state;
+	run_until(&w, w.now_ms + 20000);
+	for (size_t i = 0; i < 4; i++)
+		w.is_dead[i] = true;
+	run_until(&w, w.now_ms + FLEET_DEAD_MS + 1000);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(count_state(&w, i, NODE_DOWN), 5);
+	for (size_t i = 0; i < 4; i++)
+		revive(&w, i);
+	start_ms = w.now_ms;
+	run_until(&w, start_ms + 6000);
+	for (size_t i = 0; i < 9; i++)
+		assert_int_equal(count_state(&w, i, NODE_DOWN) + count_state(&w, i, NODE_UNKNOWN),
+		    0);
+	free_world(&w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_is_asked_once_a_second),
+		cmocka_unit_test(test_one_alone_asks_nobody),
+		cmocka_unit_test(test_rate_is_bounded),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_losses_in_a_row),
+		cmocka_unit_test(test_timeout_adapts),
+		cmocka_unit_test(test_late_answers),
+		cmocka_unit_test(test_hints_of_a_liar),
+		cmocka_unit_test(test_suspects_are_told),
+		cmocka_unit_test(test_promises),
+		cmocka_unit_test(test_another_table),
+		cmocka_unit_test(test_seen),
+		cmocka_unit_test(test_dead_nodes_are_out),
+		cmocka_unit_test(test_loss_is_no_death),
+		cmocka_unit_test(test_many_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
