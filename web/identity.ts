@@ -77,6 +77,11 @@ export class Identity {
 		return this.#tokens.user;
 	}
 
+	/** The token is bound to a key of this page (DPoP): whoever else gets to see it can do nothing with it. */
+	get isBound(): boolean {
+		return this.#tokens.isBound;
+	}
+
 	get epoch(): number {
 		return this.#epoch;
 	}
@@ -207,6 +212,16 @@ export class Identity {
 		if (second.status === 401)
 			this.#need('The service does not take your sign-in.');
 		return second;
+	}
+
+	/**
+	 * One request to another node. What that says of the token changes nothing here: no other node can sign anybody out, and none gets a token that
+	 * it could use itself.
+	 */
+	async sendElsewhere(request: ApiRequest): Promise<Response> {
+		if (!this.isBound)
+			throw new Problem(502, 'This sign-in holds for one node only');
+		return this.#tokens.send(request);
 	}
 
 	/* --- renewal --- */

@@ -4,6 +4,9 @@ import { Api, Problem } from './api.ts';
 import { leaveRoles, takeRoles } from './baton.ts';
 import { BrowserHost } from './browser-host.ts';
 import { Identity } from './identity.ts';
+import { Latencies, type Measured } from './latency.ts';
+import { keepPin, readPin, type FogNode } from './nodes.ts';
+import { BROWSER, forgetTimings } from './probe.ts';
 import type { Role } from './protocol.ts';
 import type { SessionTab, Start } from './session-tab.ts';
 import { SessionsPanel } from './sessions-panel.ts';
@@ -14,15 +17,26 @@ import { element, onClick, View } from './view.ts';
 import './style.css';
 
 const TICK_MS = 1000;
+/** After a list of nodes that could not be had. */
+const MEASURE_RETRY_MS = 60_000;
 
 let tick = 0;
+let measureTimer = 0;
+let pin = readPin(localStorage);
 let shownTab: SessionTab | null = null;
 
 const host = new BrowserHost(() => location.hash);
 const identity = new Identity(host, { onChange: onIdentity, onRenewed });
 const api = new Api(identity);
-const view = new View(onAction);
-const tabs = new Tabs(api, element('tabs'), element('panels'), {
+const view = new View(onAction, (name) => keepPin(localStorage, pin = name));
+const latencies = new Latencies(BROWSER, location.origin, listNodes, onMeasured);
+const placing = {
+	get pin() {
+		return pin;
+	},
+	latencyMs: () => latencies.forCreate(),
+};
+const tabs = new Tabs(api, placing, element('tabs'), element('panels'), {
 	onChange: render,
 	onLink: (address) => view.showLink(address),
 	onClose: (tab) => void closeTab(tab),
@@ -30,7 +44,7 @@ const tabs = new Tabs(api, element('tabs'), element('panels'), {
 const panel = new SessionsPanel(api, {
 	roleIn: (id) => tabs.find(id)?.role ?? null,
 	onOpen: openSession,
-	onNew: newSession,
+	onNew: () => newSession(),
 	onEnd: endListed,
 });
 
@@ -62,10 +76,12 @@ function focusWhenReady(tab: SessionTab | null): void {
 /* Somebody has signed in or out. */
 function onIdentity(): void {
 	view.showIdentity(identity);
-	if (identity.isSignedIn)
+	if (identity.isSignedIn) {
 		loadProfiles();
-	else
+		measureNodes();
+	} else {
 		api.forget();
+	}
 	for (const tab of tabs.all)
 		tab.onIdentity();
 }
@@ -73,6 +89,30 @@ function onIdentity(): void {
 function onRenewed(): void {
 	for (const tab of tabs.all)
 		void tab.renew();
+}
+
+/* Only while somebody looks: who does not look opens no session. */
+function measureNodes(): void {
+	clearTimeout(measureTimer);
+	if (document.visibilityState !== 'visible' || !identity.isSignedIn)
+		return;
+	void latencies.refresh().then(() => {
+		clearTimeout(measureTimer);
+		measureTimer = setTimeout(measureNodes, Math.max(MEASURE_RETRY_MS, latencies.dueInMs));
+	});
+}
+
+async function listNodes(): Promise<FogNode[]> {
+	const nodes = await api.nodes();
+
+	view.showNodes(nodes, pin);
+	return nodes;
+}
+
+function onMeasured(measured: Measured): void {
+	forgetTimings();
+	for (const tab of tabs.all)
+		tab.onMeasured(measured);
 }
 
 function loadProfiles(): void {
@@ -97,8 +137,20 @@ function openSession(id: string): string {
 	return '';
 }
 
-function newSession(): string {
-	return openTab({ sessionId: null, role: 'driver', profile: view.profile, isReplaceable: false });
+function newSession(hint = ''): string {
+	return openTab({ sessionId: null, role: 'driver', profile: view.profile, isReplaceable: false, hint });
+}
+
+/* Beside the session that is there, which stays. */
+function openThere(tab: SessionTab): void {
+	const node = tab.advice?.node;
+
+	if (!node)
+		return;
+	tab.dismiss();
+	const why = newSession(node);
+	if (why)
+		tab.tell(why);
 }
 
 async function closeTab(tab: SessionTab): Promise<void> {
@@ -147,6 +199,8 @@ const ON_TAB: Record<Exclude<Action, 'sessions' | 'new' | 'sign-in'>, (tab: Sess
 	'stay': (tab) => void tab.extend(),
 	'extend': (tab) => void tab.extend(),
 	'close': (tab) => void closeTab(tab),
+	'open-there': openThere,
+	'dismiss': (tab) => tab.dismiss(),
 };
 
 function onAction(action: Action): void {
@@ -167,6 +221,7 @@ function retryNow(): void {
 	if (document.visibilityState !== 'visible')
 		return;
 	identity.wake();
+	measureNodes();
 	for (const tab of tabs.all)
 		tab.retryNow();
 }
@@ -193,7 +248,7 @@ function begin(): void {
 
 onClick(element('sign-out'), () => identity.signOut());
 host.listen((message) => void identity.onMessage(message));
-onClick(element('new'), newSession);
+onClick(element('new'), () => newSession());
 onClick(element('end'), () => void endActive());
 onClick(element('screen-reader'), ({ currentTarget }) => {
 	const toggle = currentTarget as HTMLElement;

@@ -3,25 +3,28 @@
  * that is played. */
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 
 const MODULES = [
-	'api', 'backoff', 'baton', 'callback', 'connection', 'identity', 'input', 'problem', 'protocol', 'provider', 'renewal', 'state', 'tabset',
-	'text', 'tokens',
+	'api', 'backoff', 'baton', 'callback', 'connection', 'identity', 'input', 'latency', 'nodes', 'problem', 'protocol', 'provider', 'renewal',
+	'state', 'tabset', 'text', 'tokens',
 ];
 
 /* Node 18 */
 globalThis.crypto ??= crypto.webcrypto;
 globalThis.CryptoKey ??= crypto.webcrypto.CryptoKey;
 
+const HERE = dirname(fileURLToPath(import.meta.url));
+
 async function load() {
 	const { outputFiles } = await esbuild.build({
 		stdin: {
 			contents: MODULES.map((name) => `export * from './${name}.ts';`).join('\n'),
-			resolveDir: dirname(fileURLToPath(import.meta.url)),
+			resolveDir: HERE,
 		},
 		bundle: true,
 		format: 'esm',
@@ -226,6 +229,7 @@ test('states follow events', () => {
 		['is refused', [BEGIN, REFUSED, WAIT], 'error', 'Error: Too many sessions'],
 		['is gone', [{ type: 'gone', status: 'expired', reason: '', exit: null }], 'ended', 'Ended: time limit reached'],
 		['exited meanwhile', [{ type: 'gone', status: 'exited', reason: 'exit', exit: EXIT.exit }], 'ended', 'Ended: exit code 3'],
+		['a degraded service stays connected', [HELLO, status('degraded')], 'connected', 'Connected'],
 		['a status note', [HELLO, status('shutting_down')], 'connected', 'Connected: the service is restarting'],
 		['the note goes', [{ ...AGAIN, skipped: 1 }, { type: 'note', note: '' }], 'connected', 'Connected'],
 		['an idle session', [HELLO, IDLE], 'connected', 'Connected: unless you type, this session ends in 1 min'],
@@ -358,7 +362,30 @@ test('placement and reason in words', () => {
 	assert.equal(page.placementWords({ node: 'edge-1', region: 'local', tier: 'fog' }), 'fog · edge-1 · local');
 	assert.equal(page.placementWords('edge-1'), 'edge-1');
 	assert.equal(page.placementWords(7), '');
-	assert.equal(page.reasonWords('only_node'), 'only node');
+	assert.equal(page.reasonWords('fog-first,nearest'), 'fog nodes come first; the nearest to you');
+	assert.equal(page.reasonWords('hint-not-fit,brand-new,toString'), 'the node that was asked for cannot take it; brand-new; toString');
+	assert.deepEqual([page.reasonWords(7), page.reasonWords(''), page.reasonWords(',')], ['', '', '']);
+	assert.equal(page.reasonWords('x'.repeat(999)).length, 300);
+});
+
+test('each reason that the service gives for a choice has words', () => {
+	const codes = [...readFileSync(join(HERE, '../placerd/place.h'), 'utf8').matchAll(/^\tR\((\w+), "([a-z-]+)"\)/gm)];
+	const chosen = codes.slice(0, codes.findIndex(([, name]) => name === 'REGION')).map(([, , code]) => code);
+	assert.ok(chosen.includes('fog-first') && chosen.length >= 9, chosen.join());
+	for (const code of chosen)
+		assert.notEqual(page.reasonWords(code), code);
+});
+
+test('what is worse than it should be, and a wish that is not met, are told', () => {
+	const cloud = 'Degraded: in the cloud because no fog node could take it';
+	assert.equal(page.degradedWords('cloud-fallback,next-best'), cloud);
+	assert.equal(page.degradedWords('cloud-fallback', 'the service says more'), cloud);
+	assert.deepEqual(['', 'next-best', 'slow-disk'].map((code) => page.degradedWords(code)),
+		['Degraded', 'Degraded: a better node was tried and failed', 'Degraded: slow-disk']);
+	assert.equal(page.degradedWords('slow-disk', 'the disk is slow'), 'Degraded: the disk is slow');
+	assert.equal(page.missedHintWords('a', 'fog-first,hint-not-fit', 'b'), 'a cannot take this session: it runs on b.');
+	assert.equal(page.missedHintWords('a', 'local-only,hint-unknown-node', ''), 'a is not known here: it runs on another node.');
+	assert.deepEqual([page.missedHintWords('a', 'hint-honoured', 'a'), page.missedHintWords('', 'hint-not-fit', 'b')], ['', '']);
 });
 
 test('lengths of time, counts and a session of the list in words', () => {
@@ -390,6 +417,301 @@ test('the attach address', () => {
 test('which failures are worth another try by themselves', () => {
 	const transient = [0, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504].filter((status) => new page.Problem(status, 't').isTransient);
 	assert.deepEqual(transient, [0, 429, 502, 503, 504]);
+});
+
+/* --- nodes and how far they are --- */
+
+const HERE_ORIGIN = 'https://shell.example';
+const node = (name, more = {}) => ({ name, region: 'r', tier: 'fog', url: `https://${name}.example`, self: false, state: 'up', ...more });
+
+test('nodes are read from the list, and which addresses are believed', () => {
+	assert.deepEqual(page.nodesFrom([{ name: 'a', url: 'https://a.example', region: 7 }, { name: '' }, { name: 'x'.repeat(65) }, null, 3]),
+		[{ name: 'a', region: '', tier: '', url: 'https://a.example', self: false, state: 'unknown' }]);
+	assert.deepEqual(page.nodesFrom({}), []);
+	const at = (url, more) => page.originOf(node('a', { url, ...more }), HERE_ORIGIN);
+	assert.equal(at('https://a.example:8443/x'), 'https://a.example:8443');
+	assert.equal(at('http://elsewhere.example', { self: true }), HERE_ORIGIN);
+	for (const url of ['', 'a.example', 'http://a.example', 'https://u:p@a.example', 'javascript:0', '//a.example'])
+		assert.equal(at(url), null, url);
+});
+
+test('a request is repeated at a node of the list alone, and there as it was', () => {
+	const nodes = [node('here', { self: true, url: HERE_ORIGIN }), node('a'), node('plain', { url: 'http://plain.example' })];
+	const asked = new URL('/v1/sessions/7?x=1', HERE_ORIGIN);
+	const at = (location) => page.repeatAt(location, asked, nodes)?.href ?? null;
+	assert.equal(at('https://a.example/v1/sessions/7?x=1'), 'https://a.example/v1/sessions/7?x=1');
+	const bad = [
+		undefined, 7, '', '/v1/sessions/7?x=1', 'https://evil.example/v1/sessions/7?x=1', 'https://a.example:444/v1/sessions/7?x=1',
+		'http://a.example/v1/sessions/7?x=1', 'http://plain.example/v1/sessions/7?x=1', `${HERE_ORIGIN}/v1/sessions/7?x=1`,
+		'https://a.example/v1/sessions/8?x=1', 'https://a.example/v1/sessions/7', 'https://a.example/v1/sessions/7?x=1#f',
+		'https://u@a.example/v1/sessions/7?x=1', 'https://a.example.evil.example/v1/sessions/7?x=1',
+	];
+	for (const location of bad)
+		assert.equal(at(location), null, String(location));
+});
+
+test('the node that a person keeps to is a name, and a browser that keeps nothing is none', () => {
+	const storage = memory();
+	page.keepPin(storage, 'edge-1');
+	assert.deepEqual([...storage.kept], [['fog.node', 'edge-1']]);
+	assert.equal(page.readPin(storage), 'edge-1');
+	page.keepPin(storage, '');
+	assert.deepEqual([storage.kept.size, page.readPin(storage)], [0, '']);
+	storage.setItem('fog.node', 'x'.repeat(65));
+	assert.equal(page.readPin(storage), '');
+	const throwing = () => {
+		throw new Error('denied');
+	};
+	const denied = { getItem: throwing, setItem: throwing, removeItem: throwing };
+	page.keepPin(denied, 'a');
+	assert.equal(page.readPin(denied), '');
+});
+
+/** Nodes at given distances on a clock of their own, which goes on only when everything waits for it. */
+class PlayedNetwork {
+	time = 1_000_000;
+	asked = [];
+	waiting = [];
+
+	/** latency: ms of the n-th request to a node, a function or a number; Infinity: never answers; null: fails. */
+	constructor(latency) {
+		this.latency = latency;
+	}
+
+	now = () => this.time;
+
+	probe = async (origin, signal) => {
+		const name = new URL(origin).hostname.replace('.example', '');
+		const n = this.asked.push(name);
+		const given = this.latency[name];
+		const ms = typeof given === 'function' ? given(this.asked.filter((other) => other === name).length, n) : given === undefined ? 1 : given;
+		if (ms === null)
+			throw new Error('refused');
+		await this.wait(ms, signal);
+		if (signal.aborted)
+			throw new Error('aborted');
+		return ms;
+	};
+
+	wait = (ms, signal) => new Promise((resolve) => {
+		const end = () => {
+			signal.removeEventListener('abort', end);
+			this.waiting = this.waiting.filter((other) => other !== entry);
+			resolve();
+		};
+		const entry = { at: this.time + ms, end };
+		this.waiting.push(entry);
+		signal.addEventListener('abort', end);
+	});
+
+	async run(promise) {
+		let isOver = false;
+		promise.finally(() => (isOver = true));
+		for (;;) {
+			for (let turn = 0; turn < 20; turn++)
+				await null;
+			if (isOver)
+				return promise;
+			const next = this.waiting.sort((a, b) => a.at - b.at)[0];
+			assert.ok(next && next.at < Infinity, 'something waits for nothing');
+			this.time = Math.max(this.time, next.at);
+			next.end();
+		}
+	}
+
+	count(name) {
+		return this.asked.filter((other) => other === name).length;
+	}
+}
+
+const targets = (...names) => names.map((name) => ({ name, origin: `https://${name}.example` }));
+const measureWith = async (latency, names) => {
+	const network = new PlayedNetwork(latency);
+	const begun = network.time;
+	const figures = await network.run(page.measure(targets(...names), network));
+	return { network, figures: Object.fromEntries(figures), took: network.time - begun };
+};
+
+test('a measure is the least of five probes after one that does not count', async () => {
+	const { network, figures, took } = await measureWith({ a: (n) => [90, 20, 14, 30, 12, 19][n - 1], b: 15 }, ['a', 'b']);
+	assert.deepEqual(figures, { a: 12, b: 15 });
+	assert.deepEqual([network.count('a'), network.count('b')], [6, 6]);
+	assert.equal(took, 90 + 20 + 14 + 30 + 12 + 19, 'all nodes at the same time');
+});
+
+test('a far node is asked no more after two timed probes, and its figure is kept', async () => {
+	const { network, figures } = await measureWith({ near: 10, far: (n) => [50, 31, 33, 1][n - 1], fair: (n) => (n === 2 ? 90 : 30) },
+		['near', 'far', 'fair']);
+	assert.deepEqual(figures, { near: 10, far: 31, fair: 30 });
+	assert.deepEqual([network.count('near'), network.count('far'), network.count('fair')], [6, 3, 6]);
+});
+
+test('nodes that fail are left out, one that hangs costs 1.5 s and no more, and what is late counts for nothing', async () => {
+	const { figures, took, network } = await measureWith({
+		good: 10, refused: null, breaks: (n) => (n === 3 ? null : 5), hangs: Infinity, slow: (n) => (n < 3 ? 20 : Infinity),
+	}, ['good', 'refused', 'breaks', 'hangs', 'slow']);
+	assert.deepEqual(figures, { good: 10, slow: 20 });
+	assert.equal(took, 1500);
+	const after = network.asked.length;
+	for (let turn = 0; turn < 50; turn++)
+		await null;
+	assert.equal(network.asked.length, after);
+	assert.deepEqual((await measureWith({ a: null }, ['a'])).figures, {});
+	assert.deepEqual((await measureWith({}, [])).figures, {});
+});
+
+test('this node is measured first, then those that are up, fog before cloud, twelve at most', () => {
+	const many = Array.from({ length: 20 }, (_, n) => node(`c${n}`, { tier: 'cloud' }));
+	const list = [
+		...many, node('down', { state: 'unreachable' }), node('away', { state: 'draining' }), node('maybe', { state: 'suspect' }),
+		node('bad', { url: 'http://bad.example' }), node('f1'), node('f2'), node('me', { self: true, tier: 'cloud', state: 'draining' }),
+	];
+	const names = page.targetsOf(list, HERE_ORIGIN).map(({ name }) => name);
+	assert.deepEqual(names.slice(0, 4), ['me', 'f1', 'f2', 'c0']);
+	assert.equal(names.length, page.TARGETS_MAX);
+	assert.equal(page.targetsOf(list, HERE_ORIGIN)[0].origin, HERE_ORIGIN);
+});
+
+test('figures go to the service as whole milliseconds within its bounds', () => {
+	assert.deepEqual(page.latencyMembers(new Map([['a', 12.4], ['b', 0.2], ['c', 1e9], ['d', -3], ['__proto__', 7]])),
+		Object.fromEntries([['a', 12], ['b', 0], ['c', 60_000], ['d', 0], ['__proto__', 7]]));
+});
+
+/** A page that measures: shell is its own node. */
+function measuring(latency, { nodes = [node('shell', { self: true }), node('a'), node('b')], list = 5 } = {}) {
+	const network = new PlayedNetwork(latency);
+	const seen = { lists: 0, measured: [], network };
+	const never = new AbortController().signal;
+	const latencies = new page.Latencies(network, HERE_ORIGIN, async () => {
+		seen.lists++;
+		await network.wait(list, never);
+		if (seen.fails)
+			throw new Error('no list');
+		return nodes;
+	}, (measured) => seen.measured.push(measured));
+	return { latencies, seen, network, create: () => network.run(latencies.forCreate()) };
+}
+
+test('a create takes the figures that there are, at once, and new ones come every five minutes at most', async () => {
+	const { latencies, seen, network, create } = measuring({ shell: 5, a: 10, b: 20 });
+	await network.run(latencies.refresh());
+	const begun = network.time;
+	assert.deepEqual(await create(), { shell: 5, a: 10, b: 20 });
+	network.time += page.MEASURE_EVERY_MS - 1000;
+	await network.run(latencies.refresh());
+	assert.equal(network.time, begun + page.MEASURE_EVERY_MS - 1000, 'nothing was waited for');
+	assert.ok(latencies.dueInMs <= 1000 && latencies.dueInMs > 0);
+	assert.equal(seen.lists, 1);
+	network.latency.a = 8;
+	network.time += 1000;
+	assert.deepEqual(await create(), { shell: 5, a: 10, b: 20 }, 'not delayed by the measure that has begun');
+	await network.run(latencies.refresh());
+	assert.deepEqual([seen.lists, await create()], [2, { shell: 5, a: 8, b: 20 }]);
+	assert.deepEqual(seen.measured.map(({ figures }) => figures.get('a')), [10, 8]);
+});
+
+test('a create waits 300 ms at most, then takes what is known of two nodes or more, or nothing', async () => {
+	const waits = async (latency, options) => {
+		const { network, create } = measuring(latency, options);
+		const begun = network.time;
+		return { members: await create(), took: network.time - begun };
+	};
+	assert.deepEqual(await waits({ shell: 5, a: 10, b: 20 }), { members: { shell: 5, a: 10, b: 20 }, took: 5 + 6 * 20 - 3 * 20 });
+	assert.deepEqual(await waits({ shell: 5, a: 10, b: Infinity }), { members: { shell: 5, a: 10 }, took: 300 });
+	assert.deepEqual(await waits({ shell: 5, a: Infinity, b: null }), { members: {}, took: 300 });
+	assert.deepEqual(await waits({ shell: 5 }, { list: 9000 }), { members: {}, took: 300 });
+});
+
+test('old figures are not used, nor is a clock that was set back believed, and a list that fails is asked for again', async () => {
+	const { latencies, seen, network, create } = measuring({ shell: 5, a: 10, b: 20 });
+	seen.fails = true;
+	assert.deepEqual(await create(), {});
+	assert.equal(latencies.dueInMs, 0);
+	seen.fails = false;
+	await network.run(latencies.refresh());
+	assert.equal(seen.lists, 2);
+	for (const step of [3_600_000, -7_200_000]) {
+		network.time += step;
+		network.latency = { shell: Infinity, a: Infinity, b: Infinity };
+		assert.deepEqual(await create(), {}, String(step));
+		await network.run(latencies.refresh());
+	}
+	assert.equal(seen.lists, 4);
+});
+
+test('a service of one node is not measured', async () => {
+	const { seen, network, create } = measuring({}, { nodes: [node('shell', { self: true }), node('a', { state: 'unreachable' })] });
+	assert.deepEqual(await create(), {});
+	assert.deepEqual([network.asked, seen.measured.length], [[], 1]);
+});
+
+test('what is worth a move is what placerd/place.c says', () => {
+	const constants = (file) => Object.fromEntries([...readFileSync(join(HERE, file), 'utf8').matchAll(/\b(MOVE_[A-Z_]+) (?:= )?(\d+)/g)]
+		.map(([, name, value]) => [name, Number(value)]));
+	const ours = constants('latency.ts');
+	assert.equal(Object.keys(ours).length, 3);
+	assert.deepEqual(ours, constants('../placerd/place.c'));
+	const rows = [[48, 12, true], [12, 48, false], [16, 10, true], [15, 10, false], [4, 1, true], [3, 1, false], [3, 0, true], [2, 0, false], [9, 9, false]];
+	for (const [now, other, expected] of rows)
+		assert.equal(page.isWorthMoving(now, other), expected, `${now} to ${other}`);
+});
+
+const measured = (figures, nodes) => ({ nodes, figures: new Map(Object.entries(figures)) });
+const PLACE = { node: 'here', tier: 'fog', isFallback: false };
+
+test('a nearer node is offered after three measures one after another, once', () => {
+	const nodes = [node('here'), node('near')];
+	const say = (watch, ...rows) => rows.map(([here, near]) => watch.next(PLACE, measured({ here, near }, nodes))?.text ?? '');
+	const text = 'near is nearer (12 ms instead of 48 ms): open a new session there. This one goes on.';
+	assert.deepEqual(say(new page.OfferWatch(), [48, 12], [48, 12], [48, 12], [48, 12], [48, 1]), ['', '', text, '', '']);
+	assert.deepEqual(say(new page.OfferWatch(), [48, 12], [48, 12], [48, 40], [48, 12], [48, 12], [48, 12]), ['', '', '', '', '', text]);
+	assert.deepEqual(say(new page.OfferWatch(), ...Array(9).fill([13, 12])), Array(9).fill(''));
+});
+
+test('what is not fit, farther from fog, or not measured is not offered', () => {
+	const offers = (place, other, figures = { here: 48, near: 12 }) => {
+		const watch = new page.OfferWatch();
+		const rounds = [1, 2, 3].map(() => watch.next({ ...PLACE, ...place }, measured(figures, [node('here'), node('near', other)])));
+		return rounds[2]?.node ?? null;
+	};
+	assert.equal(offers({}, {}), 'near');
+	assert.equal(offers({}, { tier: 'cloud' }), null);
+	assert.equal(offers({ tier: 'cloud' }, { tier: 'cloud' }), 'near');
+	assert.equal(offers({ tier: 'cloud' }, { tier: 'fog' }), 'near');
+	for (const state of ['suspect', 'unreachable', 'draining', 'unknown'])
+		assert.equal(offers({}, { state }), null, state);
+	assert.equal(offers({}, {}, { here: 48 }), null);
+	assert.equal(offers({}, {}, { near: 12 }), null);
+	assert.equal(offers({ node: 'near' }, {}), null);
+});
+
+test('after a fall-back to the cloud a fog node that is back is offered, however far it is; the nearest of several', () => {
+	const watch = new page.OfferWatch();
+	const nodes = [node('here', { tier: 'cloud' }), node('other-cloud', { tier: 'cloud' }), node('edge'), node('edge-2')];
+	const place = { node: 'here', tier: 'cloud', isFallback: true };
+	const say = (figures) => watch.next(place, measured({ here: 20, 'other-cloud': 1, ...figures }, nodes));
+	assert.deepEqual([say({ edge: 60, 'edge-2': 40 }), say({ edge: 60, 'edge-2': 40 })], [null, null]);
+	assert.deepEqual(say({ edge: 60, 'edge-2': 40 }), { node: 'edge-2', text: 'The fog node edge-2 is back: open a new session there. This one goes on.' });
+	assert.equal(say({ edge: 60 }), null);
+});
+
+test('at 30 % of jitter nodes of one distance lead to no offer in 200 page loads, and one that is much nearer always does', () => {
+	const random = seeded(7);
+	const least = (ms) => Math.min(...Array.from({ length: 5 }, () => ms * (0.7 + 0.6 * random())));
+	const offersIn = (loads, distances) => {
+		const nodes = [node('here'), ...Object.keys(distances).map((name) => node(name))];
+		let offers = 0;
+		for (let load = 0; load < loads; load++) {
+			const watch = new page.OfferWatch();
+			for (let round = 0; round < 6; round++) {
+				const figures = Object.fromEntries(Object.entries({ here: 20, ...distances }).map(([name, ms]) => [name, least(ms)]));
+				offers += watch.next(PLACE, measured(figures, nodes)) ? 1 : 0;
+			}
+		}
+		return offers;
+	};
+	assert.ok(offersIn(200, { a: 20, b: 20, c: 20, d: 22 }) <= 1);
+	assert.ok(offersIn(200, { a: 8 }) >= 195);
 });
 
 /* --- an attachment, against a service that is played --- */
@@ -948,6 +1270,121 @@ test('with DPoP every request has a proof of its own, and a nonce when one is wa
 	assert.equal(new Set([...proofs, ...payloads].map(({ jti }) => jti)).size, 5);
 	assert.equal(new Set([...played.grants, ...played.requests].map(({ headers }) => partsOf(headers.dpop)[0].jwk.x)).size, 1);
 	assert.equal(played.grants.length, 2, 'a wanted nonce is no reason to renew');
+});
+
+/** An API of somebody signed in with DPoP, and a service that says where else to ask. */
+async function boundApi(t, { tokenType = 'DPoP', location: where = () => null, elsewhere = () => json(200, {}) } = {}) {
+	const { played, identity, told } = signingIn(t, { metadata: { dpop_signing_alg_values_supported: ['ES256'] } });
+	played.onToken = () => json(200, played.tokens({ token_type: tokenType }));
+	await identity.begin();
+	globalThis.location = { origin: ORIGIN };
+	t.after(() => delete globalThis.location);
+	played.onApi = (request) => {
+		const url = new URL(request.url);
+		if (url.pathname === '/v1/nodes')
+			return json(200, { nodes: [node('shell', { self: true, url: ORIGIN }), node('edge')] });
+		return url.origin === ORIGIN ? json(421, { code: 'on_other_node', title: 'Elsewhere', location: where(url) }) : elsewhere(request);
+	};
+	return { api: new page.Api(identity), identity, played, told };
+}
+
+const AT_EDGE = ({ pathname, search }) => `https://edge.example${pathname}${search}`;
+const GRANT = { ws_url: `wss://edge.example/v1/sessions/${ID(1)}/pty`, token: 'T', expires_at: 'E' };
+const WISH = { profile: { name: 'default', max_ttl_seconds: 60, max_sessions: 1 }, hint: 'edge', latencyMs: { edge: 12 } };
+const SIGNAL = new AbortController().signal;
+
+test('with DPoP the page asks the node of a session itself, once, with a proof of its own', async (t) => {
+	const made = { session_id: ID(1), attach: GRANT, placement: { node: 'edge' }, placement_reason: 'fog-first' };
+	const { api, played } = await boundApi(t, { location: AT_EDGE, elsewhere: () => json(201, made) });
+	assert.deepEqual(await api.createSession(WISH, 'K', SIGNAL), made);
+	const [first, list, second] = played.requests;
+	assert.deepEqual([first, list, second].map(({ url }) => url), [`${ORIGIN}/v1/sessions`, `${ORIGIN}/v1/nodes`, 'https://edge.example/v1/sessions']);
+	const proofs = [first, second].map(({ method, url, headers }) => checkProof(headers.dpop, method, url, 'at-1'));
+	assert.notEqual(proofs[0].jti, proofs[1].jti);
+	assert.deepEqual([first, second].map(({ headers }) => headers['idempotency-key']), ['K', 'K']);
+	assert.deepEqual(played.requests.map(({ headers }) => headers['fog-location']), Array(3).fill('body'));
+	await api.createSession(WISH, 'K', SIGNAL);
+	assert.equal(played.requests.length, 5, 'the list is known');
+});
+
+test('an address that is none of the nodes, a second one, or a terminal elsewhere is refused', async (t) => {
+	const refused = (promise) => assert.rejects(promise, (error) => error.status === 502 && /not safe/.test(error.title));
+	let where = (url) => AT_EDGE(url).replace('edge.example', 'evil.example');
+	let elsewhere = () => json(200, { ...GRANT, ws_url: GRANT.ws_url.replace('edge', 'evil') });
+	const { api, played } = await boundApi(t, { location: (url) => where(url), elsewhere: (request) => elsewhere(request) });
+	await refused(api.attach(ID(1), 'driver', SIGNAL));
+	assert.ok(played.requests.every(({ url }) => url.startsWith(ORIGIN)), 'nothing went there');
+	where = AT_EDGE;
+	await refused(api.attach(ID(1), 'driver', SIGNAL));
+	elsewhere = () => json(200, { ...GRANT, ws_url: GRANT.ws_url.replace('wss:', 'ws:') });
+	await refused(api.attach(ID(1), 'driver', SIGNAL));
+	elsewhere = ({ url }) => json(421, { code: 'on_other_node', title: 'Elsewhere', location: url.replace('edge', 'edge') });
+	const before = played.requests.length;
+	await assert.rejects(api.session(ID(1), SIGNAL), (error) => error.status === 421 && error.code === 'on_other_node');
+	assert.equal(played.requests.length, before + 2, 'once');
+	elsewhere = () => json(200, GRANT);
+	assert.deepEqual(await api.attach(ID(1), 'driver', SIGNAL), GRANT);
+});
+
+test('with DPoP the page gathers the list itself; each node speaks for itself, and who does not answer is named', async (t) => {
+	const row = (n, name, more) => ({ session_id: ID(n), status: 'running', placement: { node: name, region: 'r', tier: 'fog' }, ...more });
+	const { api, played } = await boundApi(t);
+	const nodes = [node('shell', { self: true, url: ORIGIN }), node('edge'), node('dead'), node('odd'), node('plain', { url: 'http://plain.example' })];
+	const said = {
+		'shell.example': { sessions: [row(1, 'shell')], unreachable_nodes: ['edge', 'dead', 'odd', 'plain', 'gone', 'shell'] },
+		'edge.example': {
+			sessions: [row(2, 'edge'), row(1, 'edge', { status: 'failed' }), row(3, 'shell'), row('x', 'edge'), null, { session_id: ID(4) }],
+			unreachable_nodes: ['shell'],
+		},
+		'odd.example': { sessions: 7 },
+	};
+	played.onApi = ({ url }) => {
+		const { hostname, pathname } = new URL(url);
+		if (pathname === '/v1/nodes')
+			return json(200, { nodes });
+		if (hostname === 'dead.example')
+			throw new TypeError('failed to fetch');
+		return json(200, said[hostname]);
+	};
+	const { sessions, unreachable } = await api.sessions(SIGNAL);
+	assert.deepEqual(sessions.map(({ session_id: id, status }) => [id, status]), [[ID(1), 'running'], [ID(2), 'running']]);
+	assert.deepEqual(unreachable.sort(), ['dead', 'gone', 'odd', 'plain', 'shell']);
+	const { headers, method, url } = played.requests.find((request) => request.url.startsWith('https://edge.example'));
+	checkProof(headers.dpop, method, url, 'at-1');
+});
+
+test('another node cannot sign anybody out, and a token that is not bound goes to no other node', async (t) => {
+	const bound = await boundApi(t, { location: AT_EDGE, elsewhere: () => json(401, { title: 'No' }, { 'WWW-Authenticate': 'DPoP error="invalid_token"' }) });
+	await assert.rejects(bound.api.session(ID(1), SIGNAL), (error) => error.status === 401);
+	assert.deepEqual([bound.identity.isSignedIn, bound.played.grants.length], [true, 1]);
+	const bearer = await boundApi(t, { tokenType: 'Bearer', location: AT_EDGE });
+	await assert.rejects(bearer.api.session(ID(1), SIGNAL), (error) => error.status === 421);
+	assert.deepEqual(bearer.played.requests.map(({ url, headers }) => [new URL(url).origin, headers['fog-location']]), [[ORIGIN, undefined]]);
+	await assert.rejects(bearer.identity.sendElsewhere({}), page.Problem);
+});
+
+test('a session is asked for with the wish and the figures that there are; nodes that did not answer are named', async (t) => {
+	const { played, identity } = signingIn(t);
+	await identity.begin();
+	globalThis.location = { origin: ORIGIN };
+	t.after(() => delete globalThis.location);
+	const bodies = [];
+	const before = globalThis.fetch;
+	globalThis.fetch = (url, init) => {
+		bodies.push(init.body);
+		return before(url, init);
+	};
+	const api = new page.Api(identity);
+	await api.createSession(WISH, 'K', SIGNAL);
+	await api.createSession({ ...WISH, hint: '', latencyMs: {} }, 'L', SIGNAL);
+	assert.deepEqual(bodies.map((body) => JSON.parse(body)), [
+		{ profile: 'default', ttl_seconds: 60, placement_hint: 'edge', latency_ms: { edge: 12 } }, { profile: 'default', ttl_seconds: 60 },
+	]);
+	played.onApi = () => json(200, { sessions: [], unreachable_nodes: ['a', 7, '', ...Array(99).fill('b')] });
+	const { unreachable } = await api.sessions(SIGNAL);
+	assert.deepEqual([unreachable.slice(0, 2), unreachable.length], [['a', 'b'], 16]);
+	played.onApi = () => json(200, { sessions: [] });
+	assert.deepEqual(await api.sessions(SIGNAL), { sessions: [], unreachable: [] });
 });
 
 test('a provider that does not bind the token gets it sent as a bearer', async (t) => {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* One tab: a loop that opens or re-attaches a session and keeps it attached, with its streams, its screen and its state. */
-import { attachUrl, isLive, newIdempotencyKey, Problem, type Api, type Grant, type Session } from './api.ts';
+import { attachUrl, isLive, newIdempotencyKey, Problem, type Api, type Grant, type Session, type Wish } from './api.ts';
 import { backoffMs } from './backoff.ts';
 import {
 	Attachment, CLOSE_IDENTITY_EXPIRED, CLOSE_IDENTITY_REVOKED, CLOSE_TAKEN_OVER, Streams, type Closed, type Continuation,
 } from './connection.ts';
+import { OfferWatch, type Measured, type Place } from './latency.ts';
 import type { Exit, Hello, Role, Status } from './protocol.ts';
 import { INITIAL, isFinal, next, type Event, type State } from './state.ts';
 import { TermScreen } from './term.ts';
-import { placementWords, reasonWords, timeOf } from './text.ts';
+import { degradedWords, isFallback, missedHintWords, placementWords, reasonWords, timeOf } from './text.ts';
 
 /** A note beside "Connected" is news, and goes away. */
 const NOTE_MS = 20_000;
@@ -28,6 +29,22 @@ export interface Start {
 	profile: string;
 	/** A session of an earlier visit; when it is gone, a new one is no surprise. */
 	isReplaceable: boolean;
+	/** The node that a new session is to be on, whatever the person keeps to; '': no such wish. */
+	hint?: string;
+}
+
+/** What helps to place a new session. */
+export interface Placing {
+	/** The node that the person keeps to; ''. */
+	readonly pin: string;
+	latencyMs(): Promise<Record<string, number>>;
+}
+
+/** Told beside the terminal until the person has seen it. */
+export interface Advice {
+	text: string;
+	/** A node where a new session can be opened; '': there is nothing to do. */
+	node: string;
 }
 
 export interface TabListener {
@@ -46,6 +63,9 @@ export class SessionTab {
 	title = '';
 	placement = '';
 	placementReason = '';
+	/** What is worse than it should be; ''. */
+	degraded = '';
+	advice: Advice | null = null;
 	expiresAt: number | null = null;
 	latencyMs: number | null = null;
 	/** Bytes of output that this screen does not show. */
@@ -54,7 +74,14 @@ export class SessionTab {
 	hasNews = false;
 
 	readonly #api: Api;
+	readonly #placing: Placing;
 	readonly #on: TabListener;
+	/** What #key stands for: a repeat says the same, or the service refuses it. */
+	#wish: Wish | null = null;
+	/** For the first session of this tab alone. */
+	#hint: string;
+	#place: Place | null = null;
+	#offers = new OfferWatch();
 	#key = newIdempotencyKey();
 	#role: Role | null;
 	#isReplaceable: boolean;
@@ -72,8 +99,12 @@ export class SessionTab {
 	/** How long this person may stay attached, RFC 3339; null: without an end. */
 	#identityUntil: string | null = null;
 
-	constructor(api: Api, panel: HTMLElement, { sessionId, role, profile, isReplaceable }: Start, on: TabListener) {
+	constructor(api: Api, placing: Placing, panel: HTMLElement, start: Start, on: TabListener) {
+		const { sessionId, role, profile, isReplaceable, hint = '' } = start;
+
 		this.#api = api;
+		this.#placing = placing;
+		this.#hint = hint;
 		this.#on = on;
 		this.panel = panel;
 		this.sessionId = sessionId;
@@ -128,6 +159,8 @@ export class SessionTab {
 		this.#streams = new Streams();
 		this.#isKnown = false;
 		this.skippedBytes = 0;
+		if (!this.sessionId && this.#wish && this.#wish.hint !== (this.#hint || this.#placing.pin))
+			this.#forgetWish(); /* refused, and the person wants another one now */
 		this.screen.reset();
 		this.#restart();
 	}
@@ -137,10 +170,41 @@ export class SessionTab {
 		this.sessionId = null;
 		this.profile = profile;
 		this.#role = 'driver';
-		this.#key = newIdempotencyKey();
-		this.title = this.placement = this.placementReason = '';
+		this.#forgetWish();
+		this.#hint = '';
+		this.title = this.placement = this.placementReason = this.degraded = '';
+		this.advice = this.#place = null;
+		this.#offers = new OfferWatch();
 		this.expiresAt = null;
 		this.start();
+	}
+
+	#forgetWish(): void {
+		this.#wish = null;
+		this.#key = newIdempotencyKey();
+	}
+
+	/** The nodes have been measured: whether another is better for this session, which the person may want to know. */
+	onMeasured(measured: Measured): void {
+		const offer = this.#place && this.role === 'driver' && this.canEnd ? this.#offers.next(this.#place, measured) : null;
+
+		if (offer)
+			this.#advise(offer);
+	}
+
+	/** Something that the person asked for and does not get. */
+	tell(text: string): void {
+		this.#advise({ text, node: '' });
+	}
+
+	/** The person has seen it. */
+	dismiss(): void {
+		this.#advise(null);
+	}
+
+	#advise(advice: Advice | null): void {
+		this.advice = advice;
+		this.#on.onChange();
 	}
 
 	/** On the same screen, from where it was left: as the one driver, or to look on. */
@@ -401,6 +465,9 @@ export class SessionTab {
 		this.profile = session.profile ?? this.profile;
 		this.placement = placementWords(session.placement) || this.placement;
 		this.placementReason = reasonWords(session.placement_reason) || this.placementReason;
+		if (isFallback(session.placement_reason))
+			this.degraded = degradedWords(session.placement_reason);
+		this.#place = placeOf(session) ?? this.#place;
 		this.expiresAt = timeOf(session.expires_at) ?? this.expiresAt;
 	}
 
@@ -413,12 +480,16 @@ export class SessionTab {
 		this.profile = profile.name; /* a repeat with the same key is the same request */
 		if (this.state.name === 'connecting')
 			this.#dispatch({ type: 'begin', doing: 'session' });
-		const made = await this.#api.createSession(profile, this.#key, signal);
+		this.#wish ??= { profile, hint: this.#hint || this.#placing.pin, latencyMs: await this.#placing.latencyMs() };
+		if (signal.aborted)
+			throw new Problem(0, 'Not wanted any more');
+		const made = await this.#api.createSession(this.#wish, this.#key, signal);
 		this.sessionId = made.session_id;
 		this.#role = 'driver';
 		this.#isKnown = true;
 		this.#learn({ placement: made.placement, placement_reason: made.placement_reason });
-		this.#on.onChange();
+		const missed = missedHintWords(this.#wish.hint, made.placement_reason, this.#place?.node ?? '');
+		this.#advise(missed ? { text: missed, node: '' } : null);
 		return made.attach;
 	}
 
@@ -477,9 +548,17 @@ export class SessionTab {
 			this.expiresAt = timeOf(status.expiresAt) ?? this.expiresAt;
 		if (status.state === 'renewed' || status.state === 'identity_expiring')
 			this.#identityUntil = status.expiresAt;
+		if (status.state === 'degraded')
+			this.#degrade(status);
 		this.#dispatch({ type: 'status', status });
 		if (status.state === 'identity_expiring')
 			this.#api.identity.renew().catch(() => undefined); /* has its next try scheduled */
+	}
+
+	#degrade({ reason, detail }: Status): void {
+		this.degraded = degradedWords(reason, detail);
+		if (this.#place && isFallback(reason))
+			this.#place = { ...this.#place, isFallback: true };
 	}
 
 	#onExit(exit: Exit): void {
@@ -511,6 +590,13 @@ export class SessionTab {
 		else if ('warning' in this.state && this.state.warning)
 			this.#dispatch({ type: 'typed' });
 	}
+}
+
+/* Null: the answer does not say. */
+function placeOf({ placement, placement_reason: reason }: Partial<Session>): Place | null {
+	const { node, tier } = (placement ?? {}) as Record<string, unknown>;
+
+	return typeof node === 'string' && typeof tier === 'string' ? { node, tier, isFallback: isFallback(reason) } : null;
 }
 
 function problemOf(error: unknown): Problem {

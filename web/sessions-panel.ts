@@ -32,6 +32,7 @@ export class SessionsPanel {
 	readonly #dialog = element<HTMLDialogElement>('sessions');
 	readonly #list = element('sessions-list');
 	readonly #rows = new Map<string, Row>();
+	readonly #unreachable = element('sessions-unreachable');
 	#timer = 0;
 	#asking = new AbortController();
 
@@ -84,14 +85,14 @@ export class SessionsPanel {
 
 	async #ask(signal: AbortSignal): Promise<void> {
 		await this.#api.ready();
-		const sessions = await this.#api.sessions(signal);
+		const { sessions, unreachable } = await this.#api.sessions(signal);
 
 		if (!signal.aborted)
-			this.#render(sessions.filter(isLive));
+			this.#render(sessions.filter(isLive), unreachable);
 	}
 
 	/* Rows stay the same elements, so that the keyboard does not lose its place. */
-	#render(sessions: Session[]): void {
+	#render(sessions: Session[], unreachable: string[]): void {
 		const ids = new Set(sessions.map(({ session_id: id }) => id));
 
 		for (const [id, { item }] of this.#rows)
@@ -101,7 +102,23 @@ export class SessionsPanel {
 			}
 		for (const session of sessions)
 			this.#fill(this.#rowOf(session.session_id), session);
-		this.#note(sessions.length ? '' : 'None of your sessions is running.');
+		this.#showUnreachable(unreachable);
+		this.#note(sessions.length ? '' : unreachable.length ? 'No session is known to run.' : 'None of your sessions is running.');
+	}
+
+	/* What a node has that does not answer is not lost: it goes on there. */
+	#showUnreachable(names: string[]): void {
+		const texts = names.map((name) => `unreachable: ${name}`);
+
+		if (texts.join('\n') === [...this.#unreachable.children].map(({ textContent }) => textContent).join('\n'))
+			return;
+		this.#unreachable.hidden = texts.length === 0;
+		this.#unreachable.replaceChildren(...texts.map((text) => {
+			const item = make('li', 'why');
+			item.textContent = text;
+			item.title = 'Sessions on this node go on, and are shown again when it can be reached.';
+			return item;
+		}));
 	}
 
 	#rowOf(id: string): Row {

@@ -47,7 +47,8 @@ export type Event =
 	| { type: 'problem'; problem: ProblemText };
 
 export type Action =
-	'new' | 'sign-in' | 'retry' | 'reconnect' | 'take-back' | 'take-over' | 'watch' | 'stay' | 'extend' | 'sessions' | 'close';
+	'new' | 'sign-in' | 'retry' | 'reconnect' | 'take-back' | 'take-over' | 'watch' | 'stay' | 'extend' | 'sessions' | 'close' |
+	'open-there' | 'dismiss';
 
 export interface Words {
 	status: string;
@@ -188,6 +189,8 @@ function afterStatus(state: Attached, status: Status): State {
 		return { ...state, warning: { kind: 'identity', at: timeOf(status.expiresAt), refused: '' } };
 	case 'renewed':
 		return state.warning?.kind === 'identity' ? { ...state, warning: null } : state;
+	case 'degraded':
+		return state; /* stays beside the state for as long as it holds */
 	case 'renewal_refused':
 		return state; /* is tried again, and told when that does not help */
 	case 'extended':

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tabs of the page and their bar (WAI-ARIA tabs pattern). One is on top; the others go on receiving. */
 import type { Api } from './api.ts';
-import { SessionTab, type Start } from './session-tab.ts';
+import { SessionTab, type Placing, type Start } from './session-tab.ts';
 import { describe } from './state.ts';
 import { activeAfterClose, indexAfterKey, TABS_MAX, type OpenSet } from './tabset.ts';
 import { button, make, setText } from './view.ts';
@@ -26,6 +26,7 @@ export interface TabsListener {
 
 export class Tabs {
 	readonly #api: Api;
+	readonly #placing: Placing;
 	readonly #bar: HTMLElement;
 	readonly #panels: HTMLElement;
 	readonly #on: TabsListener;
@@ -34,8 +35,9 @@ export class Tabs {
 	#made = 0;
 	#screenReader = false;
 
-	constructor(api: Api, bar: HTMLElement, panels: HTMLElement, on: TabsListener) {
+	constructor(api: Api, placing: Placing, bar: HTMLElement, panels: HTMLElement, on: TabsListener) {
 		this.#api = api;
+		this.#placing = placing;
 		this.#bar = bar;
 		this.#panels = panels;
 		this.#on = on;
@@ -164,7 +166,7 @@ export class Tabs {
 	}
 
 	#newTab(start: Start, panel: HTMLElement): SessionTab {
-		const tab: SessionTab = new SessionTab(this.#api, panel, start, {
+		const tab: SessionTab = new SessionTab(this.#api, this.#placing, panel, start, {
 			onChange: () => {
 				const entry = this.#entries.find((other) => other.tab === tab);
 				if (!entry)
@@ -185,7 +187,7 @@ export class Tabs {
 		const label = tab.title || tab.profile || 'Session';
 
 		setText(name, label);
-		setText(remark, `, ${status}${tab.hasNews ? ', new output' : ''}`);
+		setText(remark, `, ${status}${tab.degraded && ', degraded'}${tab.hasNews ? ', new output' : ''}`);
 		handle.title = `${label}: ${status}`;
 		handle.ariaSelected = String(isActive);
 		handle.tabIndex = isActive ? 0 : -1;

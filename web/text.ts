@@ -50,11 +50,47 @@ export function placementWords(placement: unknown): string {
 	return [tier, node ?? name, region].filter((part) => typeof part === 'string' && part).join(' · ').slice(0, 80);
 }
 
-/** Why it runs there: a text, a code or a list of codes. */
+/** What the codes of placement_reason say (placerd/place.h). */
+const REASON_WORDS: Record<string, string> = {
+	'local-only': 'this service has one node',
+	'fog-first': 'fog nodes come first',
+	'cloud-fallback': 'no fog node could take it',
+	'hint-honoured': 'the node that was asked for',
+	'hint-unknown-node': 'the node that was asked for is not known',
+	'hint-not-fit': 'the node that was asked for cannot take it',
+	'nearest': 'the nearest to you',
+	'stayed': 'where you were, as no other node is much nearer',
+	'next-best': 'a better node was tried and failed',
+};
+const REASON_MAX_CHARS = 300;
+
+/** The codes of a placement_reason: they are joined by commas. */
+export function reasonCodes(reason: unknown): string[] {
+	return typeof reason === 'string' ? reason.slice(0, REASON_MAX_CHARS).split(',').map((code) => code.trim()).filter(Boolean) : [];
+}
+
+/** Why it runs there, in words; a code that is not known stays as it is. */
 export function reasonWords(reason: unknown): string {
-	if (Array.isArray(reason))
-		return reason.map(reasonWords).filter(Boolean).join(', ').slice(0, 200);
-	return typeof reason === 'string' ? reason.slice(0, 200).replaceAll('_', ' ') : '';
+	return reasonCodes(reason).map((code) => (Object.hasOwn(REASON_WORDS, code) ? REASON_WORDS[code] : code)).join('; ');
+}
+
+export function isFallback(reason: unknown): boolean {
+	return reasonCodes(reason).includes('cloud-fallback');
+}
+
+/** What is worse than it should be: by the reason, or by what the service says of it. */
+export function degradedWords(reason: unknown, detail = ''): string {
+	const why = isFallback(reason) ? 'in the cloud because no fog node could take it' : detail || reasonWords(reason);
+
+	return why ? `Degraded: ${why}` : 'Degraded';
+}
+
+/** What became of a wish for a node that was not met; '': it was, or there was none. */
+export function missedHintWords(hint: string, reason: unknown, node: string): string {
+	const codes = reasonCodes(reason);
+	const why = codes.includes('hint-unknown-node') ? 'is not known here' : codes.includes('hint-not-fit') ? 'cannot take this session' : '';
+
+	return hint && why && `${hint} ${why}: it runs on ${node || 'another node'}.`;
 }
 
 const UNITS: readonly [name: string, ms: number][] = [['day', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1000]];

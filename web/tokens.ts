@@ -37,6 +37,10 @@ export class TokenStore {
 		return this.#expiresAt;
 	}
 
+	get isBound(): boolean {
+		return this.#access !== '' && this.#dpop !== undefined;
+	}
+
 	get isEmpty(): boolean {
 		return !this.#access;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The page's elements around the terminals. Everything from outside goes in as text. */
 import type { Identity } from './identity.ts';
+import type { FogNode } from './nodes.ts';
 import type { SessionTab } from './session-tab.ts';
 import { describe, type Action, type Words } from './state.ts';
 import { byteWords } from './text.ts';
@@ -27,9 +28,12 @@ export interface Question {
 
 export class View {
 	readonly #profiles = element<HTMLSelectElement>('profile');
+	readonly #nodes = element<HTMLSelectElement>('node');
 	readonly #confirm = element<HTMLDialogElement>('confirm');
 
-	constructor(onAction: (action: Action) => void) {
+	/** onPin: the person keeps to a node from now on, '': to none. */
+	constructor(onAction: (action: Action) => void, onPin: (name: string) => void) {
+		this.#nodes.addEventListener('change', () => onPin(this.#nodes.value));
 		for (const button of document.querySelectorAll<HTMLButtonElement>('[data-action]'))
 			onClick(button, () => onAction(button.dataset.action as Action));
 		onClick(element('confirm-no'), () => this.#confirm.close());
@@ -45,6 +49,21 @@ export class View {
 		element('profile-label').hidden = names.length < 2;
 	}
 
+	/** The nodes that there are to keep to, and the one that the person keeps to, also if it is none of them. */
+	showNodes(nodes: FogNode[], pin: string): void {
+		const rows = nodes.map(({ name, tier, region, state }): [string, string] =>
+			[name, [name, tier, region, state !== 'up' && !['', 'unknown'].includes(state) && state].filter(Boolean).join(' · ')]);
+
+		if (pin && !nodes.some(({ name }) => name === pin))
+			rows.push([pin, `${pin} · not in the list`]);
+		element('node-label').hidden = nodes.length < 2 && !pin;
+		const options = [new Option('Automatic', ''), ...rows.map(([name, words]) => new Option(words, name))];
+		/* Left alone while nothing has changed: it may be open. */
+		if (options.map(({ text }) => text).join('\n') !== [...this.#nodes.options].map(({ text }) => text).join('\n'))
+			this.#nodes.replaceChildren(...options);
+		this.#nodes.value = pin;
+	}
+
 	/** Shows the tab on top; null: there is none. */
 	show(tab: SessionTab | null, now: number): Words {
 		const words = tab ? describe(tab.state, now) : NOTHING;
@@ -58,6 +77,7 @@ export class View {
 		setText(element('doing'), words.status);
 		this.#showNotice(words.notice);
 		this.#showFacts(tab);
+		this.#showAdvice(tab);
 		return words;
 	}
 
@@ -75,6 +95,18 @@ export class View {
 		setOptional('viewers', viewers);
 		element<HTMLButtonElement>('end').disabled = !tab?.canEnd;
 		element<HTMLButtonElement>('close-tab').disabled = !tab;
+	}
+
+	/* The texts stay where they are, empty or not: what comes into them is said aloud. */
+	#showAdvice(tab: SessionTab | null): void {
+		const advice = tab?.state.name === 'connected' ? tab.advice : null;
+
+		setOptional('degraded', tab?.degraded ?? '');
+		element('degraded').title = tab?.degraded ?? '';
+		element('advice').classList.toggle('shown', advice !== null);
+		setText(element('advice-text'), advice?.text ?? '');
+		element('advice-actions').hidden = !advice;
+		element('advice-open').hidden = !advice?.node;
 	}
 
 	#showNotice(notice: Words['notice']): void {
