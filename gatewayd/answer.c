@@ -150,7 +150,10 @@ log_request(const struct conn *c, unsigned status)
 
 	trace_format(x->trace.b, trace);
 	/* Only the pattern and a method of the route's own: nothing that was sent (S19). */
-	log_info("event=request method=%.*s route=%s status=%u dur_ms=%llu source=%s trace=%s",
+	/* Other nodes ask several times a second. */
+	(known && x->route && (x->route->flags & ROUTE_NODE) && status == 200 ? log_debug
+									      : log_info)(
+	    "event=request method=%.*s route=%s status=%u dur_ms=%llu source=%s trace=%s",
 	    known ? (int)r->method.len : 1, known ? r->method.ptr : "-", api_route_name(x), status,
 	    (unsigned long long)(mono_ms() - x->started_ms), source_format(&x->source, source),
 	    trace);

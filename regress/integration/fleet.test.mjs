@@ -178,8 +178,8 @@ describe("three fog nodes and a cloud", { skip }, () => {
 		assert.deepEqual([same.status, same.different], [0, []]);
 		const { status, different } = replay(POLICY.replace(/name: records[\s\S]*?max_ttl_seconds: 3600/, (text) => text.replace("3600", "60")));
 		const wanted = fleet.at("north").auditRecords().filter(({ event, profile, request }) =>
-			event === "placement.decided" && profile === "records" && request.ttl_seconds > 60);
-		assert.ok(wanted.length > 0);
+			["placement.decided", "policy.denied"].includes(event) && profile === "records" && request.ttl_seconds > 60);
+		assert.deepEqual([...new Set(wanted.map(({ event }) => event))].sort(), ["placement.decided", "policy.denied"]);
 		assert.deepEqual([status, different.length], [1, wanted.length], JSON.stringify(different));
 		assert.ok(different.every((each) => each.profile === "records" && /max_ttl_seconds/.test(JSON.stringify(each))), JSON.stringify(different));
 	});

@@ -232,7 +232,9 @@ suite("nodes in the page", { policy: policyOf([["default", { sessions: 8 }]]), e
 		await measureAgain(window, fleet);
 		assert.equal(await window.text("#advice-text"), "");
 		const first = window.address();
-		await measureAgain(window, fleet);
+		// The third that agrees; on a busy machine one may not, and the count begins anew.
+		for (let round = 0; round < 8 && !await window.text("#advice-text"); round++)
+			await measureAgain(window, fleet);
 		assert.match(await said(window, "advice-text"), /^near is nearer \(\d+ ms instead of 1\d\d ms\): open a new session there\. This one goes on\.$/);
 		assert.equal(fleet.creates.length, 1, "nothing is done by itself");
 		assert.equal(await page.getByRole("status").filter({ hasText: "is nearer" }).count(), 1);
