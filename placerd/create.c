@@ -454,8 +454,8 @@ pass_on(struct placerd *d, struct peer *from, const struct msg *m, const struct 
     struct elsewhere *e)
 {
 	if (write_decided(d, m, v, NULL) == 0)
-		return elsewhere_create(d, from, m, v->node, v->reasons, hash_wish(&m->u.create),
-		    e);
+		return elsewhere_create(d, from, m, v->node, v->reasons, hash_wish(&m->u.create), e,
+		    false);
 	elsewhere_give_up(d, &m->u.create, e);
 	return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 }
@@ -489,8 +489,8 @@ repeat_elsewhere(struct placerd *d, struct peer *from, const struct msg *m,
 	if (earlier == ELSEWHERE_OTHER_WISH)
 		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
 	if (earlier == ELSEWHERE_MADE)
-		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create),
-		    NULL);
+		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create), NULL,
+		    true);
 	peer_send(from, MSG_AUTH_REFUSED, m->request_id, &m->trace, &busy, -1);
 	return 0;
 }

@@ -30,6 +30,7 @@ struct passed {
 	uint64_t key_hash, wish_hash;
 	uint64_t until_mono_ms; /* 0: the place is free */
 	uint32_t tag;           /* of the node that made it; 0: still under way */
+	bool is_bound;          /* its client was sent there, and may have made it there or not */
 };
 
 struct elsewhere_keys {
@@ -91,22 +92,35 @@ enum elsewhere_repeat
 elsewhere_find_repeat(struct placerd *d, const struct pl_create *want, uint64_t wish_hash,
     size_t *node)
 {
-	const struct passed *p = find_passed(d, want);
+	struct passed *p = find_passed(d, want);
 
 	if (!p)
 		return ELSEWHERE_NEW;
 	if (p->wish_hash != wish_hash)
 		return ELSEWHERE_OTHER_WISH;
 	*node = p->tag ? nodes_find_tag(d->nodes, p->tag) : SIZE_MAX;
-	return *node == SIZE_MAX ? ELSEWHERE_UNDER_WAY : ELSEWHERE_MADE;
+	/* The client is sent there again, as long as there is somebody to make it or to know of it. */
+	if (p->is_bound &&
+	    (*node == SIZE_MAX || fleet_state(d->fleet, *node, mono_ms()) == NODE_DOWN)) {
+		p->until_mono_ms = 0;
+		return ELSEWHERE_NEW;
+	}
+	if (!p->tag)
+		return ELSEWHERE_UNDER_WAY;
+	if (*node != SIZE_MAX)
+		return ELSEWHERE_MADE;
+	p->until_mono_ms = 0; /* its node is no part of the fleet any more */
+	return ELSEWHERE_NEW;
 }
 
 /* made_by 0: it was not made, and the key is free again. */
 static void
-settle_key(struct placerd *d, const struct pl_create *want, uint32_t made_by)
+settle_key(struct placerd *d, const struct pl_create *want, uint32_t made_by, bool is_bound)
 {
 	struct passed *p = find_passed(d, want);
 
+	if (p)
+		p->is_bound = is_bound;
 	if (p && made_by)
 		p->tag = made_by;
 	else if (p && p->tag == 0)
@@ -224,7 +238,7 @@ write_forwarded(struct placerd *d, const struct asked *q, const struct pl_create
 /* Fog-Forwarded-By has its own bounds; e is taken. */
 int
 elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
-    const char *reason, uint64_t wish_hash, struct elsewhere *e)
+    const char *reason, uint64_t wish_hash, struct elsewhere *e, bool is_repeat)
 {
 	static const struct id128 none;
 	const struct pl_create *want = &m->u.create;
@@ -248,7 +262,8 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 		free(q);
 		return 0;
 	}
-	if (is_first)
+	e->is_repeat = is_repeat;
+	if (is_first && !is_repeat)
 		add_passed(d, want, wish_hash);
 	return name_node(d, q, try_ms(e));
 }
@@ -363,7 +378,7 @@ made(struct placerd *d, struct asked *q, const struct pl_create *want, const str
 	struct elsewhere *e = q->elsewhere;
 
 	write_forwarded(d, q, want, AUDIT_OUTCOME, id, e->reason);
-	settle_key(d, want, e->tag);
+	settle_key(d, want, e->tag, false);
 	where_remember(d, want->issuer, want->subject, e->tag);
 	log_info("event=session_elsewhere sid=%s req=%llx node=%s reason=%s", log_id(id),
 	    (unsigned long long)q->id, e->name, e->reason);
@@ -383,6 +398,16 @@ try_next(struct placerd *d, struct asked *q, struct msg *m)
 		create_try(d, auth, m, e);
 }
 
+static void
+refuse_lost(const struct asked *q)
+{
+	char detail[160];
+
+	snprintf(detail, sizeof(detail), "its node \"%s\" does not answer; the session may live on",
+	    q->elsewhere->name);
+	peers_refuse(q, -FOG_E_UNREACHABLE, "", detail);
+}
+
 static int
 on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarded *said)
 {
@@ -397,34 +422,33 @@ on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarde
 	}
 	if (said->result == FORWARD_BOUND) {
 		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "redirected");
-		settle_key(d, &m.u.create, 0);
+		settle_key(d, &m.u.create, e->tag, true);
 		return 0;
 	}
 	write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "failed");
 	note_failure(d, e, said);
-	try_next(d, q, &m);
+	/* It has the session already: a second one is not made for the same key. */
+	if (e->is_repeat)
+		refuse_lost(q);
+	else
+		try_next(d, q, &m);
 	return 0;
-}
-
-static void
-refuse_lost(const struct asked *q)
-{
-	char detail[160];
-
-	snprintf(detail, sizeof(detail), "its node \"%s\" does not answer; the session may live on",
-	    q->elsewhere->name);
-	peers_refuse(q, -FOG_E_UNREACHABLE, "", detail);
 }
 
 int
 elsewhere_on_forwarded(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
-	struct asked *q = requests_find(d->requests, m->request_id)->data;
+	const struct request *r = requests_find(d->requests, m->request_id);
+	struct asked *q = r ? r->data : NULL;
 	const struct pl_forwarded *said = &m->u.forwarded;
 	bool is_over = said->result == FORWARD_DONE || said->result == FORWARD_BOUND;
 
 	(void)from;
+	if (!q) { /* it crossed with our word that this took too long */
+		log_debug("event=late_forward req=%llx", (unsigned long long)m->request_id);
+		return 0;
+	}
 	if (!q->elsewhere)
 		return -FOG_E_LIAR;
 	if (q->phase == PH_CREATE && said->result == FORWARD_DONE &&
@@ -448,7 +472,7 @@ elsewhere_on_lost(struct placerd *d, struct asked *q, int error)
 
 	if (q->phase == PH_CREATE && read_request(e, &m) == 0) {
 		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "lost");
-		settle_key(d, &m.u.create, 0);
+		settle_key(d, &m.u.create, 0, false);
 	}
 	peers_refuse(q, error, "", "");
 	elsewhere_free(e);
@@ -459,6 +483,6 @@ void
 elsewhere_give_up(struct placerd *d, const struct pl_create *want, struct elsewhere *e)
 {
 	if (e)
-		settle_key(d, want, 0);
+		settle_key(d, want, 0, false);
 	elsewhere_free(e);
 }

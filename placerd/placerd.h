@@ -42,18 +42,18 @@ struct placerd {
 	struct totals totals;
 	struct event *loose_ends; /* repeats to be answered, abandoned sessions to be ended */
 	char node_name[65];
-	struct nodes *nodes;      /* the fleet as configured; this node alone without NODES_CONFIG */
-	struct nodes *next_nodes; /* prepared by a reload */
-	struct fleet *fleet;      /* how they are; indices are those of nodes */
-	struct probe *probe;      /* asks them; NULL: there are no others */
+	struct nodes *nodes; /* the fleet as configured; this node alone without NODES_CONFIG */
+	struct nodes *next_nodes;       /* prepared by a reload */
+	struct fleet *fleet;            /* how they are; indices are those of nodes */
+	struct probe *probe;            /* asks them; NULL: there are no others */
 	struct nodetoken_key *node_key; /* NULL: there are no others */
-	struct places *places;    /* where subjects were placed last */
-	struct elsewhere_keys *passed; /* creates that were passed on, by Idempotency-Key */
-	struct event *provisional; /* looks for sessions that nobody has confirmed */
-	bool is_draining;         /* by an admin: this node takes no new sessions */
-	struct drained *drained;  /* what an admin has taken out of service, over restarts */
-	bool is_synced;  /* ptyd has told all its sessions on the present pair */
-	bool was_synced; /* on some pair: the registry means something */
+	struct places *places;          /* where subjects were placed last */
+	struct elsewhere_keys *passed;  /* creates that were passed on, by Idempotency-Key */
+	struct event *provisional;      /* looks for sessions that nobody has confirmed */
+	bool is_draining;               /* by an admin: this node takes no new sessions */
+	struct drained *drained;        /* what an admin has taken out of service, over restarts */
+	bool is_synced;                 /* ptyd has told all its sessions on the present pair */
+	bool was_synced;                /* on some pair: the registry means something */
 };
 
 /* A request of authd that waits for ptyd, or an order of our own. */
@@ -69,7 +69,7 @@ struct asked {
 	uint64_t attachment;  /* PH_RENEW */
 	bool is_repeat;
 	struct elsewhere *elsewhere; /* passed on to another node; NULL: it is not */
-	TAILQ_ENTRY(asked) next; /* repeats */
+	TAILQ_ENTRY(asked) next;     /* repeats */
 };
 
 /* peers.c */
@@ -195,6 +195,7 @@ struct elsewhere {
 	char reason[65];           /* placement_reason */
 	uint32_t failed[PLACE_KEPT];
 	size_t n_failed;
+	bool is_repeat;
 	char tried[300]; /* who has failed and why, for the person */
 	size_t len;
 	unsigned char record[];
@@ -209,9 +210,12 @@ enum elsewhere_repeat {
 /* Whether a create with this key was passed on in the last ten minutes, and to which node. */
 enum elsewhere_repeat elsewhere_find_repeat(struct placerd *d, const struct pl_create *want,
     uint64_t wish_hash, size_t *node);
-/* Passes a create on to that node. e: of the tries before, taken; NULL: this is the first. Always 0. */
+/*
+ * Passes a create on to that node. e: of the tries before, taken; NULL: this is the first. is_repeat: that
+ * node has made the session already, and no other is tried. Always 0.
+ */
 int elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
-    const char *reason, uint64_t wish_hash, struct elsewhere *e);
+    const char *reason, uint64_t wish_hash, struct elsewhere *e, bool is_repeat);
 /* A request about a session of another node is passed on, and true. */
 bool elsewhere_on_request(struct placerd *d, struct peer *from, const struct msg *m,
     struct view forwarded_by);

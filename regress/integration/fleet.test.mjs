@@ -125,6 +125,13 @@ describe("three fog nodes and a cloud", { skip }, () => {
 		const first = await create("south", {}, { headers });
 		const again = await create("south", { latency_ms: { ...NEAR, east: 1 } }, { headers });
 		assert.equal(again.session_id, first.session_id);
+		// Its node cannot be reached: nobody makes a second one for the same key.
+		fleet.cut(["south"], ["north"]);
+		const lost = await fleet.at("south").expect(503, "POST", "/v1/sessions", { token: alice, headers, body: body() });
+		assert.equal(lost.code, "node_unreachable");
+		fleet.heal();
+		await fleet.settled();
+		assert.equal((await create("south", {}, { headers })).session_id, first.session_id);
 		const other = await fleet.at("south").expect(422, "POST", "/v1/sessions", { token: alice, headers, body: body({ ttl_seconds: 599 }) });
 		assert.equal(other.code, "idempotency_mismatch");
 		await end("south", first);
