@@ -69,8 +69,8 @@ UNIT		= $(patsubst regress/unit/%.c,%,$(wildcard regress/unit/test_*.c))
 FUZZ		= $(patsubst regress/fuzz/%.c,%,$(wildcard regress/fuzz/fuzz_*.c))
 INTEGRATION	= $(sort $(wildcard regress/integration/*.test.mjs))
 # What is tried in the browser, and the files alone: of our C they run nothing that the others do not.
-PAGES		= $(addprefix regress/integration/,browser.test.mjs identity-page.test.mjs nodes-page.test.mjs \
-		  sandbox-page.test.mjs sessions-page.test.mjs documents.test.mjs package.test.mjs)
+PAGES		= $(addprefix regress/integration/,browser.test.mjs fleet-page.test.mjs identity-page.test.mjs \
+		  nodes-page.test.mjs sandbox-page.test.mjs sessions-page.test.mjs documents.test.mjs package.test.mjs)
 UNIT_BIN	= $(UNIT:%=$(B)/regress/unit/%)
 FUZZ_BIN	= $(FUZZ:%=$(B)/regress/fuzz/%)
 # Programs that the integration tests start.
@@ -327,19 +327,18 @@ $(VM)/root.img: regress/vm/build.sh
 $(ECHO_CLIENT): $(call objs,regress/echo_client.c)
 	$(link)
 
-# The Debian packages, installed in an emulated Debian 12. Making the image takes root.
+# The Debian packages, installed in an emulated Debian 12. Making the image takes root; most of it is waiting, while the
+# packages are built. How fast this machine is goes along, so that the emulated one can tell how much slower it is.
 .PHONY: vmtest vm-payload
 vmtest:
 	@build-aux/deps.sh run vm package
-	$(SUBMAKE) B=$(B) web $(ECHO_CLIENT) $(VM)/root.img
-	$(SUBMAKE) B=$(B) vm-payload
+	$(SUBMAKE) B=$(B) $(VM)/root.img vm-payload
+	@$(ECHO_CLIENT) speed >$(VM_PAYLOAD)/builder_speed
 	@regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
 
-# How fast this machine is goes along, so that the emulated one can tell how much slower it is.
-vm-payload: $(ECHO_CLIENT)
+vm-payload: $(ECHO_CLIENT) $(WEB)/index.html
 	@rm -rf $(VM_PAYLOAD) && cp -R regress/vm/payload $(VM_PAYLOAD)
 	@cp $(ECHO_CLIENT) $(VM_PAYLOAD)/
-	@$(ECHO_CLIENT) speed >$(VM_PAYLOAD)/builder_speed
 	@regress/vm/package.sh $(WEB) $(VM_PAYLOAD)
 
 # ---- lint -------------------------------------------------------------------------------------------

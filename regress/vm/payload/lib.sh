@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Sourced by the check-*.sh: named checks, the API, and the processes of the service. The time limits are those
-# of an emulated machine.
+# of an emulated machine. Who talks to another node than this one, or as somebody else, sets $origin and $bearer, and
+# for https CURL_CA_BUNDLE.
 # shellcheck shell=bash
 set -uo pipefail
 
 readonly address=127.0.0.1 port=8080
 readonly unit=cloudshell-fog.service sessions_unit=cloudshell-fog-sessions.service
 readonly wait_seconds=60
+origin=http://$address:$port
+bearer=alice
 failures=0
 trap '[ $failures = 0 ] || exit 1' EXIT
 
@@ -54,8 +57,8 @@ differ() {
 
 # api METHOD PATH [JSON]: the body on standard output; fails where the status is not one of 2xx.
 api() {
-	curl -sS --max-time 30 --fail-with-body -X "$1" -H 'Authorization: Bearer alice' \
-		-H 'Content-Type: application/json' ${3:+-d "$3"} "http://$address:$port$2"
+	curl -sS --max-time 30 --fail-with-body -X "$1" -H "Authorization: Bearer $bearer" \
+		-H 'Content-Type: application/json' ${3:+-d "$3"} "$origin$2"
 }
 
 is_ready() {
@@ -153,52 +156,78 @@ state_of_machine() {
 	nft list tables | sed 's/^/kernel filter /'
 }
 
-# status_field PID FIELD: a line of /proc/PID/status, its words parted by one blank.
+# status_field PID FIELD: a line of /proc/PID/status, its words parted by one blank. Without a process: each takes its time
+# in here.
 status_field() {
-	sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | tr '\t' ' '
+	local key value
+	while read -r key value; do
+		if [ "$key" = "$2:" ]; then
+			echo "${value//$'\t'/ }"
+		fi
+	done <"/proc/$1/status"
+}
+
+# open_stream FILE: connects to $origin; what is written to $ws goes there, and what comes goes to FILE. $reader is the
+# process that does so.
+open_stream() {
+	local to=${origin#*://}
+	if [[ $origin == https:* ]]; then
+		mkfifo "$1.in"
+		openssl s_client -quiet -verify_return_error -CAfile "$CURL_CA_BUNDLE" -connect "$to" <"$1.in" >"$1" 2>/dev/null &
+		reader=$!
+		exec {ws}>"$1.in"
+		rm "$1.in"
+	else
+		exec {ws}<>"/dev/tcp/${to%:*}/${to##*:}" || return
+		cat <&"$ws" >"$1" &
+		reader=$!
+	fi
+}
+
+# waits_for_output FILE PATTERN: in what the terminal has said.
+waits_for_output() {
+	local end=$((SECONDS + wait_seconds))
+	until output_of "$1" | grep -q "$2"; do
+		if [ $SECONDS -ge $end ]; then
+			head -n 1 "$1"
+			output_of "$1"
+			return 1
+		fi
+		sleep 0.2
+	done
+	output_of "$1" | grep "$2"
 }
 
 # type_line SESSION LINE PATTERN: attaches, types the line, waits until the output matches and prints it. A
 # WebSocket client in bash: the mask of its frames (RFC 6455 5.3) is zero, so that they stay readable.
 type_line() {
-	local token frame ws header answer raw reader end
+	local token frame ws header raw reader status
 	token=$(attach_token "$1") || return
 	frame='{"type":"stdin","data_b64":"'$(printf '%s\n' "$2" | base64 -w 0)'"}'
 	header=$(printf '\\x%x' $((0x80 | ${#frame})))
 	[ ${#frame} -le 125 ] || header=$(printf '\\xfe\\x%02x\\x%02x' $((${#frame} >> 8)) $((${#frame} & 255)))
-	exec {ws}<>"/dev/tcp/$address/$port" || return
-	printf '%s\r\n' "GET /v1/sessions/$1/pty HTTP/1.1" "Host: $address:$port" 'Upgrade: websocket' \
+	raw=$(mktemp)
+	open_stream "$raw" || return
+	printf '%s\r\n' "GET /v1/sessions/$1/pty HTTP/1.1" "Host: ${origin#*://}" 'Upgrade: websocket' \
 		'Connection: Upgrade' 'Sec-WebSocket-Version: 13' 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' \
 		"Sec-WebSocket-Protocol: fog.pty.json, fog.token.$token" '' >&"$ws"
-	read -r -t 30 -u "$ws" answer
-	if [[ $answer != 'HTTP/1.1 101 '* ]]; then
-		echo "attach: $answer"
-		exec {ws}>&-
-		return 1
+	if ! wait_for grep -aqm 1 '^HTTP/1.1 ' "$raw" || ! grep -aqm 1 '^HTTP/1.1 101 ' "$raw"; then
+		echo "attach: $(head -n 1 "$raw")"
+		status=1
+	else
+		# shellcheck disable=SC2059 # the length is part of the format
+		printf "\x81$header\0\0\0\0%s" "$frame" >&"$ws"
+		waits_for_output "$raw" "$3"
+		status=$?
 	fi
-	raw=$(mktemp)
-	cat <&"$ws" >"$raw" &
-	reader=$!
-	# shellcheck disable=SC2059 # the length is part of the format
-	printf "\x81$header\0\0\0\0%s" "$frame" >&"$ws"
-	end=$((SECONDS + wait_seconds))
-	until output_of "$raw" | grep -q "$3" || [ $SECONDS -ge $end ]; do
-		sleep 0.2
-	done
 	kill $reader
 	exec {ws}>&-
-	output_of "$raw" | grep "$3"
-	end=$?
-	[ $end = 0 ] || output_of "$raw"
 	rm -f "$raw"
-	return $end
+	return $status
 }
 
 # output_of FILE: what the frames of the terminal say, without carriage returns and escape sequences (ECMA-48 5.4).
 output_of() {
-	local data
-	grep -ao '"data_b64":"[^"]*"' "$1" | while read -r data; do
-		data=${data#*:\"}
-		base64 -d <<<"${data%\"}"
-	done | tr -d '\r' | sed 's/\x1b\[[?0-9;]*[A-Za-z]//g'
+	grep -ao '"data_b64":"[^"]*"' "$1" | sed 's/.*/{&}/' | jq -j '.data_b64 | @base64d' | tr -d '\r' |
+		sed 's/\x1b\[[?0-9;]*[A-Za-z]//g'
 }
