@@ -189,15 +189,16 @@ place_compare(const struct place_request *request, const struct place_node *a,
 }
 
 /*
- * At ±30 % of jitter the least of five probes lies between 0.7 and 1.3 of the truth, and above 1.12 of
- * it, 1.6 times the least that any equal node can show, once in 400: so few are the moves at most,
- * however many equal nodes there are. The floor takes in most of what whole milliseconds round away,
- * and nobody feels it. Whoever is 1.3 times as far as need be is let go within some ten loads by the
- * same jitter, so that nearly all are served by a near one (test_place.c has the figures).
+ * At ±30 % of jitter the least of five probes lies between 0.7 and 1.3 of the truth, and above 1.19 of
+ * it, 1.7 times the least that any equal node can show, once in 4,800. Whole milliseconds widen that,
+ * the more the nearer the nodes are: hence the floor, which nobody feels. So nobody is moved more than
+ * once in 200 page loads, at whatever distance and among up to 24 equal nodes. Whoever is 1.3 times as
+ * far as need be is let go by the same jitter, so that nearly all are served by a near one
+ * (test_place.c has the figures).
  */
-#define MOVE_NUMERATOR 8
-#define MOVE_DENOMINATOR 5
-#define MOVE_FLOOR_MS 3
+#define MOVE_NUMERATOR 17
+#define MOVE_DENOMINATOR 10
+#define MOVE_FLOOR_MS 4
 
 bool
 place_is_worth_moving(uint32_t now_ms, uint32_t other_ms)

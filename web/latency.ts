@@ -21,9 +21,9 @@ const LATENCY_MAX_MS = 60_000;
 const WINS = 3;
 
 /* The rule of placerd/place.c, place_is_worth_moving(), where its reasons are: the page offers what the service would choose. */
-const MOVE_NUMERATOR = 8;
-const MOVE_DENOMINATOR = 5;
-const MOVE_FLOOR_MS = 3;
+const MOVE_NUMERATOR = 17;
+const MOVE_DENOMINATOR = 10;
+const MOVE_FLOOR_MS = 4;
 
 /** Whether a node at `other` is so much nearer than one at `now`, both in whole ms, that it is worth a move. */
 export function isWorthMoving(now: number, other: number): boolean {

@@ -651,7 +651,7 @@ test('what is worth a move is what placerd/place.c says', () => {
 	const ours = constants('latency.ts');
 	assert.equal(Object.keys(ours).length, 3);
 	assert.deepEqual(ours, constants('../placerd/place.c'));
-	const rows = [[48, 12, true], [12, 48, false], [16, 10, true], [15, 10, false], [4, 1, true], [3, 1, false], [3, 0, true], [2, 0, false], [9, 9, false]];
+	const rows = [[48, 12, true], [12, 48, false], [17, 10, true], [16, 10, false], [5, 1, true], [4, 1, false], [4, 0, true], [3, 0, false], [9, 9, false]];
 	for (const [now, other, expected] of rows)
 		assert.equal(page.isWorthMoving(now, other), expected, `${now} to ${other}`);
 });
@@ -1283,7 +1283,7 @@ async function boundApi(t, { tokenType = 'DPoP', location: where = () => null, e
 		const url = new URL(request.url);
 		if (url.pathname === '/v1/nodes')
 			return json(200, { nodes: [node('shell', { self: true, url: ORIGIN }), node('edge')] });
-		return url.origin === ORIGIN ? json(421, { code: 'on_other_node', title: 'Elsewhere', location: where(url) }) : elsewhere(request);
+		return url.origin === ORIGIN ? json(409, { code: 'on_other_node', title: 'Elsewhere', location: where(url) }) : elsewhere(request);
 	};
 	return { api: new page.Api(identity), identity, played, told };
 }
@@ -1318,9 +1318,9 @@ test('an address that is none of the nodes, a second one, or a terminal elsewher
 	await refused(api.attach(ID(1), 'driver', SIGNAL));
 	elsewhere = () => json(200, { ...GRANT, ws_url: GRANT.ws_url.replace('wss:', 'ws:') });
 	await refused(api.attach(ID(1), 'driver', SIGNAL));
-	elsewhere = ({ url }) => json(421, { code: 'on_other_node', title: 'Elsewhere', location: url.replace('edge', 'edge') });
+	elsewhere = ({ url }) => json(409, { code: 'on_other_node', title: 'Elsewhere', location: url.replace('edge', 'edge') });
 	const before = played.requests.length;
-	await assert.rejects(api.session(ID(1), SIGNAL), (error) => error.status === 421 && error.code === 'on_other_node');
+	await assert.rejects(api.session(ID(1), SIGNAL), (error) => error.status === 409 && error.code === 'on_other_node');
 	assert.equal(played.requests.length, before + 2, 'once');
 	elsewhere = () => json(200, GRANT);
 	assert.deepEqual(await api.attach(ID(1), 'driver', SIGNAL), GRANT);
@@ -1358,7 +1358,7 @@ test('another node cannot sign anybody out, and a token that is not bound goes t
 	await assert.rejects(bound.api.session(ID(1), SIGNAL), (error) => error.status === 401);
 	assert.deepEqual([bound.identity.isSignedIn, bound.played.grants.length], [true, 1]);
 	const bearer = await boundApi(t, { tokenType: 'Bearer', location: AT_EDGE });
-	await assert.rejects(bearer.api.session(ID(1), SIGNAL), (error) => error.status === 421);
+	await assert.rejects(bearer.api.session(ID(1), SIGNAL), (error) => error.status === 409);
 	assert.deepEqual(bearer.played.requests.map(({ url, headers }) => [new URL(url).origin, headers['fog-location']]), [[ORIGIN, undefined]]);
 	await assert.rejects(bearer.identity.sendElsewhere({}), page.Problem);
 });
