@@ -141,7 +141,9 @@ client_ask(const char *path, const char *request, size_t len, client_line_fn *on
 
 	if (rc != 0)
 		return rc;
-	rc = send_all(fd, request, len) == 0 ? receive_lines(fd, on_line, arg) : -1;
+	/* One who is not let in is told why, maybe before the request was sent. */
+	rc = send_all(fd, request, len) == 0 || errno == EPIPE ? receive_lines(fd, on_line, arg)
+							       : -1;
 	if (rc == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		complain(path, "no answer in time", NULL);
 	else if (rc == -1)

@@ -147,7 +147,8 @@ char *file_read(const char *name, size_t max, size_t *len, int *status);
 
 /*
  * Walks the lines of an audit log that are JSON objects with this member: on_line gets each, borrowed,
- * and returns 0 to go on. A file that has a line which is none is refused by its number. Returns
+ * and returns 0 to go on. A piece of a line, as a power failure leaves it, is told of and left out; a
+ * file that has another line which is none is refused by its number. Returns
  * EXIT_DONE, what on_line returned otherwise, or another exit status that has been explained.
  */
 typedef int audit_line_fn(void *arg, size_t number, const struct json_t *line);

@@ -76,6 +76,27 @@ refuse_line(const char *name, size_t number, const char *why)
 	return EXIT_USAGE;
 }
 
+/*
+ * What a placerd that was killed within a write, or a machine that stopped there, has left: it begins
+ * as each line of placerd's does, or with the zeroes of a file system that had no more (R7).
+ */
+static bool
+is_torn(const char *line, size_t len)
+{
+	static const char start[] = "{\"time\":\"";
+	size_t n = len < sizeof(start) - 1 ? len : sizeof(start) - 1;
+
+	return line[0] == '\0' || memcmp(line, start, n) == 0;
+}
+
+static void
+tell_torn(const char *name, size_t number)
+{
+	fputs("fogctl: ", stderr);
+	put_text(stderr, name);
+	fprintf(stderr, ":%zu: a piece of a line, which is left out\n", number);
+}
+
 /* A line that another version wrote may have members we do not know, but it is an object. */
 static int
 take_line(const struct walk *w, size_t number, const char *line, size_t len)
@@ -86,11 +107,13 @@ take_line(const struct walk *w, size_t number, const char *line, size_t len)
 
 	if (len == 0)
 		return EXIT_DONE;
-	if (len > FOGCTL_LINE_MAX_BYTES)
-		return refuse_line(w->name, number, "the line is longer than 1048576 bytes");
 	if (json_parse_strict(line, len, JSON_DEPTH_DEFAULT, &obj, &err) != 0) {
 		char why[JSON_ERROR_MESSAGE_SIZE + 80];
 
+		if (is_torn(line, len)) {
+			tell_torn(w->name, number);
+			return EXIT_DONE;
+		}
 		snprintf(why, sizeof(why), "no line of an audit log, which is a JSON object: %s",
 		    err.text);
 		return refuse_line(w->name, number, why);
@@ -101,25 +124,46 @@ take_line(const struct walk *w, size_t number, const char *line, size_t len)
 	return status;
 }
 
+/* The next line without its newline, in FOGCTL_LINE_MAX_BYTES. 1, 0 at the end, -1: it is longer. */
+static int
+read_line(FILE *f, char *line, size_t *len)
+{
+	size_t n = 0;
+	int c;
+
+	while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+		if (n == FOGCTL_LINE_MAX_BYTES)
+			return -1;
+		line[n++] = (char)c;
+	}
+	*len = n;
+	return c != EOF || n > 0;
+}
+
+static int
+walk_lines(const struct walk *w, FILE *f, char *line)
+{
+	int status = EXIT_DONE, more = 1;
+	size_t number = 0, len;
+
+	while (status == EXIT_DONE && (more = read_line(f, line, &len)) > 0)
+		status = take_line(w, ++number, line, len);
+	if (more < 0)
+		return refuse_line(w->name, number + 1, "the line is longer than 1048576 bytes");
+	return status == EXIT_DONE && ferror(f) ? refuse_file(w->name, errno) : status;
+}
+
 int
 audit_walk(const char *name, const char *member, audit_line_fn *on_line, void *arg)
 {
+	static char line[FOGCTL_LINE_MAX_BYTES];
 	const struct walk w = { name, member, on_line, arg };
 	int status = EXIT_DONE;
 	FILE *f = open_file(name, &status);
-	cleanup_free char *line = NULL;
-	size_t room = 0, number = 0;
-	ssize_t n;
 
 	if (!f)
 		return status;
-	while (status == EXIT_DONE && (n = getline(&line, &room, f)) > 0) {
-		bool is_whole = line[n - 1] == '\n';
-
-		status = take_line(&w, ++number, line, (size_t)n - is_whole);
-	}
-	if (status == EXIT_DONE && ferror(f))
-		status = refuse_file(name, errno);
+	status = walk_lines(&w, f, line);
 	close_file(f);
 	return status;
 }

@@ -11,7 +11,8 @@ enum fogctl_exit {
 	EXIT_REFUSED = 1, /* by the service or by policy; or there is a difference */
 	EXIT_USAGE = 2,   /* the command line, or a file, is wrong */
 	EXIT_NO_SERVICE = 3,
-	EXIT_NO_RIGHTS = 4 /* this user may not use the socket, or read the file */
+	EXIT_NO_RIGHTS = 4, /* this user may not use the socket, or read the file */
+	EXIT_NO_OUTPUT = 5  /* what was to be printed could not be written */
 };
 
 struct fogctl_option {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
@@ -276,11 +277,25 @@ read_options(int argc, char **argv, struct fogctl_wish *w)
 	return status;
 }
 
+/* A script that reads half an answer has to know: whatever the exit status would have been. */
+static void
+check_output(void)
+{
+	bool failed = ferror(stdout) != 0;
+
+	if (fflush(stdout) == 0 && !failed)
+		return;
+	fputs("fogctl: standard output cannot be written\n", stderr);
+	_exit(EXIT_NO_OUTPUT);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct fogctl_wish wish = { 0 };
 	int status;
+
+	atexit(check_output);
 
 	/* Their options are their own. */
 	if (argc > 1 && strcmp(argv[1], "image") == 0)

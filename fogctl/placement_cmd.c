@@ -187,14 +187,17 @@ explain(const struct fogctl_wish *w, const char *source, size_t number, json_t *
 /* --- out of a file --- */
 
 #define STOP (-1)
-#define RECENT 64
+#define RECENT 256
 
 struct search {
 	const struct fogctl_wish *w;
 	const char *file, *session;
 	bool is_found;
 	int status;
-	/* A decision comes before its session, and a few of other requests may be between them. */
+	/*
+	 * A decision comes before its session, and those of other requests are between them: of all that
+	 * came while another node was asked.
+	 */
 	struct {
 		json_t *line;
 		size_t number;
@@ -230,15 +233,25 @@ remember(struct search *s, size_t number, const json_t *line)
 	s->recent[at].number = number;
 }
 
-/* The session was made by the same request, and that by its last decision. */
+static bool
+is_same(const json_t *a, const json_t *b, const char *name)
+{
+	return strcmp(member(a, name), member(b, name)) == 0;
+}
+
+/*
+ * The session was made by the same request, and that by its last decision. A client may give several
+ * requests one trace: they are told apart by whom and on which node.
+ */
 static int
-take_session(struct search *s, const json_t *created)
+take_session(struct search *s, const json_t *made)
 {
 	for (size_t back = 1; back <= RECENT && back <= s->n; back++) {
 		size_t at = (s->n - back) % RECENT;
 		const json_t *line = s->recent[at].line;
 
-		if (strcmp(member(line, "trace_id"), member(created, "trace_id")) != 0)
+		if (!is_same(line, made, "trace_id") || !is_same(line, made, "issuer") ||
+		    !is_same(line, made, "subject") || !is_same(line, made, "node"))
 			continue;
 		s->is_found = true;
 		s->status = explain(s->w, s->file, s->recent[at].number,
@@ -246,6 +259,14 @@ take_session(struct search *s, const json_t *created)
 		return STOP;
 	}
 	return EXIT_DONE;
+}
+
+/* Here, or by another node which this one has chosen. */
+static bool
+is_making(const json_t *line)
+{
+	return strcmp(member(line, "event"), "session.created") == 0 ||
+	    strcmp(member(line, "event"), "session.forwarded") == 0;
 }
 
 static int
@@ -256,8 +277,7 @@ look_for_session(void *arg, size_t number, const json_t *line)
 	if (json_object_get(line, "decision") &&
 	    strcmp(member(line, "event"), "placement.decided") == 0)
 		remember(s, number, line);
-	if (strcmp(member(line, "event"), "session.created") == 0 &&
-	    strcmp(member(line, "session_id"), s->session) == 0)
+	if (is_making(line) && strcmp(member(line, "session_id"), s->session) == 0)
 		return take_session(s, line);
 	return EXIT_DONE;
 }

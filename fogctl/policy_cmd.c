@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "common/cleanup.h"
+#include "common/id.h"
 #include "common/json.h"
 #include "fogctl/command.h"
 #include "placerd/asked_record.h"
@@ -311,11 +312,17 @@ run_policy_explain(const struct fogctl_wish *w)
 
 /* --- an audit log, once more --- */
 
+#define TRACES 64 /* requests that are tried again at one time, of those that differ */
+
+typedef char trace_text[TRACE_ID_TEXT_SIZE];
+
 struct replay {
 	const struct policy *policy;
 	const char *file;
 	size_t asked, different, unplaced;
 	json_t *list;
+	trace_text failed; /* the line before says that a node failed it; "": it does not */
+	trace_text different_of[TRACES]; /* the newest of list */
 	/* Of the line that is looked at. */
 	struct asked_record record;
 	struct decision d;
@@ -455,39 +462,75 @@ member(const json_t *line, const char *name)
 	return text ? text : "";
 }
 
-/* Of a request there is one line of these: session.created comes with placement.decided. */
-static int
-replay_line(void *arg, size_t number, const json_t *line)
+static bool
+is_different(const struct outcome *then, const struct outcome *now)
 {
-	struct replay *r = arg;
-	const char *event = member(line, "event");
-	struct outcome then, now;
-	int status;
-
-	if (strcmp(event, "policy.denied") != 0 && strcmp(event, "placement.decided") != 0)
-		return EXIT_DONE;
-	then = outcome_then(line);
-	status = outcome_now(r, number, line, &now);
-	if (status != 0)
-		return status;
-	r->asked++;
 	/* Which constraint took the last node cannot be told from the nodes that a record keeps. */
-	if (strcmp(then.text, now.text) == 0 || (then.is_placement && now.is_placement))
-		return EXIT_DONE;
+	if (strcmp(then->text, now->text) == 0 || (then->is_placement && now->is_placement))
+		return false;
 	/* A record without nodes says who was let in, and no more. */
-	if (strcmp(now.text, "allowed") == 0 && strncmp(then.text, "allowed", 7) == 0)
-		return EXIT_DONE;
+	if (strcmp(now->text, "allowed") == 0 && strncmp(then->text, "allowed", 7) == 0)
+		return false;
 	/* Placement was not tried again: there is nothing to try it on. */
-	if (strcmp(now.text, "allowed") == 0 && then.is_placement)
-		return EXIT_DONE;
-	r->different++;
+	return strcmp(now->text, "allowed") != 0 || !then->is_placement;
+}
+
+/* Of another try of one request that differed before. */
+static bool
+is_told(const struct replay *r, const char *trace)
+{
+	for (size_t i = 0; i < TRACES; i++) {
+		if (strcmp(r->different_of[i], trace) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+tell_different(struct replay *r, const json_t *line, const struct outcome *then,
+    const struct outcome *now)
+{
+	snprintf(r->different_of[r->different++ % TRACES], sizeof(trace_text), "%s",
+	    member(line, "trace_id"));
 	return json_array_append_new(r->list,
 		   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "time", member(line, "time"),
 		       "issuer", member(line, "issuer"), "subject", member(line, "subject"),
 		       "profile", member(json_object_get(line, "request"), "profile"), "was",
-		       then.text, "would_be", now.text)) == 0
+		       then->text, "would_be", now->text)) == 0
 	    ? EXIT_DONE
 	    : out_of_memory();
+}
+
+/* Of one try of a request there is one line of these: session.created comes with placement.decided. */
+static int
+replay_request(struct replay *r, size_t number, const json_t *line, bool is_again)
+{
+	struct outcome then = outcome_then(line), now;
+	int status = outcome_now(r, number, line, &now);
+
+	if (status != 0)
+		return status;
+	r->asked += !is_again;
+	if (!is_different(&then, &now) || (is_again && is_told(r, member(line, "trace_id"))))
+		return EXIT_DONE;
+	return tell_different(r, line, &then, &now);
+}
+
+/* A node that has failed a request is told of right before the request is decided again. */
+static int
+replay_line(void *arg, size_t number, const json_t *line)
+{
+	struct replay *r = arg;
+	const char *event = member(line, "event"), *trace = member(line, "trace_id");
+	bool is_again = *r->failed && strcmp(r->failed, trace) == 0;
+	bool has_failed = strcmp(event, "session.forwarded") == 0 &&
+	    strcmp(member(line, "reason"), "failed") == 0;
+
+	snprintf(r->failed, sizeof(r->failed), "%s", has_failed ? trace : "");
+	if (!json_object_get(line, "request") ||
+	    (strcmp(event, "policy.denied") != 0 && strcmp(event, "placement.decided") != 0))
+		return EXIT_DONE;
+	return replay_request(r, number, line, is_again);
 }
 
 static int
@@ -536,7 +579,7 @@ run_policy_replay(const struct fogctl_wish *w)
 		return status;
 	r.policy = policy;
 	r.list = json_array();
-	status = audit_walk(r.file, "request", replay_line, &r);
+	status = audit_walk(r.file, "event", replay_line, &r);
 	if (status == EXIT_DONE)
 		status = show_replay(w, &r);
 	json_decref(r.list);

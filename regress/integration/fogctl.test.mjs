@@ -341,6 +341,54 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 			await ctl("sessions", "kill", id);
 	});
 
+	// A power failure leaves a piece, with zeroes behind it, and what comes later stands on a line of its own (R7).
+	test("a torn line in an audit log is told of, and all others count", async () => {
+		const mark = auditMark(), { id } = await fog.create();
+		const lines = fog.auditRecords().slice(mark).map((line) => JSON.stringify(line));
+		const log = path.join(fog.dir, "torn.jsonl");
+		fs.writeFileSync(log, `${lines[0].slice(0, 100)}\n${lines[0].slice(0, 40)}\0\0\0\n\0\0\n${lines.join("\n")}\n${lines[0].slice(0, 4)}`);
+		for (const args of [["policy", "replay", fog.policyFile, "--audit", log], ["placement", "explain", "--session", id, "--audit", log]]) {
+			const { code, stdout, stderr } = await run(args);
+			assert.equal(code, 0, stderr);
+			assert.match(stdout, /^0 of 1 requests|replays to the same choice/m);
+			assert.match(stderr, new RegExp(`^(?:fogctl: ${log}:[123]: a piece of a line, which is left out\n){3}`));
+		}
+		await ctl("sessions", "kill", id);
+	});
+
+	test("a line without an end takes no memory", async () => {
+		const { code, stderr } = await run(["policy", "replay", fog.policyFile, "--audit", "/dev/zero"]);
+		assert.deepEqual([code, stderr], [2, "fogctl: /dev/zero:1: the line is longer than 1048576 bytes\n"]);
+	}, 20_000);
+
+	test("a request that was tried on two nodes is one, and is printed once", async () => {
+		const mark = auditMark(), { id } = await fog.create();
+		const decided = fog.auditRecords().slice(mark).find(({ event }) => event === "placement.decided");
+		const { time, trace_id, issuer, subject } = decided;
+		const failed = { time, event: "session.forwarded", phase: "outcome", trace_id, issuer, subject, node: "far", reason: "failed" };
+		const log = path.join(fog.dir, "tries.jsonl"), draft = path.join(fog.dir, "tries.yaml");
+		fs.writeFileSync(log, [decided, failed, decided, failed, decided, decided].map((line) => `${JSON.stringify(line)}\n`).join(""));
+		fs.writeFileSync(draft, policyOf([["default", { ttl: 60 }]]));
+		const { requests, different } = JSON.parse((await run(["--json", "policy", "replay", draft, "--audit", log])).stdout);
+		assert.deepEqual([requests, different.length], [2, 2]);
+		await ctl("sessions", "kill", id);
+	});
+
+	test("placement explain: a session that this node has placed on another", async () => {
+		const mark = auditMark(), { id } = await fog.create();
+		const decided = { ...fog.auditRecords().slice(mark).find(({ event }) => event === "placement.decided"), session_id: undefined };
+		const { time, trace_id, issuer, subject, node } = decided;
+		const made = { time, event: "session.forwarded", phase: "outcome", trace_id, issuer, subject, node, session_id: UNKNOWN };
+		const log = path.join(fog.dir, "forwarded.jsonl");
+		// Another's, of the same trace, comes between.
+		const other = { ...decided, subject: "somebody else", decision: { request: 7 } };
+		fs.writeFileSync(log, [decided, other, made].map((line) => `${JSON.stringify(line)}\n`).join(""));
+		const told = await run(["placement", "explain", "--session", UNKNOWN, "--audit", log]);
+		assert.deepEqual([told.code, told.stderr], [0, ""]);
+		assert.match(told.stdout, /\nreplays to the same choice\n$/);
+		await ctl("sessions", "kill", id);
+	});
+
 	test("placement explain: the record replays to the same choice, and a changed one does not", async () => {
 		const { id } = await fog.create();
 		const log = fs.readdirSync(path.join(fog.stateDir, "audit")).map((name) => path.join(fog.stateDir, "audit", name)).find((name) => name.endsWith(".jsonl"));
@@ -427,6 +475,8 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 			await open();
 		const extra = await open();
 		await until("one too many is told so", () => extra.isClosed && extra.text.includes("too many connections"));
+		const refused = await ctl("ping");
+		assert.deepEqual([refused.code, refused.stderr], [1, "fogctl: refused: too many connections; close one and try again\n"]);
 		for (const client of clients.slice(2))
 			client.destroy();
 		assert.equal((await ctl("ping")).code, 0);
