@@ -118,7 +118,7 @@ try_once(struct confirm *c)
 	snprintf(url, sizeof(url), "%s/v1/sessions/%s/confirm", c->url, id);
 	what.url = view_of(url);
 	if (what.timeout_ms >= 50) /* the least that messages.def has */
-		c->fetch = nodefetch_send(c->a->nodes, NODEFETCH_CONFIRM, &what, on_answer, c);
+		c->fetch = nodefetch_send(c->a->nodes, NODEFETCH_CONFIRM, 0, &what, on_answer, c);
 	if (!c->fetch)
 		try_later(c, "busy", 0);
 }

@@ -124,10 +124,12 @@ report_no_answer(struct authd *a, const struct asked *q, const char *node,
 	struct pl_forwarded said = { .result = (uint8_t)result,
 		.status = (uint16_t)answer->status,
 		.detail = view_of(answer->detail) };
+	char shown[4 * sizeof(answer->detail) + 3];
 
-	log_info("event=forward_%s req=%llx node=%s status=%u reason=\"%s\"",
+	/* The text is that node's. */
+	log_info("event=forward_%s req=%llx node=%s status=%u reason=%s",
 	    result == FORWARD_REFUSED ? "refused" : "failed", (unsigned long long)q->id, node,
-	    answer->status, answer->detail);
+	    answer->status, log_escape(said.detail, shown, sizeof(shown)));
 	report(a, q, &said);
 }
 
@@ -247,7 +249,9 @@ send_on(struct forward *f, const struct asked *q, uint32_t timeout_ms)
 	format_url(f, q, url);
 	what.url = view_of(url);
 	what.body = view_bytes(body, len);
-	return nodefetch_send(f->a->nodes, NODEFETCH_FORWARD, &what, on_answer, f);
+	return nodefetch_send(f->a->nodes,
+	    q->phase == PH_CREATE ? NODEFETCH_CREATE : NODEFETCH_SESSION,
+	    nodefetch_person(q->who.issuer, q->who.subject), &what, on_answer, f);
 }
 
 static int

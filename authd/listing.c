@@ -243,9 +243,10 @@ on_answer(void *ctx, const struct nodefetch_end *end)
 }
 
 static struct nodefetch *
-ask_node(struct source *s, const struct pass *p)
+ask_node(struct source *s, const struct asked *q)
 {
 	char url[NODE_URL_BYTES + 32];
+	const struct pass *p = q->pass;
 	struct pl_fetch what = { .to = FETCH_TO_NODE,
 		.method = METHOD_GET,
 		.authorization = view_bytes(p->authorization, p->len),
@@ -255,7 +256,8 @@ ask_node(struct source *s, const struct pass *p)
 
 	snprintf(url, sizeof(url), "%s/v1/sessions", s->url);
 	what.url = view_of(url);
-	return nodefetch_send(s->of->a->nodes, NODEFETCH_LIST, &what, on_answer, s);
+	return nodefetch_send(s->of->a->nodes, NODEFETCH_LIST,
+	    nodefetch_person(q->who.issuer, q->who.subject), &what, on_answer, s);
 }
 
 static const char *
@@ -279,7 +281,7 @@ listing_gather(struct authd *a, struct asked *q)
 	for (size_t i = 0; i < g->count; i++) {
 		struct source *s = &g->sources[i];
 
-		s->fetch = q->pass && !s->is_down ? ask_node(s, q->pass) : NULL;
+		s->fetch = q->pass && !s->is_down ? ask_node(s, q) : NULL;
 		if (s->fetch)
 			g->open++;
 		else

@@ -8,16 +8,19 @@
 
 #include <event2/event.h>
 
+#include "common/codec.h"
 #include "common/mono.h"
 #include "common/proc.h"
 
 #define OWN_IDS (UINT64_C(1) << 63)
 #define TICK_MS 250
+#define PERSONS 1024 /* buckets: two persons of one have one rate */
 
 struct nodefetch {
 	TAILQ_ENTRY(nodefetch) next;
 	uint64_t id;
 	enum nodefetch_kind kind;
+	uint64_t node;       /* hash of its authority */
 	nodefetch_done done; /* NULL: cancelled */
 	void *ctx;
 	uint64_t silent_mono_ms; /* the fetcher has to have answered */
@@ -29,15 +32,26 @@ struct nodefetch {
 struct nodefetches {
 	TAILQ_HEAD(, nodefetch) list;
 	unsigned count[NODEFETCH_KIND_COUNT];
+	/* GCRA: the theoretical arrival times of the next. */
+	uint64_t next_us[NODEFETCH_KIND_COUNT], persons_us[NODEFETCH_KIND_COUNT][PERSONS];
 	uint64_t last;
 	struct event *turn; /* something is lost */
 	struct event *tick; /* looks for silence, while anything is under way */
 };
 
-static const unsigned most[NODEFETCH_KIND_COUNT] = {
-	[NODEFETCH_FORWARD] = 32,
-	[NODEFETCH_LIST] = 64,
-	[NODEFETCH_CONFIRM] = 16,
+struct rate {
+	unsigned burst, per_second;
+};
+
+/* Their sums are those of the fetcher: NODE_FETCHES_MAX, and the rate of its lane. */
+static const struct kind {
+	unsigned at_once, of_node; /* the latter: of one node */
+	struct rate all, person; /* the latter 0: it has none, since another kind is behind each */
+} kinds[NODEFETCH_KIND_COUNT] = {
+	[NODEFETCH_CREATE] = { 32, 16, { 64, 40 }, { 32, 10 } },
+	[NODEFETCH_SESSION] = { 24, 12, { 128, 60 }, { 32, 16 } },
+	[NODEFETCH_LIST] = { 48, 12, { 192, 100 }, { 64, 20 } },
+	[NODEFETCH_CONFIRM] = { 16, 12, { 128, 56 }, { 0, 0 } },
 };
 
 static void
@@ -169,19 +183,78 @@ nodefetches_free(struct nodefetches *ns)
 	free(ns);
 }
 
-struct nodefetch *
-nodefetch_send(struct nodefetches *ns, enum nodefetch_kind kind, const struct pl_fetch *what,
-    nodefetch_done done, void *ctx)
+/* --- bounds --- */
+
+uint64_t
+nodefetch_person(const char *issuer, const char *subject)
 {
+	return fnv1a(fnv1a(FNV1A_SEED, issuer, strlen(issuer) + 1), subject, strlen(subject)) | 1;
+}
+
+static uint64_t
+hash_node(struct view url)
+{
+	const char *path = url.len > 8 ? memchr(url.p + 8, '/', url.len - 8) : NULL;
+
+	return fnv1a(FNV1A_SEED, url.p, path ? (size_t)(path - url.p) : url.len);
+}
+
+static bool
+may(const uint64_t *next_us, const struct rate *r, uint64_t now_us)
+{
+	return *next_us <= now_us + (r->burst - 1) * UINT64_C(1000000) / r->per_second;
+}
+
+static void
+take(uint64_t *next_us, const struct rate *r, uint64_t now_us)
+{
+	*next_us = (*next_us > now_us ? *next_us : now_us) + 1000000 / r->per_second;
+}
+
+static unsigned
+count_of_node(const struct nodefetches *ns, enum nodefetch_kind kind, uint64_t node)
+{
+	const struct nodefetch *f;
+	unsigned count = 0;
+
+	TAILQ_FOREACH(f, &ns->list, next)
+		count += f->kind == kind && f->node == node;
+	return count;
+}
+
+/* Whether there is room, which is taken. */
+static bool
+take_room(struct nodefetches *ns, enum nodefetch_kind kind, uint64_t whose, uint64_t node)
+{
+	uint64_t now_us = mono_ms() * 1000, *person_us = &ns->persons_us[kind][whose % PERSONS];
+	const struct kind *k = &kinds[kind];
+	bool is_counted = whose != 0 && k->person.burst > 0;
+
+	if (ns->count[kind] >= k->at_once || count_of_node(ns, kind, node) >= k->of_node ||
+	    !may(&ns->next_us[kind], &k->all, now_us) ||
+	    (is_counted && !may(person_us, &k->person, now_us)))
+		return false;
+	take(&ns->next_us[kind], &k->all, now_us);
+	if (is_counted)
+		take(person_us, &k->person, now_us);
+	return true;
+}
+
+struct nodefetch *
+nodefetch_send(struct nodefetches *ns, enum nodefetch_kind kind, uint64_t whose,
+    const struct pl_fetch *what, nodefetch_done done, void *ctx)
+{
+	uint64_t node = hash_node(what->url);
 	struct nodefetch *f;
 
-	if (ns->count[kind] >= most[kind] || !proc_peer(EDGE_AUTH_FETCH))
+	if (!proc_peer(EDGE_AUTH_FETCH) || !take_room(ns, kind, whose, node))
 		return NULL;
 	f = malloc(sizeof(*f) + what->max_bytes);
 	if (!f)
 		return NULL;
 	*f = (struct nodefetch){ .id = OWN_IDS | ++ns->last,
 		.kind = kind,
+		.node = node,
 		.done = done,
 		.ctx = ctx,
 		.max = what->max_bytes,

@@ -19,11 +19,16 @@ struct event_base;
 struct nodefetch;
 struct nodefetches;
 
-/* Each kind has a bound of its own, so that no number of lists keeps a create waiting. */
+/*
+ * Each kind has a bound of its own, at once and in a second, so that no number of lists keeps a create
+ * waiting, nor what is made from being confirmed; of these one node has a part, so that one which is
+ * slow does not take all, and so has one person. Together they are what the fetcher has for nodes.
+ */
 enum nodefetch_kind {
-	NODEFETCH_FORWARD, /* at most 32 at once */
-	NODEFETCH_LIST,    /* 64 */
-	NODEFETCH_CONFIRM, /* 16 */
+	NODEFETCH_CREATE,
+	NODEFETCH_SESSION, /* about one that is there */
+	NODEFETCH_LIST,
+	NODEFETCH_CONFIRM,
 	NODEFETCH_KIND_COUNT
 };
 
@@ -42,8 +47,10 @@ typedef void (*nodefetch_done)(void *ctx, const struct nodefetch_end *end);
 struct nodefetches *nodefetches_new(struct event_base *base); /* NULL when out of memory */
 void nodefetches_free(struct nodefetches *ns); /* without calling done; NULL is fine */
 
+/* whose: of issuer and subject; 0: of nobody. */
+uint64_t nodefetch_person(const char *issuer, const char *subject);
 /* NULL: nothing was sent, for want of a fetcher, of memory, or of room. */
-struct nodefetch *nodefetch_send(struct nodefetches *ns, enum nodefetch_kind kind,
+struct nodefetch *nodefetch_send(struct nodefetches *ns, enum nodefetch_kind kind, uint64_t whose,
     const struct pl_fetch *what, nodefetch_done done, void *ctx);
 /* done is not called any more. What was sent is under way all the same, and counts until it ends. */
 void nodefetch_cancel(struct nodefetch *f);

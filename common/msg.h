@@ -27,7 +27,7 @@ enum proc_id {
 	PROC_HOLDER,
 	PROC_FETCHER,
 	PROC_PROBER, /* placerd's fetcher */
-	PROC_ROLE, /* as receiver: any of fogd's children */
+	PROC_ROLE,   /* as receiver: any of fogd's children */
 	PROC_COUNT
 };
 

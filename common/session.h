@@ -125,8 +125,8 @@ enum forward_result {
 	FORWARD_NONE,
 	FORWARD_DONE,    /* its answer is the answer: nothing more is to be tried */
 	FORWARD_REFUSED, /* it has answered that it will not or cannot */
-	FORWARD_FAILED,  /* no answer, or one that is not to be believed: it may have done it all the same */
-	FORWARD_BOUND,   /* the token is DPoP-bound: the client has been sent there */
+	FORWARD_FAILED, /* no answer, or one that is not to be believed: it may have done it all the same */
+	FORWARD_BOUND, /* the token is DPoP-bound: the client has been sent there */
 	FORWARD_COUNT
 };
 

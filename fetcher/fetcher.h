@@ -15,7 +15,7 @@
 #include "fetcher/target.h"
 
 #define PROVIDER_FETCHES_MAX 4 /* at once; more are refused as busy */
-#define NODE_FETCHES_MAX 24
+#define NODE_FETCHES_MAX 120   /* those of authd/nodefetch.c together */
 #define FETCHES_MAX (PROVIDER_FETCHES_MAX + NODE_FETCHES_MAX)
 #define ADDRESSES_MAX 16 /* of one name; the others are not looked at, nor connected to */
 
@@ -42,6 +42,7 @@ struct lane {
 	const struct lane_kind *kind;
 	char *ca; /* certificates, PEM; NULL: nothing of this kind is fetched */
 	size_t ca_len;
+	void *store; /* X509_STORE: the same, read */
 	void *multi; /* CURLM */
 	void *share; /* CURLSH: TLS sessions; NULL: none are kept */
 	struct event *timer;

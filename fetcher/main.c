@@ -110,15 +110,14 @@ load(void *ctx)
 	init(d);
 	if (!has_provider && !has_fleet)
 		return 0;
-	if (transfer_init() != 0 || names_init(d) != 0 ||
-	    (has_provider && transfer_open(&d->lanes[FETCH_TO_PROVIDER]) != 0) ||
-	    (has_fleet && transfer_open(&d->lanes[FETCH_TO_NODE]) != 0)) {
-		log_error("event=start_failed step=\"network libraries\"");
+	if ((has_provider && load_provider(d) != 0) || (has_fleet && load_fleet(d) != 0))
 		return -1;
-	}
-	if (has_provider && load_provider(d) != 0)
-		return -1;
-	return has_fleet ? load_fleet(d) : 0;
+	if (transfer_init() == 0 && names_init(d) == 0 &&
+	    (!has_provider || transfer_open(&d->lanes[FETCH_TO_PROVIDER]) == 0) &&
+	    (!has_fleet || transfer_open(&d->lanes[FETCH_TO_NODE]) == 0))
+		return 0;
+	log_error("event=start_failed step=\"network libraries\"");
+	return -1;
 }
 
 static void

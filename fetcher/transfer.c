@@ -15,6 +15,9 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 
 #include "common/cleanup.h"
 #include "fetcher/address.h"
@@ -245,10 +248,18 @@ set_keeping(CURL *easy, const struct fetch *f)
 	return !failed;
 }
 
+/* Libcurl would read all the certificates again for each connection: 20 ms, for a system's 140. */
+static CURLcode
+use_store(CURL *easy, void *tls, void *store)
+{
+	(void)easy;
+	SSL_CTX_set1_cert_store(tls, store);
+	return CURLE_OK;
+}
+
 static bool
 set_connection(CURL *easy, struct fetch *f)
 {
-	struct curl_blob ca = { f->lane->ca, f->lane->ca_len, CURL_BLOB_NOCOPY };
 	bool failed = false;
 
 	SET(CURLOPT_PROXY, "");
@@ -261,7 +272,9 @@ set_connection(CURL *easy, struct fetch *f)
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_CAPATH, NULL);
-	SET(CURLOPT_CAINFO_BLOB, &ca);
+	SET(CURLOPT_CAINFO, NULL);
+	SET(CURLOPT_SSL_CTX_FUNCTION, use_store);
+	SET(CURLOPT_SSL_CTX_DATA, f->lane->store);
 	return !failed;
 }
 
@@ -414,13 +427,36 @@ share_sessions(void)
 	return NULL;
 }
 
+/* As libcurl sets it up: a certificate of the file is trusted, be it its own authority or not. */
+static X509_STORE *
+read_store(const struct lane *l)
+{
+	BIO *bio = BIO_new_mem_buf(l->ca, (int)l->ca_len);
+	X509_STORE *store = X509_STORE_new();
+	bool ok = bio && store &&
+	    X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN) == 1;
+	X509 *x;
+
+	while (ok && (x = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL))) {
+		ok = X509_STORE_add_cert(store, x) == 1;
+		X509_free(x);
+	}
+	ERR_clear_error(); /* the end of the file is one */
+	BIO_free(bio);
+	if (ok)
+		return store;
+	X509_STORE_free(store);
+	return NULL;
+}
+
 int
 transfer_open(struct lane *l)
 {
 	CURLM *m = l->multi = curl_multi_init();
 
 	l->timer = evtimer_new(l->owner->base, on_timer, l);
-	if (!l->timer || !m)
+	l->store = read_store(l);
+	if (!l->timer || !m || !l->store)
 		return -1;
 	curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, watch_socket);
 	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, l);

@@ -431,7 +431,9 @@ send_problem(struct conn *c, unsigned status, const char *code, const char *titl
 void
 answer_problem(struct conn *c, const struct problem *p)
 {
-	api_token_refused(c->g, &c->x.source, c->x.token_given, p->error);
+	struct source_key guesser = api_guesser(c);
+
+	api_token_refused(c->g, &guesser, c->x.token_given, p->error);
 	send_problem(c, (unsigned)err_http_status(p->error), err_code(p->error),
 	    err_title(p->error), p);
 }

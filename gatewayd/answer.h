@@ -36,7 +36,7 @@ void answer_relayed(struct conn *c, unsigned status, struct view json);
 
 /*
  * The same request is to be sent to another node, whose https://host[:port] that is: 307 with
- * Location, or 421 with it in the body for a client that cannot read a redirection's (Fog-Location:
+ * Location, or 409 with it in the body for a client that cannot read a redirection's (Fog-Location:
  * body), such as fetch in a browser.
  */
 void answer_elsewhere(struct conn *c, struct view url);

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/mono.h"
 #include "gatewayd/answer.h"
+#include "gatewayd/askers.h"
 #include "gatewayd/limits.h"
 #include "gatewayd/static.h"
 
@@ -278,10 +279,25 @@ read_proof(struct conn *c)
 	return 0;
 }
 
+/*
+ * Guesses of who shares an address with a node do not keep out what that node passes on: this is
+ * counted apart. No source is like that: the last byte of a /64 and the first of an IPv4 address are 0.
+ */
+struct source_key
+api_guesser(const struct conn *c)
+{
+	struct source_key key = c->x.source;
+
+	if (c->x.is_from_node)
+		key.b[key.b[0] == 0 ? 0 : sizeof(key.b) - 1] ^= 1;
+	return key;
+}
+
 int
 api_check_guesses(struct conn *c)
 {
-	uint32_t wait = limits_wait(c->g->rates, LIMIT_FAILED_TOKENS, &c->x.source, mono_ms());
+	struct source_key from = api_guesser(c);
+	uint32_t wait = limits_wait(c->g->rates, LIMIT_FAILED_TOKENS, &from, mono_ms());
 
 	c->x.retry_after_s = wait;
 	return wait ? refuse(c, FOG_E_RATE, NULL) : 0;
@@ -301,22 +317,34 @@ read_forwarded_by(struct conn *c)
 	    strspn(value.p, allowed) != value.len)
 		return refuse(c, FOG_E_BAD_REQUEST, "Fog-Forwarded-By is the name of a node, once");
 	c->x.forwarded_by = value;
+	c->x.is_from_node = askers_know(c->g->askers, &c->x.source, mono_ms());
 	return 0;
 }
 
-/* A node's token says who asks, and signs nobody in (common/nodetoken.h). */
+uint32_t
+api_take(struct conn *c, enum limit_kind kind)
+{
+	/* Those of all who came to that node: each subject has a limit of its own, in placerd. */
+	return c->x.is_from_node ? 0 : limits_take(c->g->rates, kind, &c->x.source, mono_ms());
+}
+
+/*
+ * A node's token says who asks, and signs nobody in (common/nodetoken.h). It cannot be guessed, so that
+ * wrong ones are no guesses: or whoever shares an address with a node would make us look dead to it.
+ */
 static int
 check_node_token(struct conn *c)
 {
 	int rc = read_token(c);
 
-	if (c->x.token_given && !c->x.is_bad_auth && api_check_guesses(c) != 0)
-		return -1;
 	if (rc != 0)
 		return rc;
 	if (c->x.scheme != SCHEME_BEARER || c->x.bearer.len > NODE_TOKEN_MAX)
 		return refuse(c, FOG_E_NODE_TOKEN, NULL);
-	return 0;
+	if (askers_take(c->g->askers, &c->x.source, mono_ms()))
+		return 0;
+	c->x.retry_after_s = 1;
+	return refuse(c, FOG_E_RATE, NULL);
 }
 
 /* A source that has guessed too often learns no more of its guesses. */
@@ -339,8 +367,7 @@ api_token_refused(struct gateway *g, const struct source_key *from, bool token_g
 {
 	/* Not those that a guesser learns nothing by: a nonce that is wanted, a sign-out. */
 	static const int guesses[] = { FOG_E_BAD_TOKEN, FOG_E_BAD_ATTACH_TOKEN,
-		FOG_E_USED_ATTACH_TOKEN, FOG_E_BAD_PROOF, FOG_E_BAD_LOGOUT_TOKEN,
-		FOG_E_NODE_TOKEN };
+		FOG_E_USED_ATTACH_TOKEN, FOG_E_BAD_PROOF, FOG_E_BAD_LOGOUT_TOKEN };
 
 	error = error < 0 ? -error : error;
 	metrics_count_refusal(&g->metrics, error);

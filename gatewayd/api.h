@@ -7,6 +7,7 @@
 #define GATEWAYD_API_H
 
 #include "gatewayd/gatewayd.h"
+#include "gatewayd/limits.h"
 
 /*
  * When the headers are complete: trace, host, route, token, session id and whether a body may be.
@@ -37,6 +38,10 @@ struct view api_header(const struct conn *c, const char *name);
  * looked at.
  */
 int api_check_guesses(struct conn *c);
+/* As whom its guesses are counted. */
+struct source_key api_guesser(const struct conn *c);
+/* limits_take for its source; 0 for what a node passes on. */
+uint32_t api_take(struct conn *c, enum limit_kind kind);
 /*
  * Counts a refusal (401, or of a logout token), and what of it was a guess against the source. Any
  * other error is ignored. token_given: one came at all.

@@ -6,10 +6,8 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
-#include "common/mono.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
-#include "gatewayd/limits.h"
 #include "gatewayd/peers.h"
 
 #define NAME_MAX_BYTES 64
@@ -140,7 +138,7 @@ ask_create(struct conn *c, const struct create_body *body)
 		    "Idempotency-Key is 1 to 128 printable ASCII characters, once");
 	} else if (put_latencies(&body->latency_ms, &w) != 0) {
 		answer_bad_member(c, "latency_ms", "the names are too long together");
-	} else if ((wait = limits_take(c->g->rates, LIMIT_CREATES, &c->x.source, mono_ms()))) {
+	} else if ((wait = api_take(c, LIMIT_CREATES))) {
 		answer_rate_limited(c, wait);
 	} else {
 		wish.latencies = view_bytes(latencies, w.len);
@@ -234,7 +232,7 @@ api_mint_attach(struct conn *c)
 	}
 	if (wish.role == ROLE_NONE)
 		answer_bad_member(c, "role", "the role is driver or viewer");
-	else if ((wait = limits_take(c->g->rates, LIMIT_ATTACHES, &c->x.source, mono_ms())))
+	else if ((wait = api_take(c, LIMIT_ATTACHES)))
 		answer_rate_limited(c, wait);
 	else
 		peers_ask(c, MSG_AUTH_MINT, PH_MINT, &wish);

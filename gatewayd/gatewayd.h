@@ -55,6 +55,7 @@ struct gateway {
 	struct listener *listener, *metrics_listener;
 	struct proxies *proxies;     /* TRUSTED_PROXIES; NULL: none */
 	struct limits *rates;        /* limits.h says who asks */
+	struct askers *askers;       /* where other nodes ask from */
 	struct penalties *penalties; /* NULL: none are kept */
 	struct requests *requests;
 	struct metrics metrics;
@@ -104,6 +105,7 @@ struct exchange {
 	uint8_t scheme;    /* of enum auth_scheme; SCHEME_NONE: no Authorization that we know */
 	struct view proof; /* of the DPoP header; empty: none */
 	struct view forwarded_by; /* the node that passes this request on; empty: none */
+	bool is_from_node;        /* that, and it came from where a node asks from */
 	bool varies;              /* by Origin, which FLEET_ORIGINS judges */
 	struct view cors;         /* Origin of another node's page; empty: none such */
 	bool is_preflight;        /* of that page's browser (Fetch 3.2.2) */

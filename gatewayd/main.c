@@ -13,6 +13,7 @@
 #include "common/mono.h"
 #include "common/proc.h"
 #include "gatewayd/answer.h"
+#include "gatewayd/askers.h"
 #include "gatewayd/attach.h"
 #include "gatewayd/conn.h"
 #include "gatewayd/forwarded.h"
@@ -96,7 +97,8 @@ load_sources(struct gateway *g)
 		return -1;
 	}
 	g->rates = limits_new(per_minute);
-	if (g->rates &&
+	g->askers = askers_new();
+	if (g->rates && g->askers &&
 	    penalties_open(proc_take_gift(GIFT_GATEWAYD_PENALTIES), c->crash_penalty_seconds,
 		&g->penalties) == 0)
 		return 0;

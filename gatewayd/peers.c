@@ -10,10 +10,12 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/mono.h"
 #include "common/proc.h"
 #include "gatewayd/answer.h"
 #include "gatewayd/api.h"
 #include "gatewayd/api_json.h"
+#include "gatewayd/askers.h"
 #include "gatewayd/attach.h"
 #include "gatewayd/challenge.h"
 #include "gatewayd/renewal.h"
@@ -349,6 +351,7 @@ on_status(void *ctx, struct peer *from, struct msg *m)
 	struct view token = m->u.node_status.token;
 
 	(void)from;
+	askers_answered(g->askers, &c->x.source, mono_ms());
 	answer_text(c, "application/jwt", token.p, token.len);
 	return 0;
 }

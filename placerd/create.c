@@ -104,6 +104,7 @@ repeat(struct placerd *d, struct peer *from, const struct msg *m, struct session
 
 	if (s->idem_hash != hash_wish(&m->u.create))
 		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
+	provisional_repeat(d, s, m->u.create.forwarded_by);
 	if (s->status != STATUS_STARTING)
 		return peer_send(from, MSG_AUTH_CREATED, m->request_id, &m->trace, &made, -1);
 	q = peers_ask(d, from, m, PH_CREATE, &s->id);
@@ -488,6 +489,10 @@ repeat_elsewhere(struct placerd *d, struct peer *from, const struct msg *m,
 
 	if (earlier == ELSEWHERE_OTHER_WISH)
 		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
+	if (earlier == ELSEWHERE_GONE)
+		return peers_refuse_message(from, m, -FOG_E_UNREACHABLE, "",
+		    "the session of this Idempotency-Key was made on a node that has left the fleet; "
+		    "another key makes another session");
 	if (earlier == ELSEWHERE_MADE)
 		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create), NULL,
 		    true);

@@ -21,7 +21,8 @@
 
 #define TRY_MIN_MS 50       /* there is no point in less */
 #define SESSION_TRY_MS 3000 /* for a request about a session that is there already */
-#define KEYS_MAX 1024       /* the oldest is forgotten for a new one */
+#define HTTP_CONFLICT 409
+#define KEYS_MAX 1024 /* the oldest is forgotten for a new one */
 #define KEEP_MS REGISTRY_REPEAT_MS
 
 /* --- creates with an Idempotency-Key that were passed on --- */
@@ -107,10 +108,7 @@ elsewhere_find_repeat(struct placerd *d, const struct pl_create *want, uint64_t 
 	}
 	if (!p->tag)
 		return ELSEWHERE_UNDER_WAY;
-	if (*node != SIZE_MAX)
-		return ELSEWHERE_MADE;
-	p->until_mono_ms = 0; /* its node is no part of the fleet any more */
-	return ELSEWHERE_NEW;
+	return *node == SIZE_MAX ? ELSEWHERE_GONE : ELSEWHERE_MADE;
 }
 
 /* made_by 0: it was not made, and the key is free again. */
@@ -235,7 +233,7 @@ write_forwarded(struct placerd *d, const struct asked *q, const struct pl_create
 	return audit_write(d->keepers.audit, &e);
 }
 
-/* Fog-Forwarded-By has its own bounds; e is taken. */
+/* Fog-Forwarded-By has its own bounds; e is taken, and its key is free when it ends here. */
 int
 elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
     const char *reason, uint64_t wish_hash, struct elsewhere *e, bool is_repeat)
@@ -248,9 +246,11 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 	if (is_first)
 		e = keep_request(m);
 	q = e ? peers_ask_within(d, from, m, PH_CREATE, &none, elsewhere_left_ms(e) + 500) : NULL;
+	if (!e)
+		return peers_refuse_message(from, m, -FOG_E_NOMEM, "", "");
 	if (!q) {
-		elsewhere_free(e);
-		return e ? 0 : peers_refuse_message(from, m, -FOG_E_NOMEM, "", "");
+		elsewhere_give_up(d, want, e);
+		return 0;
 	}
 	q->elsewhere = e;
 	set_node(d, e, node);
@@ -258,7 +258,7 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 	if (write_forwarded(d, q, want, AUDIT_INTENT, NULL, reason) != 0) {
 		peers_take(d, q->id);
 		peers_refuse(q, -FOG_E_NO_AUDIT, "", "");
-		elsewhere_free(e);
+		elsewhere_give_up(d, want, e);
 		free(q);
 		return 0;
 	}
@@ -408,6 +408,33 @@ refuse_lost(const struct asked *q)
 	peers_refuse(q, -FOG_E_UNREACHABLE, "", detail);
 }
 
+/* authd says "code: text" of a problem. */
+static bool
+is_quota(const struct pl_forwarded *said)
+{
+	size_t len = strlen(err_code(FOG_E_QUOTA));
+
+	return said->result == FORWARD_REFUSED && said->status == HTTP_CONFLICT &&
+	    said->detail.len > len &&
+	    view_is(view_bytes(said->detail.p, len), err_code(FOG_E_QUOTA)) &&
+	    said->detail.p[len] == ':';
+}
+
+/*
+ * Too many sessions there: the next node has a count of its own, and whoever is at the bound of their
+ * profile is not to be sent around the fleet for more.
+ */
+static void
+refuse_quota(struct placerd *d, const struct asked *q, const struct pl_create *want)
+{
+	char detail[160];
+
+	snprintf(detail, sizeof(detail), "on node \"%s\", where this session would be",
+	    q->elsewhere->name);
+	settle_key(d, want, 0, false);
+	peers_refuse(q, -FOG_E_QUOTA, policy_rule_id(POLICY_SESSIONS), detail);
+}
+
 static int
 on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarded *said)
 {
@@ -430,9 +457,20 @@ on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarde
 	/* It has the session already: a second one is not made for the same key. */
 	if (e->is_repeat)
 		refuse_lost(q);
+	else if (is_quota(said))
+		refuse_quota(d, q, &m.u.create);
 	else
 		try_next(d, q, &m);
 	return 0;
+}
+
+/* It was not asked at all: too much is under way from here, or from this person. */
+static void
+refuse_busy(const struct asked *q)
+{
+	struct pl_refused why = { .error = FOG_E_FULL, .retry_after_s = 1 };
+
+	peers_answer(q, MSG_AUTH_REFUSED, &why);
 }
 
 int
@@ -457,6 +495,8 @@ elsewhere_on_forwarded(void *ctx, struct peer *from, struct msg *m)
 	peers_take(d, q->id);
 	if (q->phase == PH_CREATE)
 		on_create_forwarded(d, q, said);
+	else if (said->result == FORWARD_REFUSED && said->status == 0)
+		refuse_busy(q);
 	else if (!is_over)
 		refuse_lost(q);
 	elsewhere_free(q->elsewhere);

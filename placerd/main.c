@@ -258,20 +258,16 @@ static bool
 understand_nodes(const char *argument, const char *bytes, size_t len, bool print, char *err,
     size_t err_size)
 {
-	cleanup_free char *origins = strdup(argument);
-	char *self = origins ? strchr(origins, '\n') : NULL, *name = self;
-	struct nodes *nodes;
+	const char *self = strchr(argument, '\n'), *name = self ? strchr(self + 1, '\n') : NULL;
+	cleanup_free char *origins = name ? strndup(argument, (size_t)(self - argument)) : NULL;
+	cleanup_free char *self_name = origins ? strndup(self + 1, (size_t)(name - self - 1))
+					       : NULL;
+	struct nodes *nodes = NULL;
 
-	if (self) {
-		*self++ = '\0';
-		name = strchr(self, '\n');
-	}
-	if (!name) {
+	if (self_name)
+		nodes = understand(name + 1, bytes, len, origins, self_name, err, err_size);
+	else
 		snprintf(err, err_size, "%s:1: cannot be checked", argument);
-		return false;
-	}
-	*name++ = '\0';
-	nodes = understand(name, bytes, len, origins, self, err, err_size);
 	if (nodes && print)
 		print_nodes(nodes);
 	nodes_free(nodes);

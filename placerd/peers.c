@@ -682,6 +682,9 @@ phase_of_request(struct placerd *d, struct peer *from, uint64_t id)
 	 */
 	if (q && peer_edge(from) == EDGE_AUTH_PLACE && q->auth_epoch != peer_epoch(from))
 		return PH_NEW;
+	/* What another node was asked, ptyd has not heard of. */
+	if (q && q->elsewhere && peer_edge(from) == EDGE_PLACE_PTY)
+		return PH_NOTE;
 	return r ? (unsigned)r->phase : PH_NEW;
 }
 

@@ -203,7 +203,8 @@ struct elsewhere {
 
 enum elsewhere_repeat {
 	ELSEWHERE_NEW,
-	ELSEWHERE_MADE,      /* that node has it */
+	ELSEWHERE_MADE, /* that node has it */
+	ELSEWHERE_GONE, /* that node is no part of the fleet any more; the session may live on */
 	ELSEWHERE_UNDER_WAY, /* the first request is not over */
 	ELSEWHERE_OTHER_WISH
 };
@@ -238,6 +239,8 @@ int create_try(struct placerd *d, struct peer *from, struct msg *m, struct elsew
 int provisional_start(struct placerd *d); /* 0 or -1 */
 void provisional_add(struct placerd *d, struct session *s);
 void provisional_confirm(struct session *s);
+/* Asked for once more: by a node, it has its time anew; by its owner, who is told of it here, it stays. */
+void provisional_repeat(struct placerd *d, struct session *s, struct view forwarded_by);
 int provisional_on_confirm(void *ctx, struct peer *from, struct msg *m);
 
 #endif

@@ -32,6 +32,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		s->confirm_by_mono_ms = 0;
+		s->idem_key[0] = '\0'; /* whoever repeats it gets another */
 		log_info("event=session_unconfirmed sid=%s", log_id(&s->id));
 		peers_abandon(d, s);
 	}
@@ -58,6 +59,17 @@ void
 provisional_confirm(struct session *s)
 {
 	s->confirm_by_mono_ms = 0;
+}
+
+void
+provisional_repeat(struct placerd *d, struct session *s, struct view forwarded_by)
+{
+	if (s->confirm_by_mono_ms == 0)
+		return;
+	if (forwarded_by.len > 0)
+		provisional_add(d, s);
+	else
+		provisional_confirm(s);
 }
 
 int

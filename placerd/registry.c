@@ -180,7 +180,8 @@ registry_find_repeat(struct registry *r, struct view issuer, struct view subject
 	struct session *s = NULL;
 
 	while (idem_key.len > 0 && (s = registry_next_of(r, issuer, subject, s))) {
-		if (view_is(idem_key, s->idem_key) &&
+		/* What was ended for want of somebody who knew of it is nobody's answer. */
+		if (view_is(idem_key, s->idem_key) && s->end_reason != END_ABANDONED &&
 		    now_mono_ms - s->born_mono_ms < REGISTRY_REPEAT_MS)
 			return s;
 	}

@@ -189,7 +189,7 @@ export class Api {
 		};
 		const response = await reach(this.identity.send(request));
 
-		if (response.status === 421 && this.identity.isBound && path !== NODES_PATH)
+		if (response.status === 409 && this.identity.isBound && path !== NODES_PATH)
 			return this.#repeatElsewhere<T>(request, response);
 		return jsonOf<T>(response);
 	}

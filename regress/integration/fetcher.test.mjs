@@ -376,16 +376,16 @@ describe("fetcher: nodes of the fleet", () => {
 		await one.stop();
 	});
 
-	it("no more than sixteen are kept, whatever the number of nodes", async () => {
+	it("no more than forty are kept, whatever the number of nodes", async () => {
 		const key = other.issue();
-		const wideServers = Array.from({ length: 24 }, () => https.createServer({ ...key, keepAliveTimeout: 60_000 }, (request, response) => response.end("x")));
+		const wideServers = Array.from({ length: 42 }, () => https.createServer({ ...key, keepAliveTimeout: 60_000 }, (request, response) => response.end("x")));
 		const ports = await Promise.all(wideServers.map(serve));
 		const open = async () => (await Promise.all(wideServers.map((server) => new Promise((resolve) => server.getConnections((error, count) => resolve(count))))))
 			.reduce((a, b) => a + b);
 		const wide = await new Fetcher({ ...options, env: { FLEET_ORIGINS: ports.map((port) => `https://127.0.0.1:${port}`).join(" ") } }).start();
 		for (const port of ports)
 			assert.equal((await wide.get(`https://127.0.0.1:${port}/`, { to: {} })).error, "ok");
-		await until("the others are closed", async () => await open() === 16);
+		await until("the others are closed", async () => await open() === 40);
 		await wide.stop();
 	});
 
@@ -429,8 +429,8 @@ describe("fetcher: nodes of the fleet", () => {
 		const { took_ms: took } = await one.fails(`${muteUrl}/`, "timeout", { to: {}, timeout: 50 });
 		assert.ok(took < 600, `${took} ms`);
 		await one.fails(`${muteUrl}/huge`, "answer_too_large", { to: {}, max: 8192 });
-		const all = await Promise.all(Array.from({ length: 28 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 800 })));
-		assert.deepEqual(["timeout", "too_many_fetches"].map((error) => all.filter((answer) => answer.error === error).length), [24, 4]);
+		const all = await Promise.all(Array.from({ length: 124 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 800 })));
+		assert.deepEqual(["timeout", "too_many_fetches"].map((error) => all.filter((answer) => answer.error === error).length), [120, 4]);
 		await one.stop();
 	});
 
@@ -438,7 +438,7 @@ describe("fetcher: nodes of the fleet", () => {
 		const mute = startNode(other, { answer: () => undefined });
 		const muteUrl = `https://127.0.0.1:${await serve(mute.server)}`;
 		const one = await new Fetcher({ ...options, issuer: hostile.issuer("honest"), caFile: hostile.ca.file, env: { FLEET_ORIGINS: muteUrl } }).start();
-		const stuck = Promise.all(Array.from({ length: 24 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 2000 })));
+		const stuck = Promise.all(Array.from({ length: 120 }, () => one.getNow(`${muteUrl}/`, { to: {}, timeout: 2000 })));
 		assert.equal((await one.getNow(`${hostile.issuer("honest")}/.well-known/openid-configuration`)).error, "ok");
 		assert.ok((await stuck).every(({ error }) => error === "timeout"));
 		await one.stop();

@@ -16,6 +16,7 @@ const skip = whyNoFleet();
 const NEAR = { north: 4, east: 30, south: 60, sky: 90 };
 const POLICY = policyOf([
 	["default", { sessions: 32 }],
+	["single", { sessions: 1 }],
 	["records", { sessions: 32, more: { data_labels: "[records]" } }],
 	["vault", { sessions: 32, more: { min_trust: "attested" } }],
 	["abroad", { sessions: 32, more: { regions: "[mars]" } }],
@@ -134,6 +135,30 @@ describe("three fog nodes and a cloud", { skip }, () => {
 		assert.equal((await create("south", {}, { headers })).session_id, first.session_id);
 		const other = await fleet.at("south").expect(422, "POST", "/v1/sessions", { token: alice, headers, body: body({ ttl_seconds: 599 }) });
 		assert.equal(other.code, "idempotency_mismatch");
+		await end("south", first);
+	});
+
+	test("a key whose session is on a node that does not answer makes no second one", async () => {
+		const headers = { "Idempotency-Key": "its node is away" };
+		const first = await create("south", {}, { headers });
+		assert.equal(first.placement.node, "north");
+		const gate = await fleet.at("north").roleProcess("gatewayd");
+		assert.ok(signal(gate, "SIGSTOP"));
+		const problem = await fleet.at("south").expect(503, "POST", "/v1/sessions", { token: alice, headers, body: body() });
+		assert.equal(problem.code, "node_unreachable");
+		assert.ok(signal(gate, "SIGCONT"));
+		await fleet.settled();
+		assert.equal((await create("south", {}, { headers })).session_id, first.session_id);
+		assert.deepEqual(await living("east"), []);
+		await end("south", first);
+	}, 60_000);
+
+	test("whoever is at the bound of a profile on the node where it would be is not sent around for more", async () => {
+		const first = await create("south", { profile: "single" });
+		const problem = await fleet.at("south").expect(409, "POST", "/v1/sessions", { token: alice, body: body({ profile: "single" }) });
+		assert.deepEqual([problem.code, problem.rule_id], ["too_many_sessions", "profile.max_sessions"]);
+		assert.match(problem.detail, /"north"/);
+		assert.deepEqual(await living("east"), []);
 		await end("south", first);
 	});
 

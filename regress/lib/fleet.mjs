@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 // Whole instances, each in a network namespace of its own on one bridge, with TLS, keys and one nodes.yaml; a real identity
 // provider beside them; partitions by nftables in the namespaces. Needs root. Everything is taken down by stop().
+// A node with a key (NodeKey) is played by the test, at an address of its own on the bridge. One with frontMs is reached through
+// a relay alone, by the others as by people, which holds up each of its bytes, there and back, for that long.
 //	const fleet = await Fleet.start({ nodes: [{ name: "north", tier: "fog" }, { name: "sky", tier: "cloud", region: "us-east-1" }] });
 //	await fleet.at("north").create({ token: await fleet.token("alice"), latency: { north: 5 } });
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { build, Instance, policyOf } from "./harness.mjs";
 import { CLIENT, OidcProvider, TestCa } from "./oidc.mjs";
 import { sleep, until } from "./proc.mjs";
+import { listen } from "./testca.mjs";
 
 const PORT = 8443;
 const SELF = 254; // the last part of this process's own address
+const FRONT = 100; // from the last part of a node's address to that of its relay
 
 const run = (command, ...args) => execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
@@ -30,6 +35,42 @@ export function whyNoFleet() {
 		return undefined;
 	} catch (error) {
 		return `no network of one's own: ${String(error.stderr).trim()}`;
+	}
+}
+
+// TCP, each piece of it late by so much.
+class Relay {
+	#sockets = new Set();
+	#server;
+
+	constructor(to, delayMs) {
+		this.delayMs = delayMs;
+		this.#server = net.createServer({ allowHalfOpen: true }, (from) => this.#join(from, net.connect({ ...to, allowHalfOpen: true })));
+	}
+
+	start(port, host) {
+		return listen(this.#server, port, host);
+	}
+
+	#join(...pair) {
+		for (const [from, to] of [pair, [pair[1], pair[0]]]) {
+			this.#sockets.add(from);
+			from.setNoDelay(true);
+			from.on("data", (bytes) => setTimeout(() => to.write(bytes), this.delayMs));
+			from.on("end", () => setTimeout(() => to.end(), this.delayMs));
+			from.on("error", () => to.destroy());
+			from.on("close", () => {
+				this.#sockets.delete(from);
+				setTimeout(() => to.destroySoon(), this.delayMs + 1);
+			});
+		}
+	}
+
+	stop() {
+		const closed = new Promise((resolve) => this.#server.close(resolve));
+		for (const socket of this.#sockets)
+			socket.destroy();
+		return closed;
 	}
 }
 
@@ -74,7 +115,8 @@ export class Fleet {
 		this.#nodes = this.#options.nodes.map((node, i) => this.#makeNode(node, i + 1));
 		await this.#startProvider();
 		this.writeNodes();
-		await Promise.all(this.#nodes.filter(({ late }) => !late).map((node) => this.#launch(node)));
+		await Promise.all(this.#nodes.filter(({ frontMs }) => frontMs !== undefined).map((node) => this.#startRelay(node)));
+		await Promise.all(this.#nodes.filter(({ late, key }) => !late && !key).map((node) => this.#launch(node)));
 		if (this.#options.settle !== false)
 			await this.settled();
 	}
@@ -88,10 +130,30 @@ export class Fleet {
 		this.#undo.push(() => this.idp.stop());
 	}
 
+	async #startRelay(node) {
+		const host = this.#address(FRONT + node.number);
+		this.#ip("addr", "add", `${host}/24`, "dev", this.#bridge);
+		node.relay = new Relay({ host: node.host, port: PORT }, node.frontMs);
+		await node.relay.start(PORT, host);
+		this.#undo.push(() => node.relay.stop());
+	}
+
 	#makeNode(options, number) {
 		const node = { tier: "fog", region: "here", trust: "trusted", labels: [], sessions: 32, ...options, number };
 		node.host = this.#address(number);
-		node.url = `https://${node.host}:${PORT}`;
+		node.url = `https://${node.frontMs === undefined ? node.host : this.#address(FRONT + number)}:${PORT}`;
+		return node.key ? this.#playNode(node) : this.#makeReal(node);
+	}
+
+	#playNode(node) {
+		this.#ip("addr", "add", `${node.host}/24`, "dev", this.#bridge);
+		node.port = PORT;
+		node.publicKey = node.key.public;
+		return node;
+	}
+
+	#makeReal(node) {
+		const { number } = node;
 		node.space = `fogn${process.pid}-${number}`;
 		const [outside, inside] = [`fo${process.pid}-${number}`, "eth0"];
 		this.#ip("netns", "add", node.space);
@@ -106,7 +168,8 @@ export class Fleet {
 			add rule ip turn in tcp dport ${PORT} dnat to 127.0.0.1:${PORT}`);
 		node.keyFile = path.join(this.#dir, `${node.name}.key`);
 		node.publicKey = /public_key: "([^"]+)"/.exec(fogctl("node", "keygen", "--out", node.keyFile))[1];
-		const { key, cert } = this.ca.issue({ names: [node.host] });
+		const { key, cert, spki } = this.ca.issue({ names: [node.host, new URL(node.url).hostname] });
+		node.spki = spki;
 		[node.certFile, node.tlsKeyFile] = [cert, key].map((text, i) => {
 			const file = path.join(this.#dir, `${node.name}.${i ? "tls.key" : "crt"}`);
 			fs.writeFileSync(file, text, { mode: 0o600 });
@@ -149,8 +212,9 @@ export class Fleet {
 
 	async #launch(node) {
 		node.fog = new Instance({
-			host: node.host, ca: this.ca.pem, wrap: ["nsenter", `--net=/run/netns/${node.space}`], policy: node.policy ?? this.#options.policy
-				?? policyOf([["default", { sessions: 16 }]]), env: () => this.#env(node), ready: this.#options.ready,
+			host: new URL(node.url).hostname, ca: this.ca.pem, wrap: ["nsenter", `--net=/run/netns/${node.space}`],
+			policy: node.policy ?? this.#options.policy ?? policyOf([["default", { sessions: 16 }]]),
+			env: () => this.#env(node), ready: this.#options.ready,
 		});
 		await node.fog.start();
 	}
@@ -206,8 +270,9 @@ export class Fleet {
 	}
 
 	heal() {
-		for (const { name } of this.#nodes)
-			this.#nft(name, "add table inet cut; delete table inet cut");
+		for (const { name, space } of this.#nodes)
+			if (space)
+				this.#nft(name, "add table inet cut; delete table inet cut");
 	}
 
 	#nft(name, rules) {

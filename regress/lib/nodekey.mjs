@@ -35,7 +35,10 @@ export class NodeKey {
 		return this.#sign("fog-node-ask+jwt", this.#claims(claims));
 	}
 
+	// status: an object, or a text that need be no JSON.
 	status(claims, status) {
-		return this.#sign("fog-node-status+jwt", { ...this.#claims(claims), status });
+		const all = this.#claims(claims);
+		const text = typeof status === "string" ? status : JSON.stringify(status);
+		return this.#sign("fog-node-status+jwt", `${JSON.stringify(all).slice(0, -1)},"status":${text}}`);
 	}
 }

@@ -444,10 +444,11 @@ test_lying_fetcher(void **state)
 	assert_int_equal(role.lies, 2);
 }
 
+/* Of one person, and on one node: more would keep out others. */
 static void
 test_as_many_as_there_is_room_for(void **state)
 {
-	enum { MOST = 32 };
+	enum { MOST = 16 };
 
 	(void)state;
 	for (uint64_t id = 1; id <= MOST + 1; id++) {
@@ -458,6 +459,33 @@ test_as_many_as_there_is_room_for(void **state)
 	}
 	hear_forwarded(MOST + 1, FORWARD_REFUSED, 0, "busy");
 	hear_nothing(FETCH);
+}
+
+static bool said_raw, said_escaped;
+
+static void
+look_for_text(enum log_level level, const char *line)
+{
+	(void)level;
+	said_raw = said_raw || strstr(line, "\" event=forged") || strstr(line, "\u202e");
+	said_escaped = said_escaped || strstr(line, "\\x22 event=forged");
+}
+
+/* What a node says ends no text of the log, and turns none round. */
+static void
+test_log_quotes_what_a_node_says(void **state)
+{
+	uint64_t fetch;
+
+	(void)state;
+	log_set_sink(look_for_text);
+	ask_create(1, "", "key");
+	name_node_at(1, NULL, URL);
+	fetch = hear_fetch(METHOD_POST, URL "/v1/sessions", CREATE_BODY);
+	answer_fetch(fetch, 403,
+	    "{\"title\":\"No\",\"status\":403,\"code\":\"no\",\"detail\":\"x\\\" event=forged \\u202e\"}");
+	log_set_sink(no_log);
+	assert_true(said_escaped && !said_raw);
 }
 
 /* --- lists --- */
@@ -642,6 +670,7 @@ main(void)
 		WITH_ROLE(test_without_a_fetcher),
 		WITH_ROLE(test_lying_fetcher),
 		WITH_ROLE(test_as_many_as_there_is_room_for),
+		WITH_ROLE(test_log_quotes_what_a_node_says),
 		WITH_ROLE(test_list_of_several_nodes),
 		WITH_ROLE(test_list_that_was_forwarded),
 		WITH_ROLE(test_list_with_a_dead_node),

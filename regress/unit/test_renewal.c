@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: gatewayd/renewal.c gatewayd/peers.c gatewayd/api_json.c gatewayd/challenge.c gatewayd/origin.c */
+/* links: gatewayd/askers.c gatewayd/source.c */
 /*
  * Tests of gatewayd/renewal.c, and of what gatewayd/peers.c believes of authd: its neighbours, the
  * worker and the answer to a client are made up here.
