@@ -21,7 +21,7 @@
  */
 const struct lane_kind lane_kinds[FETCH_TO_NODE + 1] = {
 	[FETCH_TO_PROVIDER] = { PROVIDER_FETCHES_MAX, .burst = 20, .per_ms = 0.004 },
-	[FETCH_TO_NODE] = { NODE_FETCHES_MAX, .burst = 512, .per_ms = 0.256, .connections = 40 },
+	[FETCH_TO_NODE] = { NODE_FETCHES_MAX, .burst = 512, .per_ms = 0.256, .connections = 64 },
 };
 
 /* --- answers --- */

@@ -11,14 +11,16 @@
 
 #define NO_POSITION UINT32_MAX
 #define MS_PER_PROBE (1000 / FLEET_PROBES_PER_SECOND)
+#define MS_PER_CALM_PROBE (1000 / FLEET_CALM_PER_SECOND)
 #define MS_PER_HINT (1000 / FLEET_HINTS_PER_SECOND)
 #define BURST 4             /* urgent probes, and hints, in advance */
 #define URGENT_IN_A_ROW 3   /* then somebody in turn: an urgent mass starves nobody */
 #define LOST_TO_TELL 2      /* in a row, before others are told */
+#define LOST_TO_HURRY 3     /* before there is an alarm: the answer of a far node comes after two */
 #define HINT_COUNTS_MS 4000 /* so long another node's loss counts beside our own */
 #define HINT_STALE_MS 300   /* an answer that is newer than this beats a hint */
 #define TELL_MS 10000       /* a loss is told so long */
-#define STALE_MIN_MS 30000  /* what was heard before that, and three rounds, is not known */
+#define STALE_MIN_MS 30000  /* what was heard before that, and three calm rounds, is not known */
 
 struct node {
 	uint64_t due_ms;
@@ -50,7 +52,9 @@ struct fleet {
 	uint64_t seed;
 	uint64_t now_ms;    /* the latest that was said */
 	uint64_t probes_ms; /* GCRA: the theoretical arrival time of the next probe */
-	uint64_t hints_ms;  /* likewise of a hint that costs a probe */
+	uint64_t step_ms;   /* from one probe to the next, by which probes_ms was reckoned */
+	uint64_t alarm_until_ms;
+	uint64_t hints_ms; /* GCRA, of hints that cost a probe */
 	uint32_t order_last;
 	unsigned urgent_in_a_row;
 };
@@ -145,6 +149,33 @@ first_due(const struct fleet *f, const struct heap *h, uint64_t now_ms)
 	return n && n->due_ms <= now_ms ? n : NULL;
 }
 
+/* --- the pace --- */
+
+static uint64_t
+calm_step_ms(const struct fleet *f)
+{
+	return f->n <= FLEET_SMALL ? MS_PER_PROBE : MS_PER_CALM_PROBE;
+}
+
+/* What was taken in advance stays as many probes as it was, at whichever pace. */
+static void
+keep_pace(struct fleet *f, uint64_t now_ms)
+{
+	uint64_t step_ms = now_ms < f->alarm_until_ms ? MS_PER_PROBE : calm_step_ms(f);
+
+	if (f->probes_ms > now_ms)
+		f->probes_ms = now_ms + (f->probes_ms - now_ms) * step_ms / f->step_ms;
+	f->step_ms = step_ms;
+}
+
+/* Somebody has gone or come: who asks faster hears sooner of whom else that is true. */
+static void
+raise_alarm(struct fleet *f, uint64_t now_ms)
+{
+	if (f->alarm_until_ms < now_ms + FLEET_ALARM_MS)
+		f->alarm_until_ms = now_ms + FLEET_ALARM_MS;
+}
+
 /* --- the fleet --- */
 
 /* splitmix64 */
@@ -191,6 +222,8 @@ fleet_new(size_t n, size_t self, uint64_t seed, uint64_t now_ms)
 	f->self = self;
 	f->seed = seed;
 	f->now_ms = now_ms;
+	f->step_ms = MS_PER_PROBE;
+	f->alarm_until_ms = now_ms + n * MS_PER_PROBE; /* the first round: nobody is known */
 	TAILQ_INIT(&f->told);
 	TAILQ_INIT(&f->changed);
 	f->nodes = calloc(n, sizeof(*f->nodes));
@@ -226,11 +259,11 @@ find_other(const struct fleet *f, size_t node)
 
 /* --- states --- */
 
-/* Three rounds, where a round takes longer than that. */
+/* Three rounds more, which are what takes long in a large fleet. */
 static uint64_t
 stale_ms(const struct fleet *f)
 {
-	return STALE_MIN_MS + 3 * f->n * MS_PER_PROBE;
+	return STALE_MIN_MS + 3 * f->n * calm_step_ms(f);
 }
 
 static enum node_state
@@ -410,16 +443,17 @@ fleet_next(struct fleet *f, uint64_t now_ms, uint32_t *wait_ms)
 	unsigned burst;
 
 	f->now_ms = max_ms(f->now_ms, now_ms);
+	keep_pace(f, now_ms);
 	n = choose(f, now_ms, &burst);
 	if (!n) {
 		*wait_ms = until_next_due(f, now_ms);
 		return SIZE_MAX;
 	}
-	if (token_ms(f->probes_ms, MS_PER_PROBE, burst) > now_ms) {
-		*wait_ms = ms_until(token_ms(f->probes_ms, MS_PER_PROBE, burst), now_ms);
+	if (token_ms(f->probes_ms, f->step_ms, burst) > now_ms) {
+		*wait_ms = ms_until(token_ms(f->probes_ms, f->step_ms, burst), now_ms);
 		return SIZE_MAX;
 	}
-	take_token(&f->probes_ms, now_ms, MS_PER_PROBE);
+	take_token(&f->probes_ms, now_ms, f->step_ms);
 	f->urgent_in_a_row = n->is_urgent ? f->urgent_in_a_row + 1 : 0;
 	leave_heap(f, n);
 	n->is_asked = true;
@@ -455,17 +489,20 @@ learn(struct node *n, uint32_t took_ms)
 /*
  * Its turn comes round a second after it was asked, or later where many stand before it. Where all
  * nodes have asked it at the same moment, as they do after a death or a hint, each takes up another
- * place in its round: or nobody would look at it until all do so again.
+ * place in its round: or nobody would look at it until all do so again. How long its round is at
+ * present, by the paces of the last one, is seen from who waits longest.
  */
 static uint64_t
 next_turn_ms(struct fleet *f, const struct node *n, bool is_scattered)
 {
-	uint64_t due_ms = n->asked_ms + FLEET_PROBE_EVERY_MS, round_ms = f->n * MS_PER_PROBE;
-	uint64_t earlier_ms = 0;
+	uint64_t due_ms = n->asked_ms + FLEET_PROBE_EVERY_MS, first_ms;
 
-	if (is_scattered && round_ms > FLEET_PROBE_EVERY_MS)
-		earlier_ms = next_random(&f->seed) % (round_ms - FLEET_PROBE_EVERY_MS);
-	return due_ms > earlier_ms ? due_ms - earlier_ms : 0;
+	if (!is_scattered || f->turn.n == 0)
+		return due_ms;
+	first_ms = f->nodes[f->turn.at[0]].due_ms + FLEET_PROBE_EVERY_MS;
+	if (due_ms > first_ms)
+		due_ms -= next_random(&f->seed) % (due_ms - first_ms);
+	return due_ms;
 }
 
 void
@@ -480,6 +517,8 @@ fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report, uin
 	f->now_ms = max_ms(f->now_ms, now_ms);
 	learn(n, took_ms);
 	was_urgent = n->is_urgent || n->is_down || n->lost > 0;
+	if (n->is_down)
+		raise_alarm(f, now_ms);
 	n->is_heard = true;
 	n->heard_ms = now_ms;
 	n->is_asked = n->is_hinted = n->is_down = false;
@@ -518,19 +557,23 @@ void
 fleet_lost(struct fleet *f, size_t node, uint64_t now_ms)
 {
 	struct node *n = find_other(f, node);
+	bool was_down;
 
 	if (!n || !n->is_asked)
 		return;
 	f->now_ms = max_ms(f->now_ms, now_ms);
+	was_down = n->is_down;
 	n->is_asked = false;
 	if (n->lost < UINT16_MAX)
 		n->lost++;
 	if (n->lost >= (counts_as_hinted(n, now_ms) ? FLEET_LOST_HINTED : FLEET_LOST_MAX))
 		n->is_down = true;
 	/* Once it is out, others are told for a while and no more. */
-	if (n->is_heard && n->lost >= (n->is_hinted ? 1 : LOST_TO_TELL) &&
-	    n->lost <= FLEET_LOST_MAX)
+	if (n->is_heard && !was_down && n->lost >= (n->is_hinted ? 1 : LOST_TO_TELL)) {
 		tell(f, n, now_ms);
+		if (n->is_hinted || n->lost >= LOST_TO_HURRY)
+			raise_alarm(f, now_ms);
+	}
 	ask_later(f, n, now_ms);
 	note_change(f, n);
 }
@@ -577,6 +620,8 @@ fleet_seen(struct fleet *f, size_t node, uint64_t now_ms)
 		return;
 	take_token(&f->hints_ms, now_ms, MS_PER_HINT);
 	enter_heap(f, n, true, now_ms);
+	if (n->is_down)
+		raise_alarm(f, now_ms);
 }
 
 /* --- what is known of each --- */
@@ -662,11 +707,17 @@ adopt(struct fleet *f, struct node *n, const struct node *from)
 void
 fleet_adopt(struct fleet *f, const struct fleet *from, const size_t *map)
 {
+	uint64_t alarm_until_ms = from->alarm_until_ms;
+
 	f->now_ms = max_ms(f->now_ms, from->now_ms);
 	f->probes_ms = from->probes_ms;
+	f->step_ms = from->step_ms;
 	f->hints_ms = from->hints_ms;
 	for (size_t i = 0; i < f->n; i++) {
 		if (map[i] < from->n)
 			adopt(f, &f->nodes[i], &from->nodes[map[i]]);
+		else /* nodes nobody knows: a first round again */
+			alarm_until_ms = max_ms(alarm_until_ms, f->alarm_until_ms);
 	}
+	f->alarm_until_ms = alarm_until_ms;
 }

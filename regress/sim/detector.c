@@ -261,11 +261,21 @@ run_until(struct detector *d, uint64_t ms)
 
 /* --- a fleet's life --- */
 
-/* So that each has heard of each. */
+/* So that each has heard of each, and the alarm about who has come is over. */
 static uint64_t
 settle_ms(const struct detector *d)
 {
-	return 5000 + (uint64_t)d->n * 1000 / FLEET_PROBES_PER_SECOND * ROUNDS_TO_SETTLE;
+	return FLEET_ALARM_MS + 10000 +
+	    (uint64_t)d->n * 1000 / FLEET_PROBES_PER_SECOND * ROUNDS_TO_SETTLE;
+}
+
+/* As many probes of each in the calm, whatever the pace: what is rare is counted among them. */
+static uint32_t
+calm_s(const struct effort *e, uint32_t nodes)
+{
+	return nodes <= FLEET_SMALL
+	    ? e->detector_calm_s
+	    : e->detector_calm_s * FLEET_PROBES_PER_SECOND / FLEET_CALM_PER_SECOND;
 }
 
 /* It starts anew, and knows nothing. */
@@ -361,8 +371,8 @@ detector_run(const struct effort *e, uint32_t job, void *result)
 	prng_init(&d.r, e->seed, UINT64_C(0x600000000) + job);
 	begin(&d, e->seed + job);
 	d.is_calm = true;
-	run_until(&d, d.now_ms + (uint64_t)e->detector_calm_s * 1000);
-	d.out->node_seconds = (uint64_t)d.n * e->detector_calm_s;
+	run_until(&d, d.now_ms + (uint64_t)calm_s(e, d.n) * 1000);
+	d.out->node_seconds = (uint64_t)d.n * calm_s(e, d.n);
 	d.is_calm = false;
 	victims = d.n / VICTIMS_OF > 1 ? d.n / VICTIMS_OF : 1;
 	watch_deaths(&d, e->detector_deaths / victims);
@@ -402,6 +412,13 @@ judge(const struct detector_result *d, struct report *r)
 		report_bound(r, d->seen == d->observers && d->out_ms.max <= FLEET_DEAD_MS, what,
 		    limit, "%u ms at most", d->out_ms.max);
 	}
+	if (s->per_million == 0 && d->nodes > FLEET_SMALL) {
+		snprintf(what, sizeof(what), "probes of one node in the calm, %u nodes", d->nodes);
+		snprintf(limit, sizeof(limit), "<= %d a second", FLEET_CALM_PER_SECOND);
+		report_bound(r, d->probes <= d->node_seconds * FLEET_CALM_PER_SECOND + d->nodes,
+		    what, limit, "%" PRIu64 " in %" PRIu64 " s of all nodes", d->probes,
+		    d->node_seconds);
+	}
 	if (s->kind == LOSS_OF_PROBES && s->per_million <= 50000) {
 		snprintf(what, sizeof(what), "wrongly out, %u nodes, %u %% of probes lost",
 		    d->nodes, s->per_million / 10000);
@@ -416,11 +433,13 @@ detector_tell(const struct effort *e, const unsigned char *results, uint32_t job
 	(void)e;
 	report_section(r, "The failure detector");
 	report_line(r,
-	    "Every node asks the others (at most %d probes a second) in virtual time, round trips "
-	    "from %d to %d ms. Either so many probes are lost without an answer, or so many packets "
-	    "of them, which TCP sends again: a probe is a new connection of three exchanges. A death "
-	    "is timed for each of the other nodes.\n",
-	    FLEET_PROBES_PER_SECOND, RTT_MIN_MS, RTT_MAX_MS);
+	    "Every node asks the others in virtual time (at most %d probes a second; in a fleet of "
+	    "more than %d nodes %d, but for %d s after trouble), round trips from %d to %d ms. "
+	    "Either so many probes are lost without an answer, or so many packets of them, which "
+	    "TCP sends again: a probe is a new connection of three exchanges. A death is timed for "
+	    "each of the other nodes; one node in %d dies at the same time.\n",
+	    FLEET_PROBES_PER_SECOND, FLEET_SMALL, FLEET_CALM_PER_SECOND, FLEET_ALARM_MS / 1000,
+	    RTT_MIN_MS, RTT_MAX_MS, VICTIMS_OF);
 	report_line(r,
 	    "| nodes | loss | deaths | first out p50, ms | out p50 | p99 | max | within 5 s | probes "
 	    "a node and second | probes in the calm | wrongly out | in 10^6 probes |");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "placerd/fleet.h"
@@ -94,7 +95,7 @@ test_rate_is_bounded(void **state)
 		else
 			fleet_heard(f, node, &good, 20, now_ms + 20);
 	}
-	assert_in_range(total, 5500, 700 * FLEET_PROBES_PER_SECOND + 5);
+	assert_in_range(total, 5100, 5200); /* the first round, and the calm */
 	for (size_t i = 1; i < COUNT_OF(asked); i++)
 		assert_in_range(asked[i], 1, 2);
 	fleet_free(f);
@@ -265,7 +266,7 @@ test_hints_of_a_liar(void **state)
 	struct fleet *f = fleet_new(1001, 0, 5, 0);
 	uint64_t now_ms = 0;
 	uint32_t wait_ms;
-	unsigned urgent = 0;
+	unsigned urgent = 0, all = 0;
 
 	(void)state;
 	for (size_t i = 0; i < 1000; i++)
@@ -278,9 +279,11 @@ test_hints_of_a_liar(void **state)
 			fleet_hinted(f, i, now_ms);
 		node = next_after(f, &now_ms, &wait_ms);
 		urgent += node < 20;
+		all++;
 		fleet_heard(f, node, &good, 10, now_ms);
 	}
 	assert_in_range(urgent, 10, 60 * FLEET_HINTS_PER_SECOND + 30);
+	assert_true(all <= 60 * FLEET_CALM_PER_SECOND + 5); /* and no alarm */
 	for (size_t i = 1; i < 1001; i++)
 		assert_int_equal(fleet_state(f, i, now_ms), NODE_UP);
 	fleet_hinted(f, 0, now_ms);
@@ -422,6 +425,7 @@ struct world {
 	struct fleet **of;
 	bool *is_dead;
 	uint64_t *wakes_ms; /* the next WAKE that counts */
+	unsigned *asked;    /* by observer, since whoever reads it has set it to 0 */
 	struct event *events;
 	size_t n_events, cap;
 	uint64_t probes, false_downs;
@@ -491,6 +495,7 @@ wake(struct world *w, uint32_t observer)
 			.target = (uint32_t)target };
 
 		w->probes++;
+		w->asked[observer]++;
 		e.at_ms = w->now_ms + wait_ms;
 		e.what = OVERDUE;
 		push(w, &e);
@@ -578,6 +583,7 @@ make_world(size_t n, unsigned loss_percent, uint64_t seed)
 	w.of = calloc(n, sizeof(struct fleet *));
 	w.is_dead = calloc(n, sizeof(*w.is_dead));
 	w.wakes_ms = calloc(n, sizeof(*w.wakes_ms));
+	w.asked = calloc(n, sizeof(*w.asked));
 	for (size_t i = 0; i < n; i++) {
 		w.of[i] = fleet_new(n, i, roll(&w) << 20 | i, w.now_ms);
 		assert_non_null(w.of[i]);
@@ -598,6 +604,7 @@ free_world(struct world *w)
 	free(w->of);
 	free(w->is_dead);
 	free(w->wakes_ms);
+	free(w->asked);
 	free(w->events);
 }
 
@@ -620,16 +627,25 @@ count_out(const struct world *w, size_t node)
 	return count_state(w, node, NODE_DOWN) + count_state(w, node, NODE_UNKNOWN);
 }
 
-/* ms from a death until it is out at `share` percent of the others. */
-static uint64_t
+struct span {
+	uint64_t first_ms, share_ms;
+};
+
+/* From a death until it is out at the first of the others, and at `share` percent of them. */
+static struct span
 time_death(struct world *w, size_t node, unsigned share)
 {
 	uint64_t start_ms = w->now_ms;
+	struct span s = { 0 };
 
 	w->is_dead[node] = true;
-	while (w->now_ms < start_ms + 30000 && count_out(w, node) * 100 < (w->n - 1) * share)
+	while (w->now_ms < start_ms + 30000 && count_out(w, node) * 100 < (w->n - 1) * share) {
 		run_until(w, w->now_ms + 20);
-	return w->now_ms - start_ms;
+		if (count_state(w, node, NODE_DOWN) == 0)
+			s.first_ms = w->now_ms - start_ms;
+	}
+	s.share_ms = w->now_ms - start_ms;
+	return s;
 }
 
 static const struct {
@@ -637,16 +653,26 @@ static const struct {
 	unsigned loss_percent, share;
 	uint64_t warm_ms;
 	int deaths;
+	struct span most;
 } deaths[] = {
-	{ 3, 0, 100, 20000, 20 },
-	{ 3, 10, 100, 20000, 20 },
-	{ 9, 0, 100, 20000, 20 },
-	{ 9, 10, 100, 20000, 20 },
-	{ 100, 0, 100, 40000, 20 },
-	{ 100, 10, 100, 40000, 20 },
-	{ 1000, 0, 95, 160000, 2 },
-	{ 1000, 10, 95, 160000, 2 },
+	{ 3, 0, 100, 20000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	{ 3, 10, 100, 20000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	{ 9, 0, 100, 20000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	{ 9, 10, 100, 20000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	{ FLEET_SMALL, 0, 100, 40000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	{ FLEET_SMALL, 10, 100, 40000, 20, { FLEET_DEAD_MS, FLEET_DEAD_MS } },
+	/* News is fetched, not sent: who is calm hears of it some seconds later. */
+	{ 100, 0, 100, 40000, 20, { FLEET_DEAD_MS, 10000 } },
+	{ 100, 10, 100, 40000, 20, { FLEET_DEAD_MS, 10000 } },
+	{ 1000, 0, 95, 160000, 2, { FLEET_DEAD_MS, 10000 } },
+	{ 1000, 10, 95, 160000, 2, { FLEET_DEAD_MS, 10000 } },
 };
+
+static uint64_t
+max_ms(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 static void
 revive(struct world *w, size_t node)
@@ -664,21 +690,24 @@ test_dead_nodes_are_out(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(deaths); i++) {
 		struct world w = make_world(deaths[i].n, deaths[i].loss_percent, 11 + i);
-		uint64_t longest_ms = 0, took_ms;
+		struct span longest = { 0 }, took;
 
 		run_until(&w, w.now_ms + deaths[i].warm_ms);
 		for (int k = 0; k < deaths[i].deaths; k++) {
 			size_t node = roll(&w) % w.n;
 
-			took_ms = time_death(&w, node, deaths[i].share);
-			longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
+			took = time_death(&w, node, deaths[i].share);
+			longest.first_ms = max_ms(longest.first_ms, took.first_ms);
+			longest.share_ms = max_ms(longest.share_ms, took.share_ms);
 			revive(&w, node);
-			run_until(&w, w.now_ms + 15000 + roll(&w) % 1000);
+			run_until(&w, w.now_ms + 30000 + roll(&w) % 1000); /* it is calm again */
 		}
-		print_message("%zu nodes, %u %% lost: out at %u %% of the others after %llu ms\n",
-		    deaths[i].n, deaths[i].loss_percent, deaths[i].share,
-		    (unsigned long long)longest_ms);
-		assert_true(longest_ms <= FLEET_DEAD_MS);
+		print_message("%zu nodes, %u %% lost: out at one after %llu ms, at %u %% of the "
+			      "others after %llu ms\n",
+		    deaths[i].n, deaths[i].loss_percent, (unsigned long long)longest.first_ms,
+		    deaths[i].share, (unsigned long long)longest.share_ms);
+		assert_true(longest.first_ms <= deaths[i].most.first_ms);
+		assert_true(longest.share_ms <= deaths[i].most.share_ms);
 		free_world(&w);
 	}
 }
@@ -711,6 +740,90 @@ test_loss_is_no_death(void **state)
 		assert_true(w.false_downs <= calms[i].most);
 		assert_true(w.probes <=
 		    calms[i].n * (calms[i].span_ms / 1000 * FLEET_PROBES_PER_SECOND + 10));
+		free_world(&w);
+	}
+}
+
+/*
+ * Runs for so many seconds. Sets what one node asked at most within one of them, and in how many of
+ * them at most one node asked more often than in the calm. Returns how often all asked.
+ */
+static uint64_t
+count_asked(struct world *w, unsigned seconds, unsigned *busiest, unsigned *hurried)
+{
+	unsigned *hurried_of = calloc(w->n, sizeof(*hurried_of));
+	uint64_t before = w->probes;
+
+	assert_non_null(hurried_of);
+	*busiest = *hurried = 0;
+	memset(w->asked, 0, w->n * sizeof(*w->asked));
+	for (; seconds > 0; seconds--) {
+		run_until(w, w->now_ms + 1000);
+		for (size_t i = 0; i < w->n; i++) {
+			*busiest = w->asked[i] > *busiest ? w->asked[i] : *busiest;
+			hurried_of[i] += w->asked[i] > FLEET_CALM_PER_SECOND + 1;
+			*hurried = hurried_of[i] > *hurried ? hurried_of[i] : *hurried;
+			w->asked[i] = 0;
+		}
+	}
+	free(hurried_of);
+	return w->probes - before;
+}
+
+/* A large fleet is calm, also beside nodes that are long gone; and one death hurries it for a while. */
+static void
+test_pace(void **state)
+{
+	static const unsigned calm_s = 600, alarm_s = 20;
+	struct world w = make_world(1000, 0, 21);
+	unsigned busiest, hurried;
+	uint64_t asked;
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++)
+		w.is_dead[i * 7] = true;
+	run_until(&w, w.now_ms + 160000);
+	asked = count_asked(&w, calm_s, &busiest, &hurried);
+	assert_in_range(asked, 989 * calm_s * FLEET_CALM_PER_SECOND,
+	    991 * calm_s * FLEET_CALM_PER_SECOND);
+	assert_int_equal(busiest, FLEET_CALM_PER_SECOND);
+	w.is_dead[500] = true;
+	asked = count_asked(&w, calm_s, &busiest, &hurried);
+	print_message(
+	    "1000 nodes, one dies: %u s of more probes at one node, %u in a second; of all "
+	    "%.2f more each\n",
+	    hurried, busiest, (double)asked / 989 - FLEET_CALM_PER_SECOND * calm_s);
+	assert_in_range(hurried, FLEET_ALARM_MS / 1000, alarm_s);
+	assert_in_range(busiest, FLEET_PROBES_PER_SECOND, FLEET_PROBES_PER_SECOND + 5);
+	assert_true(asked <= 990 *
+		(calm_s * FLEET_CALM_PER_SECOND +
+		    alarm_s * (FLEET_PROBES_PER_SECOND - FLEET_CALM_PER_SECOND)));
+	count_asked(&w, 60, &busiest, &hurried);
+	assert_int_equal(busiest, FLEET_CALM_PER_SECOND);
+	assert_int_equal(w.false_downs, 0);
+	free_world(&w);
+}
+
+/* A small fleet knows no calm: each asks all that it may, and no more. */
+static void
+test_pace_of_small_fleets(void **state)
+{
+	static const struct {
+		size_t n;
+		unsigned per_second;
+	} paces[] = { { 9, FLEET_PROBES_PER_SECOND }, { FLEET_SMALL, FLEET_PROBES_PER_SECOND },
+		{ FLEET_SMALL + 1, FLEET_CALM_PER_SECOND } };
+	unsigned busiest, hurried;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(paces); i++) {
+		struct world w = make_world(paces[i].n, 0, 3);
+		uint64_t all = paces[i].n * 100 * paces[i].per_second, asked;
+
+		run_until(&w, w.now_ms + 30000);
+		asked = count_asked(&w, 100, &busiest, &hurried);
+		assert_in_range(asked, all - all / 50, all + all / 100);
+		assert_in_range(busiest, paces[i].per_second, paces[i].per_second + 1);
 		free_world(&w);
 	}
 }
@@ -757,6 +870,8 @@ main(void)
 		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_dead_nodes_are_out),
 		cmocka_unit_test(test_loss_is_no_death),
+		cmocka_unit_test(test_pace),
+		cmocka_unit_test(test_pace_of_small_fleets),
 		cmocka_unit_test(test_many_at_once),
 	};
 
