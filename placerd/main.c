@@ -259,9 +259,8 @@ understand_nodes(const char *argument, const char *bytes, size_t len, bool print
     size_t err_size)
 {
 	const char *self = strchr(argument, '\n'), *name = self ? strchr(self + 1, '\n') : NULL;
-	cleanup_free char *origins = name ? strndup(argument, (size_t)(self - argument)) : NULL;
-	cleanup_free char *self_name = origins ? strndup(self + 1, (size_t)(name - self - 1))
-					       : NULL;
+	char *origins = name ? strndup(argument, (size_t)(self - argument)) : NULL;
+	char *self_name = origins ? strndup(self + 1, (size_t)(name - self - 1)) : NULL;
 	struct nodes *nodes = NULL;
 
 	if (self_name)
@@ -271,6 +270,8 @@ understand_nodes(const char *argument, const char *bytes, size_t len, bool print
 	if (nodes && print)
 		print_nodes(nodes);
 	nodes_free(nodes);
+	free(self_name);
+	free(origins);
 	return nodes;
 }
 
@@ -571,11 +572,12 @@ static void
 commit_nodes(struct placerd *d)
 {
 	size_t n = nodes_count(d->next_nodes);
-	cleanup_free size_t *map = calloc(n, sizeof(*map));
+	size_t *map = calloc(n, sizeof(*map));
 	struct fleet *fleet = fleet_new(n, nodes_self(d->next_nodes), random_seed(), mono_ms());
 	struct nodes *was = d->nodes;
 
 	if (!map || !fleet) {
+		free(map);
 		fleet_free(fleet);
 		log_warnx("event=nodes_not_reloaded detail=\"out of memory\"");
 		return;
@@ -583,6 +585,7 @@ commit_nodes(struct placerd *d)
 	for (size_t i = 0; i < n; i++)
 		map[i] = nodes_find(d->nodes, view_of(nodes_at(d->next_nodes, i)->name));
 	fleet_adopt(fleet, d->fleet, map);
+	free(map);
 	fleet_free(d->fleet);
 	d->fleet = fleet;
 	d->nodes = d->next_nodes;

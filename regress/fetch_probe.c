@@ -120,9 +120,9 @@ read_node_request(struct pl_fetch *f, char *rest)
 	struct view method = take_field(&rest);
 
 	f->to = FETCH_TO_NODE;
-	for (uint8_t i = METHOD_GET; i <= METHOD_DELETE; i++) {
+	for (unsigned i = METHOD_GET; i <= METHOD_DELETE; i++) {
 		if (view_is(method, methods[i]))
-			f->method = i;
+			f->method = (uint8_t)i;
 	}
 	f->authorization = take_field(&rest);
 	f->idem_key = take_field(&rest);

@@ -465,7 +465,7 @@ test_signatures_of_another_form(void **state)
 	assert_refused(token, "signature");
 	assert_int_equal(b64url_encode(zeros, sizeof(zeros) - 1, dot + 1, 128), 0);
 	assert_refused(token, "signature");
-	strcpy(dot + 1, "AA==");
+	memcpy(dot + 1, "AA==", sizeof("AA=="));
 	assert_refused(token, "signature");
 	dot[1] = '\0';
 	assert_refused(token, "malformed");

@@ -256,8 +256,8 @@ writes_a_long_connect_src(void **state)
 	struct origins o;
 
 	(void)state;
-	while (strlen(list) + 13 < sizeof(list))
-		strcat(list, "https://a:1 ");
+	for (size_t at = 0; at + 13 < sizeof(list); at += 12)
+		memcpy(list + at, "https://a:1 ", 13);
 	config.fleet_origins = list;
 	init(&o, &config);
 	origins_connect_src(&o, csp);

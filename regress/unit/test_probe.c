@@ -569,8 +569,8 @@ be_asked(const char *issuer, const char *audience, const struct nodetoken_key *k
 	char token[NODETOKEN_MAX_BYTES + 1];
 
 	t.expires_s = t.issued_s + NODETOKEN_LIFE_S;
-	strcpy(t.issuer, issuer);
-	strcpy(t.audience, audience);
+	snprintf(t.issuer, sizeof(t.issuer), "%s", issuer);
+	snprintf(t.audience, sizeof(t.audience), "%s", audience);
 	t.id.b[5] = 9;
 	assert_int_equal(nodetoken_make(key, &t, token, sizeof(token)), 0);
 	return probe_answer_status(&placerd, view_of(token), out);
