@@ -136,6 +136,10 @@ int run_policy_replay(const struct fogctl_wish *w);
 int run_config_check(const struct fogctl_wish *w);
 int run_placement_explain(const struct fogctl_wish *w);
 
+/* --- measure.c --- */
+
+int run_nodes_measure(const struct fogctl_wish *w);
+
 /* --- completion.c --- */
 
 int run_completion(const struct fogctl_wish *w);

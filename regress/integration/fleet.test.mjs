@@ -216,6 +216,14 @@ describe("three fog nodes and a cloud", { skip }, () => {
 		assert.ok(different.every((each) => each.profile === "records" && /max_ttl_seconds/.test(JSON.stringify(each))), JSON.stringify(different));
 	});
 
+	test("fogctl measures how far the nodes are", async () => {
+		const socket = ["--socket", path.join(fleet.at("south").runDir, "control.sock")];
+		const { latency_ms: figures } = JSON.parse(fogctl("--json", ...socket, "nodes", "measure"));
+		assert.deepEqual(Object.keys(figures).sort(), fleet.names.sort());
+		assert.ok(Object.values(figures).every((ms) => ms >= 1 && ms < 1000), JSON.stringify(figures));
+		assert.match(fogctl(...socket, "nodes", "measure"), /^NODE +STATE +LATENCY_MS\n/);
+	});
+
 	test("a DPoP-bound token is not passed on: the client is sent there", async () => {
 		const key = new DpopKey();
 		const token = await fleet.token("alice", { dpop: key });
