@@ -7,6 +7,7 @@
 #define DAY_MS (24 * HOUR_MS)
 #define DEATH_EVERY_MS (10 * DAY_MS) /* of one node */
 #define DEAD_MS (20 * HOUR_MS / 60)
+#define DEAD_IN_LARGE_MS 14000 /* known to all of a fleet that is not small */
 #define DRAIN_EVERY_MS (30 * DAY_MS)
 #define DRAIN_MS HOUR_MS
 #define CUT_EVERY_MS (12 * HOUR_MS)
@@ -140,11 +141,12 @@ report(struct days *d, uint32_t node)
 		d->w->seen[side][node].load = load;
 }
 
-/* FLEET_PROBES_PER_SECOND, one node after the other, and none oftener than it may be asked. */
+/* As often as fleet.c asks in the calm, one node after the other. */
 static void
 hear(struct days *d, uint64_t to_ms)
 {
-	uint64_t each_ms = 1000 / FLEET_PROBES_PER_SECOND;
+	uint64_t each_ms = 1000 /
+	    (d->w->n > FLEET_SMALL ? FLEET_CALM_PER_SECOND : FLEET_PROBES_PER_SECOND);
 	uint64_t due = (to_ms - d->heard_ms) / each_ms;
 
 	d->heard_ms += due * each_ms;
@@ -158,10 +160,12 @@ hear(struct days *d, uint64_t to_ms)
 
 /* --- death, drain, partition --- */
 
+/* What detector.c finds for so many nodes. */
 static uint64_t
 detection_ms(struct days *d)
 {
-	return prng_between(&d->r, FLEET_TIMEOUT_MIN_MS, FLEET_DEAD_MS);
+	return prng_between(&d->r, FLEET_TIMEOUT_MIN_MS,
+	    d->w->n > FLEET_SMALL ? DEAD_IN_LARGE_MS : FLEET_DEAD_MS);
 }
 
 static void
