@@ -135,13 +135,20 @@ free_ask(struct ask *a)
 	*a = (struct ask){ 0 };
 }
 
+/*
+ * why: what the log tells of the node, if it becomes more than a loss; the end of the ask, which may
+ * come later, knows better. So it is no more than what to say where nothing else is known.
+ */
 static void
-lose(struct probe *p, struct ask *a)
+lose(struct probe *p, struct ask *a, const char *why)
 {
 	size_t node = find_node(p, a->name);
 
-	if (!a->is_settled && node != SIZE_MAX)
+	if (!a->is_settled && node != SIZE_MAX) {
+		if (node < p->n && !p->trouble[node])
+			note_trouble(p, node, why);
 		fleet_lost(p->d->fleet, node, mono_ms());
+	}
 	a->is_settled = true;
 }
 
@@ -251,7 +258,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		struct ask *a = &p->asks[i];
 
 		if (a->id && now_ms >= a->overdue_ms)
-			lose(p, a);
+			lose(p, a, session_fetch_error_name(FETCH_E_TIME));
 		is_silent = is_silent || (a->id && now_ms >= a->silent_ms);
 	}
 	if (prober && is_silent)
@@ -283,7 +290,7 @@ probe_edge_down(struct probe *p)
 {
 	for (size_t i = 0; i < PROBE_UNDER_WAY_MAX; i++) {
 		if (p->asks[i].id) {
-			lose(p, &p->asks[i]);
+			lose(p, &p->asks[i], "prober_gone");
 			free_ask(&p->asks[i]);
 		}
 	}
@@ -329,7 +336,7 @@ hear(struct probe *p, struct ask *a, size_t index, const struct nodestatus *s)
 			fleet_hinted(f, lost, now_ms);
 	}
 	settle_all(p, a->name);
-	note_trouble(p, index, NULL);
+	note_trouble(p, index, s->is_ready ? NULL : "not_ready");
 }
 
 /* NULL: it is the answer to this ask, and *out says how the node is. Else why not. */
@@ -383,7 +390,7 @@ take_answer(struct probe *p, struct ask *a, const struct pl_fetched *end)
 			note_trouble(p, index, why);
 		else
 			say_refused(p, index, why);
-		lose(p, a);
+		lose(p, a, why);
 	}
 }
 

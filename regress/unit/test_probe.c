@@ -31,7 +31,8 @@ static struct placerd placerd;
 static struct nodetoken_key
     *keys[NODES + 1]; /* of fog-1, which this is, to fog-3; then a stranger's */
 static char key_lines[NODES][128];
-static unsigned refusals; /* lines of the log */
+static unsigned refusals;    /* lines of the log */
+static char told_state[256]; /* the last of a state */
 
 /* where.c's: what the living sessions of this node have been promised. */
 void
@@ -94,6 +95,8 @@ count_line(enum log_level level, const char *line)
 {
 	(void)level;
 	refusals += strstr(line, "event=node_status_refused") != NULL;
+	if (strstr(line, "event=node_state "))
+		snprintf(told_state, sizeof(told_state), "%s", line);
 }
 
 static void
@@ -445,6 +448,59 @@ test_a_node_that_goes_on_lying(void **state)
 }
 
 static void
+lose_all(enum fetch_error error)
+{
+	struct pl_fetched end = { .error = (uint8_t)error };
+
+	for (int i = 0; i < FLEET_LOST_MAX; i++) {
+		hear_ask();
+		if (error == FETCH_OK)
+			turn_for_ms(FLEET_TIMEOUT_MIN_MS + 50); /* it ends no more in time */
+		else
+			say(PROBER, MSG_PLACE_FETCHED, asked.id, &end);
+	}
+	for (int i = 0; i < 100 && state_of_other() != NODE_DOWN; i++)
+		turn_for_ms(10);
+	assert_int_equal(state_of_other(), NODE_DOWN);
+}
+
+static void
+assert_told(const char *reason)
+{
+	turn_for_ms(10);
+	if (!strstr(told_state, "node=fog-2 ") || !strstr(told_state, " is=unreachable ") ||
+	    !strstr(told_state, reason))
+		fail_msg("%s: %s", reason, told_state);
+}
+
+/* Who is out is told with the cause, also where nothing but silence came of asking. */
+static void
+test_why_it_is_out(void **state)
+{
+	struct nodetoken t;
+	struct nodestatus s = { .version = "0.1.0", .is_ready = false };
+
+	(void)state;
+	hear_ask();
+	answer_well();
+	lose_all(FETCH_OK);
+	assert_told("reason=timeout");
+	connect_neighbour(PROBER);
+	begin_anew();
+	hear_ask();
+	answer_well();
+	lose_all(FETCH_E_CONNECT);
+	assert_told("reason=connection_failed");
+	begin_anew();
+	hear_ask();
+	t = good_answer();
+	json_release(t.status);
+	t.status = nodestatus_to_json(&s);
+	answer(&t, keys[1]);
+	assert_told("reason=not_ready");
+}
+
+static void
 test_a_late_answer(void **state)
 {
 	struct asked_node first;
@@ -645,6 +701,7 @@ main(void)
 		TEST(test_an_answer),
 		TEST(test_answers_that_are_none),
 		TEST(test_a_node_that_goes_on_lying),
+		TEST(test_why_it_is_out),
 		TEST(test_a_late_answer),
 		TEST(test_more_than_was_asked_for),
 		TEST(test_lies_of_the_prober),
