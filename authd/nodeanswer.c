@@ -457,15 +457,30 @@ read_good(const struct nodeanswer_asked *asked, const struct good *good, const j
 
 /* --- problems (RFC 9457) --- */
 
-/* Those of a request that was read and judged. Others say that the nodes do not fit each other. */
+/*
+ * Those of a request that was read and judged, as docs/openapi.json has them: who only looks or ends is
+ * refused nothing by policy, and sends nothing that could be out of bounds. Others say that the nodes
+ * do not fit each other. A create is tried elsewhere whatever its refusal.
+ */
 static bool
-is_relayed(unsigned status)
+is_relayed(enum msg_phase phase, unsigned status)
 {
-	static const unsigned rows[] = { 400, 401, 403, 404, 409, 422, 429 };
+	static const struct {
+		unsigned status;
+		unsigned phases;
+	} rows[] = {
+		{ 400, PH_SHOW | PH_END | PH_MINT | PH_EXTEND },
+		{ 401, PH_SHOW | PH_END | PH_MINT | PH_EXTEND },
+		{ 403, PH_MINT | PH_EXTEND },
+		{ 404, PH_SHOW | PH_END | PH_MINT | PH_EXTEND },
+		{ 409, PH_SHOW | PH_END | PH_MINT | PH_EXTEND },
+		{ 422, PH_MINT | PH_EXTEND },
+		{ 429, PH_SHOW | PH_END | PH_MINT | PH_EXTEND },
+	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		if (rows[i] == status)
-			return true;
+		if (rows[i].status == status)
+			return (rows[i].phases & phase) != 0;
 	}
 	return false;
 }
@@ -510,7 +525,7 @@ static enum forward_result
 read_problem(const struct nodeanswer_asked *asked, const json_t *said, struct nodeanswer *out)
 {
 	json_t *problem = copy_problem(asked, out->status, said);
-	bool is_answer = asked->phase != PH_CREATE && is_relayed(out->status);
+	bool is_answer = is_relayed(asked->phase, out->status);
 
 	if (!problem)
 		return fail(out, "an error without its code");

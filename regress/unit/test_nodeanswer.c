@@ -171,6 +171,16 @@ static const struct row {
 	{ PH_SHOW, 401, PROBLEM(401, ""), FORWARD_DONE,
 	    "{\"title\":\"No\",\"type\":\"urn:cloudshell-fog:error:not_allowed\",\"status\":401,"
 	    "\"code\":\"not_allowed\",\"node\":\"fog-b\"}" },
+	/* What the API has for some calls alone. */
+	{ PH_SHOW, 403, PROBLEM(403, ""), FORWARD_REFUSED, "not_allowed: No" },
+	{ PH_END, 403, PROBLEM(403, ""), FORWARD_REFUSED, "not_allowed: No" },
+	{ PH_SHOW, 422, PROBLEM(422, ""), FORWARD_REFUSED, "not_allowed: No" },
+	{ PH_MINT, 403, PROBLEM(403, ""), FORWARD_DONE,
+	    "{\"title\":\"No\",\"type\":\"urn:cloudshell-fog:error:not_allowed\",\"status\":403,"
+	    "\"code\":\"not_allowed\",\"node\":\"fog-b\"}" },
+	{ PH_EXTEND, 422, PROBLEM(422, ""), FORWARD_DONE,
+	    "{\"title\":\"No\",\"type\":\"urn:cloudshell-fog:error:not_allowed\",\"status\":422,"
+	    "\"code\":\"not_allowed\",\"node\":\"fog-b\"}" },
 	/* That node does not know itself by this name. */
 	{ PH_SHOW, 421, PROBLEM(421, ""), FORWARD_REFUSED, "not_allowed: No" },
 	{ PH_SHOW, 500, PROBLEM(500, ""), FORWARD_REFUSED, "not_allowed: No" },
