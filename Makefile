@@ -24,7 +24,7 @@ AUTHD_SRC	= $(wildcard authd/*.c)
 PLACERD_SRC	= $(wildcard placerd/*.c)
 FETCHER_SRC	= $(wildcard fetcher/*.c) authd/httpsurl.c
 # It decides by the very functions of placerd.
-FOGCTL_SRC	= $(wildcard fogctl/*.c) $(addprefix placerd/,policy.c yaml.c place.c nodes.c decision.c asked_record.c)
+FOGCTL_SRC	= $(wildcard fogctl/*.c) $(addprefix placerd/,policy.c yaml.c place.c nodes.c nodekeys.c decision.c asked_record.c)
 # ptyd/ holds all that ever runs as root, and the holder and the init of a session.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
 PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))

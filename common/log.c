@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 static int log_fd = STDERR_FILENO;
-static enum log_level log_most = LOG_LEVEL_INFO;
 static log_sink log_to;
-static atomic_ulong log_dropped; /* gatewayd has threads */
+/* gatewayd has threads. */
+static atomic_int log_most = LOG_LEVEL_INFO; /* enum log_level */
+static atomic_ulong log_dropped;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -21,7 +22,7 @@ void
 log_init(int fd, enum log_level most)
 {
 	log_fd = fd;
-	log_most = most;
+	log_most = (int)most;
 }
 
 void
@@ -33,13 +34,13 @@ log_set_sink(log_sink sink)
 enum log_level
 log_level_get(void)
 {
-	return log_most;
+	return (enum log_level)log_most;
 }
 
 void
 log_set_level(enum log_level most)
 {
-	log_most = most;
+	log_most = (int)most;
 }
 
 const char *
@@ -93,7 +94,7 @@ vlog(enum log_level level, int with_errno, const char *fmt, va_list args)
 	char text[LOG_LINE_MAX];
 	int n;
 
-	if (level > log_most)
+	if ((int)level > log_most)
 		return;
 	n = vsnprintf(text, sizeof(text), fmt, args);
 	if (with_errno && n >= 0 && (size_t)n < sizeof(text))

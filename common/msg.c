@@ -98,10 +98,12 @@ msg_get_payload(struct reader *r, struct msg *out)
 	return rc ? rc : reader_done(r);
 }
 
+/* A control pair is each role's: a message on it may be one role's alone. */
 static bool
 is_end(unsigned named, unsigned end)
 {
-	return named == PROC_ANY || named == end;
+	return named == PROC_ANY || named == end ||
+	    (end == PROC_ROLE && named != PROC_FOGD && named != PROC_HOLDER);
 }
 
 bool

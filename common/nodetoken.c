@@ -49,6 +49,7 @@ struct nodetoken_pin {
 };
 
 static EVP_MD *sha256; /* fetched once: a fetch for each token costs more than a hash */
+static EC_GROUP *p256; /* likewise */
 
 static bool
 fetch_digest(void)
@@ -56,6 +57,14 @@ fetch_digest(void)
 	if (!sha256)
 		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	return sha256 != NULL;
+}
+
+static bool
+fetch_curve(void)
+{
+	if (!p256)
+		p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+	return p256 != NULL;
 }
 
 /* --- keys --- */
@@ -185,6 +194,19 @@ pkey_of_point(const unsigned char point[static NODETOKEN_KEY_BYTES])
 		(void)EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
 	EVP_PKEY_CTX_free(ctx);
 	return pkey;
+}
+
+bool
+nodetoken_is_point(const unsigned char point[static NODETOKEN_KEY_BYTES])
+{
+	EC_POINT *p = fetch_curve() ? EC_POINT_new(p256) : NULL;
+	bool is_one = p && point[0] == POINT_CONVERSION_UNCOMPRESSED &&
+	    EC_POINT_oct2point(p256, p, point, NODETOKEN_KEY_BYTES, NULL) == 1;
+
+	EC_POINT_free(p);
+	if (!is_one)
+		ERR_clear_error();
+	return is_one;
 }
 
 struct nodetoken_pin *
@@ -563,8 +585,8 @@ nodetoken_load(void)
 	key = make_key();
 	if (key)
 		pin = nodetoken_pin_new(key->point);
-	is_loaded = pin && try_kind(key, pin, NODETOKEN_ASK) == 0 &&
-	    try_kind(key, pin, NODETOKEN_STATUS) == 0;
+	is_loaded = pin && nodetoken_is_point(key->point) &&
+	    try_kind(key, pin, NODETOKEN_ASK) == 0 && try_kind(key, pin, NODETOKEN_STATUS) == 0;
 	nodetoken_pin_free(pin);
 	nodetoken_key_free(key);
 	return is_loaded;

@@ -47,6 +47,11 @@ struct nodetoken_key *nodetoken_key_new(const void *pem, size_t len, const char 
 void nodetoken_key_free(struct nodetoken_key *key);
 void nodetoken_key_public(const struct nodetoken_key *key,
     unsigned char out[static NODETOKEN_KEY_BYTES]);
+/*
+ * Whether it is an uncompressed point of the curve, of which a pin could be made: for a whole file of
+ * them, at a hundredth of the price. False also when memory is short.
+ */
+bool nodetoken_is_point(const unsigned char point[static NODETOKEN_KEY_BYTES]);
 /* NULL: no point of the curve, or no memory. */
 struct nodetoken_pin *nodetoken_pin_new(const unsigned char point[static NODETOKEN_KEY_BYTES]);
 void nodetoken_pin_free(struct nodetoken_pin *pin);

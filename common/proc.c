@@ -164,16 +164,31 @@ on_new_peer(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+int
+proc_prepared(bool ok)
+{
+	struct pl_prepared answer = { .ok = ok };
+
+	return peer_send(proc.control, MSG_CTL_PREPARED, 0, NULL, &answer, -1);
+}
+
+static enum log_level
+configured_level(void)
+{
+	return (enum log_level)config_log_level(&proc.config);
+}
+
 static int
 on_prepare(void *ctx, struct peer *from, struct msg *m)
 {
-	struct pl_prepared answer = { .ok = 1 };
 	enum reload_file file = (enum reload_file)m->u.prepare.file;
+	int rc = 0;
 
 	(void)ctx;
+	(void)from;
 	if (proc.role->prepare)
-		answer.ok = proc.role->prepare(proc.role->ctx, file, steal_fd(&m->fd)) == 0;
-	return peer_send(from, MSG_CTL_PREPARED, 0, NULL, &answer, -1);
+		rc = proc.role->prepare(proc.role->ctx, file, steal_fd(&m->fd));
+	return rc == PROC_PREPARED_LATER ? 0 : proc_prepared(rc == 0);
 }
 
 static int
@@ -181,8 +196,18 @@ on_commit(void *ctx, struct peer *from, struct msg *m)
 {
 	(void)ctx;
 	(void)from;
+	log_set_level(configured_level());
 	if (proc.role->commit)
 		proc.role->commit(proc.role->ctx, m->u.commit.apply);
+	return 0;
+}
+
+static int
+on_verbose(void *ctx, struct peer *from, struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	log_set_level(m->u.verbose.on ? LOG_LEVEL_DEBUG : configured_level());
 	return 0;
 }
 
@@ -221,6 +246,7 @@ static const msg_handler control_handlers[MSG_COUNT] = {
 	[MSG_CTL_PREPARE] = on_prepare,
 	[MSG_CTL_COMMIT] = on_commit,
 	[MSG_CTL_STOP] = on_stop,
+	[MSG_CTL_VERBOSE] = on_verbose,
 };
 static const struct peer_ops control_ops = { control_handlers, proc_control_phase,
 	on_control_down };
@@ -349,7 +375,7 @@ prepare_process(void)
 		log_error("event=start_failed step=\"read the configuration record\"");
 		return -1;
 	}
-	log_init(STDERR_FILENO, (enum log_level)config_log_level(&proc.config));
+	log_init(STDERR_FILENO, configured_level());
 	proc.base = event_base_new();
 	merge_handlers();
 	return proc.base ? 0 : -1;
@@ -388,6 +414,14 @@ join_fogd(void)
 	if (!proc.control)
 		return -1;
 	return peer_send(proc.control, MSG_CTL_READY, 0, NULL, NULL, -1);
+}
+
+int
+proc_set_verbose(bool on)
+{
+	struct pl_verbose wish = { .on = on };
+
+	return peer_send(proc.control, MSG_CTL_SET_VERBOSE, 0, NULL, &wish, -1);
 }
 
 int

@@ -67,8 +67,9 @@ struct role {
 	/* An edge has a new end / has none any more (the peer is freed by proc.c afterwards). */
 	void (*edge_up)(void *ctx, struct peer *p);
 	void (*edge_down)(void *ctx, enum edge edge);
-	/* Reload: read the file and keep it aside (0), or say why not and return -1; then commit
-	 * or forget all that was prepared. NULL: this role has no files. fd is taken. */
+	/* Reload: read the file and keep it aside (0), or say why not and return -1, or do either
+	 * while others are served (PROC_PREPARED_LATER) and then call proc_prepared, in 10 s; then
+	 * commit or forget all that was prepared. NULL: this role has no files. fd is taken. */
 	int (*prepare)(void *ctx, enum reload_file file, int fd);
 	void (*commit)(void *ctx, bool apply);
 	/* Told to stop; the process ends when this returns. May be NULL. */
@@ -93,6 +94,13 @@ struct peer *proc_peer(enum edge edge);
 /* Sends on an edge: -FOG_E_UNAVAILABLE when it has no end. fd is taken. */
 int proc_send(enum edge edge, enum msg_type type, uint64_t request_id, const struct trace *trace,
     const void *payload, int fd);
+#define PROC_PREPARED_LATER 1
+int proc_prepared(bool ok);
+/*
+ * Lets every role log at debug level, or at LOG_LEVEL again, which a reload and a restart do as well.
+ * placerd alone is listened to.
+ */
+int proc_set_verbose(bool on);
 /* phase_of of a control pair, at both its ends: nothing there is a request. */
 unsigned proc_control_phase(void *ctx, struct peer *from, const struct msg *m);
 /* peer_ops of this role, for peers that the role opens itself (EDGE_HOLDER). */

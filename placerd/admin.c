@@ -175,18 +175,20 @@ static json_t *
 cordon(struct placerd *d, const struct ucred *by, struct view name, bool on)
 {
 	size_t node = nodes_find(d->nodes, name);
+	bool holds;
 	int rc;
 
 	if (node == SIZE_MAX && (on || !drained_has(d->drained, name)))
 		return refuse_node("no node of NODES_CONFIG is named \"", name,
 		    "\"; fogctl nodes list names them");
 	rc = drained_set_node(d->drained, name, on);
-	if (node != SIZE_MAX && (rc == 0 || rc == -FOG_E_UNAVAILABLE))
+	holds = rc == 0 || rc == -FOG_E_UNAVAILABLE; /* drained.h */
+	if (node != SIZE_MAX && holds)
 		fleet_cordon(d->fleet, node, on);
 	write_order(d, by, on ? AUDIT_NODE_CORDONED : AUDIT_NODE_UNDRAINED, name, rc);
-	if (on)
+	if (holds && on)
 		log_info("event=node_cordoned node=%.*s", VIEW_ARG(name));
-	else
+	else if (holds)
 		log_info("event=node_undrained node=%.*s", VIEW_ARG(name));
 	return rc ? refuse_unkept(rc)
 		  : json_pack("{s:s%, s:b}", "node", name.p, name.len, "cordoned", (int)on);
@@ -231,7 +233,10 @@ static json_t *
 set_verbose(struct placerd *d, const struct ucred *by, const struct control_request *r)
 {
 	write_order(d, by, r->on ? AUDIT_LOG_VERBOSE : AUDIT_LOG_NORMAL, view_of(d->node_name), 0);
+	/* fogd tells it to all roles, to this one too; the answer of status is not to wait for that. */
 	log_set_level(r->on ? LOG_LEVEL_DEBUG : configured_level());
+	if (proc_set_verbose(r->on) != 0)
+		return control_refuse(-FOG_E_UNAVAILABLE, err_title(-FOG_E_UNAVAILABLE));
 	return json_pack("{s:b}", "verbose", (int)r->on);
 }
 
@@ -333,7 +338,6 @@ admin_load(struct placerd *d)
 void
 admin_reloaded(struct placerd *d)
 {
-	log_set_level(configured_level());
 	apply_cordons(d);
 }
 

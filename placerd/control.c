@@ -16,6 +16,7 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/mono.h"
 
 #define ISSUER_MAX_BYTES 255
 #define SUBJECT_MAX_BYTES 255
@@ -40,7 +41,8 @@ struct control_conn {
 	char *line; /* CONTROL_LINE_MAX_BYTES */
 	struct evbuffer *unsent;
 	struct list list;
-	bool is_leaving; /* closed when all is sent */
+	uint64_t moved_ms; /* when it came, or was last sent something */
+	bool is_leaving;   /* closed when all is sent */
 };
 
 struct control {
@@ -319,6 +321,7 @@ restart_deadline(struct control_conn *c)
 {
 	static const struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_MS / 1000 };
 
+	c->moved_ms = mono_ms();
 	return event_add(c->deadline, &limit);
 }
 
@@ -416,16 +419,20 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_deadline(evutil_socket_t fd, short what, void *arg)
+give_up(struct control_conn *c)
 {
-	struct control_conn *c = arg;
-
-	(void)fd;
-	(void)what;
 	if (c->len > 0 && !is_busy(c) &&
 	    put_line(c, control_refuse(-FOG_E_TIMEOUT, "the line was not whole in time")) == 0)
 		(void)send_some(c);
 	conn_close(c);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	give_up(arg);
 }
 
 static int
@@ -463,11 +470,18 @@ send_refusal(int fd, int error, const char *text)
 static struct control_conn *
 find_place(struct control *control)
 {
+	struct control_conn *stillest = &control->conns[0];
+
 	for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
 		if (control->conns[i].fd < 0)
 			return &control->conns[i];
+		if (control->conns[i].moved_ms < stillest->moved_ms)
+			stillest = &control->conns[i];
 	}
-	return NULL;
+	if (mono_ms() - stillest->moved_ms < CONTROL_YIELD_MS)
+		return NULL;
+	give_up(stillest);
+	return stillest;
 }
 
 static void

@@ -26,7 +26,9 @@
  * and what would be right","code":"…"}; the code is that of err.def. Who asked (SO_PEERCRED) stands
  * in the audit log. What is sent waits in a buffer of CONTROL_UNSENT_BYTES and one row, a part of a
  * list is made in one turn of the loop, and the next line of a connection is looked at when its
- * answer has left: so neither a long list nor a slow reader holds anybody up.
+ * answer has left: so neither a long list nor a slow reader holds anybody up. Nor do those that ask
+ * nothing: where all places are taken, who has neither sent a line nor read for the longest time, and
+ * for CONTROL_YIELD_MS, is closed for who comes.
  */
 #ifndef PLACERD_CONTROL_H
 #define PLACERD_CONTROL_H
@@ -43,7 +45,8 @@
 #define CONTROL_CONNECTIONS_MAX 8
 #define CONTROL_LINE_MAX_BYTES 65536 /* of a request, and of each line of an answer */
 #define CONTROL_TIMEOUT_MS \
-	10000 /* until the line is whole, from the answer before it; and to read */
+	10000                 /* until the line is whole, from the answer before it; and to read */
+#define CONTROL_YIELD_MS 1000 /* who is idle for longer gives way, where no place is left */
 #define CONTROL_ERROR_SIZE 400
 #define CONTROL_UNSENT_BYTES (32u << 10)
 #define CONTROL_ROWS_PER_TURN 64

@@ -21,6 +21,7 @@
 #include "placerd/placerd.h"
 #include "placerd/probe.h"
 #include "placerd/quota.h"
+#include "placerd/reread.h"
 #include "placerd/yaml.h"
 
 #define NODE_KEY_MAX_BYTES 16384
@@ -51,23 +52,6 @@ read_policy(const char *name, int fd, char *err, size_t err_size)
 	return bytes ? policy_new_from_yaml(name, bytes, len, err, err_size) : NULL;
 }
 
-/* That the points are ones of the curve takes arithmetic, which nodes.c has none of. */
-static bool
-check_keys(const char *name, const struct nodes *nodes, char *err, size_t err_size)
-{
-	for (size_t i = 0; i < nodes_count(nodes); i++) {
-		struct nodetoken_pin *pin = nodetoken_pin_new(nodes_at(nodes, i)->key);
-
-		if (!pin) {
-			yaml_format_error(err, err_size, name, nodes_at(nodes, i)->line,
-			    "public_key", "is no key of P-256; make one with fogctl node keygen");
-			return false;
-		}
-		nodetoken_pin_free(pin);
-	}
-	return true;
-}
-
 /* As nodes_new_from_yaml. */
 static struct nodes *
 understand(const char *name, const void *bytes, size_t len, const char *origins,
@@ -75,8 +59,9 @@ understand(const char *name, const void *bytes, size_t len, const char *origins,
 {
 	struct nodes *nodes = nodes_new_from_yaml(name, bytes, len, origins, self_name, err,
 	    err_size);
+	size_t checked = 0;
 
-	if (!nodes || check_keys(name, nodes, err, err_size))
+	if (!nodes || nodes_check_keys(nodes, &checked, SIZE_MAX, name, err, err_size) == 0)
 		return nodes;
 	nodes_free(nodes);
 	return NULL;
@@ -532,21 +517,59 @@ prepare_policy(struct placerd *d, int fd, char *err, size_t err_size)
 }
 
 /* Sessions and tokens bear the name: it stays until this process ends. */
+static bool
+is_same_self(const struct nodes *now, const struct nodes *next)
+{
+	const struct node *a = nodes_at(now, nodes_self(now)),
+			  *b = nodes_at(next, nodes_self(next));
+
+	return strcmp(a->name, b->name) == 0 && memcmp(a->key, b->key, NODE_KEY_BYTES) == 0;
+}
+
+static void
+forget_next_nodes(struct placerd *d)
+{
+	reread_free(d->reread);
+	d->reread = NULL;
+	nodes_free(d->next_nodes);
+	d->next_nodes = NULL;
+}
+
+static void
+on_nodes_reread(void *ctx, struct nodes *nodes, const char *err)
+{
+	struct placerd *d = ctx;
+	char other_self[YAML_ERROR_BYTES];
+
+	if (nodes && !is_same_self(d->nodes, nodes)) {
+		yaml_format_error(other_self, sizeof(other_self), proc_config()->nodes_config, 1,
+		    "self", "this node's name and key change by a restart alone");
+		err = other_self;
+		nodes_free(nodes);
+		nodes = NULL;
+	}
+	if (!nodes)
+		log_file_error("reload_refused", err);
+	forget_next_nodes(d);
+	d->next_nodes = nodes;
+	(void)proc_prepared(nodes != NULL);
+}
+
 static int
 prepare_nodes(struct placerd *d, int fd, char *err, size_t err_size)
 {
 	const char *name = proc_config()->nodes_config;
+	size_t len = 0;
+	char *bytes = read_file(name, fd, NODES_FILE_MAX_BYTES, &len, err, err_size);
 
-	nodes_free(d->next_nodes);
-	d->next_nodes = read_nodes(name, fd, d->node_name, err, err_size);
-	if (!d->next_nodes)
+	forget_next_nodes(d);
+	if (!bytes)
 		return -1;
-	if (strcmp(nodes_at(d->next_nodes, nodes_self(d->next_nodes))->name, d->node_name) == 0 &&
-	    memcmp(nodes_at(d->next_nodes, nodes_self(d->next_nodes))->key,
-		nodes_at(d->nodes, nodes_self(d->nodes))->key, NODE_KEY_BYTES) == 0)
-		return 0;
-	yaml_format_error(err, err_size, name, 1, "self",
-	    "this node's name and key change by a restart alone");
+	d->reread = reread_new(proc_base(), name, bytes, len, proc_config()->fleet_origins,
+	    d->node_name, on_nodes_reread, d);
+	if (d->reread)
+		return PROC_PREPARED_LATER;
+	yaml_format_error(err, err_size, name, 1, "", "out of memory");
 	return -1;
 }
 
@@ -562,7 +585,7 @@ prepare(void *ctx, enum reload_file file, int fd)
 		rc = prepare_nodes(ctx, fd, err, sizeof(err));
 	else
 		close_fd(&fd);
-	if (rc != 0)
+	if (rc < 0)
 		log_file_error("reload_refused", err);
 	return rc;
 }
@@ -611,8 +634,7 @@ commit(void *ctx, bool apply)
 		commit_nodes(d);
 	policy_free(d->next_policy);
 	d->next_policy = NULL;
-	nodes_free(d->next_nodes);
-	d->next_nodes = NULL;
+	forget_next_nodes(d);
 	admin_reloaded(d);
 }
 

@@ -30,7 +30,7 @@ struct item {
 	struct node node; /* first: the reader's table has its offsets */
 	struct label *labels;
 	size_t n_labels;
-	size_t url_line, key_line;
+	size_t url_line;
 };
 
 /* The file as it is read. */
@@ -286,7 +286,7 @@ set_key(const struct yaml_type *type, const struct yaml_scalar *scalar, void *fi
 	unsigned char spki[SPKI_BYTES];
 
 	(void)type;
-	item->key_line = scalar->line;
+	item->node.key_line = scalar->line;
 	if (!decode_spki(scalar, spki) || memcmp(spki, spki_prefix, sizeof(spki_prefix)) != 0 ||
 	    spki[sizeof(spki_prefix)] != 4)
 		return wrong(why, why_size,
@@ -474,7 +474,7 @@ line_of(const struct item *item, const char *key)
 {
 	if (strcmp(key, "url") == 0)
 		return item->url_line;
-	return strcmp(key, "public_key") == 0 ? item->key_line : item->node.line;
+	return strcmp(key, "public_key") == 0 ? item->node.key_line : item->node.line;
 }
 
 /* What no two nodes may have alike. Names come first, since equal names have equal tags. */
@@ -650,27 +650,86 @@ adopt(struct nodes *nodes, struct file *file, const struct complaint *c)
 	return index_tags(nodes) < 0 ? COMPLAIN(c, 1, "", "out of memory") : 0;
 }
 
+struct nodes_reader {
+	struct yaml_reader *yaml;
+	struct file file;
+	const char *origins, *self_name;
+	struct complaint c;
+};
+
+struct nodes_reader *
+nodes_reader_new(const char *file_name, const void *bytes, size_t len, const char *origins,
+    const char *self_name, char *err, size_t err_size)
+{
+	struct nodes_reader *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		yaml_format_error(err, err_size, file_name, 1, "", "out of memory");
+		return NULL;
+	}
+	r->origins = origins;
+	r->self_name = self_name;
+	r->c = (struct complaint){ file_name, err, err_size };
+	r->yaml = yaml_reader_new(file_name, bytes, len, &file_type, &r->file, err, err_size);
+	if (r->yaml)
+		return r;
+	nodes_reader_free(r);
+	return NULL;
+}
+
+void
+nodes_reader_free(struct nodes_reader *r)
+{
+	if (!r)
+		return;
+	yaml_reader_free(r->yaml);
+	file_fini(&r->file);
+	free(r);
+}
+
+static struct nodes *
+check_and_adopt(struct nodes_reader *r)
+{
+	struct nodes *nodes = calloc(1, sizeof(*nodes));
+
+	if (!nodes) {
+		(void)COMPLAIN(&r->c, 1, "", "out of memory");
+		return NULL;
+	}
+	if (check_origins(&r->file, r->origins, &r->c) == 0 &&
+	    check_uniques(&r->file, &r->c) == 0 && adopt(nodes, &r->file, &r->c) == 0 &&
+	    find_self(nodes, &r->file, r->self_name, &r->c) == 0)
+		return nodes;
+	nodes_free(nodes);
+	return NULL;
+}
+
+int
+nodes_reader_go_on(struct nodes_reader *r, size_t members, struct nodes **out)
+{
+	int rc = yaml_reader_go_on(r->yaml, members);
+	struct nodes *nodes = rc == 0 ? check_and_adopt(r) : NULL;
+
+	if (rc != 0)
+		return rc;
+	if (!nodes)
+		return -1;
+	*out = nodes;
+	return 0;
+}
+
 struct nodes *
 nodes_new_from_yaml(const char *file_name, const void *bytes, size_t len, const char *origins,
     const char *self_name, char *err, size_t err_size)
 {
-	struct complaint c = { file_name, err, err_size };
-	struct nodes *nodes = calloc(1, sizeof(*nodes));
-	struct file file = { 0 };
-	bool good;
+	struct nodes *nodes = NULL;
+	struct nodes_reader *r = nodes_reader_new(file_name, bytes, len, origins, self_name, err,
+	    err_size);
 
-	if (!nodes) {
-		(void)COMPLAIN(&c, 1, "", "out of memory");
-		return NULL;
-	}
-	good = yaml_read(file_name, bytes, len, &file_type, &file, err, err_size) == 0 &&
-	    check_origins(&file, origins, &c) == 0 && check_uniques(&file, &c) == 0 &&
-	    adopt(nodes, &file, &c) == 0 && find_self(nodes, &file, self_name, &c) == 0;
-	file_fini(&file);
-	if (good)
-		return nodes;
-	nodes_free(nodes);
-	return NULL;
+	if (r)
+		(void)nodes_reader_go_on(r, SIZE_MAX, &nodes);
+	nodes_reader_free(r);
+	return nodes;
 }
 
 struct nodes *

@@ -37,6 +37,7 @@ struct node {
 	unsigned char key[NODE_KEY_BYTES];
 	uint32_t tag; /* id_node_tag(name): unique in the file */
 	size_t line;  /* where it stands, from 1 */
+	size_t key_line;
 };
 
 struct nodes;
@@ -48,6 +49,22 @@ struct nodes;
  */
 struct nodes *nodes_new_from_yaml(const char *file_name, const void *bytes, size_t len,
     const char *origins, const char *self_name, char *err, size_t err_size);
+/*
+ * The same in parts, so that a large fleet holds nobody up: yaml.h. What is given is borrowed until the
+ * reader is freed, and in the end all that holds of the whole file is checked at once. 1: there is more
+ * to read; 0 with *out; -1 with the message.
+ */
+struct nodes_reader *nodes_reader_new(const char *file_name, const void *bytes, size_t len,
+    const char *origins, const char *self_name, char *err, size_t err_size);
+int nodes_reader_go_on(struct nodes_reader *r, size_t members, struct nodes **out);
+void nodes_reader_free(struct nodes_reader *r); /* NULL is fine */
+/*
+ * That public_key of these nodes is a point of the curve, which takes arithmetic: nodekeys.c, after
+ * nodetoken_load. At most `most` of them from *at on, which is moved. 1: there are more; 0; -1 with
+ * the message.
+ */
+int nodes_check_keys(const struct nodes *nodes, size_t *at, size_t most, const char *file_name,
+    char *err, size_t err_size);
 /*
  * Of one node alone, this one: what there is without NODES_CONFIG. It is in the fog, has no url, no
  * key and no labels, and its trust is basic, since nobody has said more. NULL: no memory.

@@ -44,6 +44,7 @@ struct placerd {
 	char node_name[65];
 	struct nodes *nodes; /* the fleet as configured; this node alone without NODES_CONFIG */
 	struct nodes *next_nodes;       /* prepared by a reload */
+	struct reread *reread;          /* of NODES_CONFIG, under way; NULL: none is */
 	struct fleet *fleet;            /* how they are; indices are those of nodes */
 	struct probe *probe;            /* asks them; NULL: there are no others */
 	struct nodetoken_key *node_key; /* NULL: there are no others */

@@ -19,9 +19,23 @@
 
 __extension__ typedef unsigned __int128 u128;
 
+/* A map or a list of which some is read. */
+struct frame {
+	const struct yaml_type *type;
+	void *at; /* the struct that a map fills; the list */
+	size_t line, path_before;
+	size_t items;               /* of a list, so far */
+	size_t seen[YAML_KEYS_MAX]; /* of a map: the line on which each key stood, 0: not yet */
+};
+
 struct yaml_reader {
 	yaml_parser_t parser;
 	yaml_event_t event; /* the one being looked at */
+	struct frame frames[YAML_DEPTH_MAX];
+	size_t depth;
+	bool is_begun;
+	const struct yaml_type *type;
+	void *out;
 	const char *file_name;
 	const char *bytes;
 	size_t len;
@@ -33,7 +47,6 @@ struct yaml_reader {
 
 static void vformat_error(char *err, size_t err_size, const char *file_name, size_t line,
     const char *path, const char *fmt, va_list ap) __attribute__((format(printf, 6, 0)));
-static int read_value(struct yaml_reader *r, const struct yaml_type *type, void *field);
 
 /* Messages. A message that does not fit is cut: it is for a person, and nothing parses it. */
 
@@ -344,87 +357,6 @@ check_required(struct yaml_reader *r, const struct yaml_key *keys, const size_t 
 
 /* Values. */
 
-/* The current event is the key; seen has the line on which each key stood. */
-static int
-read_member(struct yaml_reader *r, const struct yaml_key *keys, void *base, size_t *seen)
-{
-	const struct yaml_key *key;
-	size_t before, *line;
-
-	if (r->event.type != YAML_SCALAR_EVENT)
-		return fail(r, event_line(r), "a key must be a word, not a list or a mapping");
-	key = find_key(keys, (const char *)r->event.data.scalar.value);
-	if (!key)
-		return fail_unknown_key(r, keys, (const char *)r->event.data.scalar.value);
-	before = path_push(r, "%s%s", r->path_len ? "." : "", key->name);
-	if (key->presence == YAML_RESERVED)
-		return fail(r, event_line(r), "not available yet in this version; remove the key");
-	line = &seen[key - keys];
-	if (*line)
-		return fail(r, event_line(r), "given twice; the first is on line %zu", *line);
-	*line = event_line(r);
-	if (next_event(r) < 0 || read_value(r, &key->type, (char *)base + key->offset) < 0)
-		return -1;
-	path_pop(r, before);
-	return 0;
-}
-
-static int
-read_map(struct yaml_reader *r, const struct yaml_type *type, void *base)
-{
-	size_t seen[YAML_KEYS_MAX] = { 0 }, line = event_line(r);
-
-	if (r->event.type != YAML_MAPPING_START_EVENT)
-		return fail_kind(r, "a mapping (key: value)");
-	for (;;) {
-		if (next_event(r) < 0)
-			return -1;
-		if (r->event.type == YAML_MAPPING_END_EVENT)
-			return check_required(r, type->keys, seen, line);
-		if (read_member(r, type->keys, base, seen) < 0)
-			return -1;
-	}
-}
-
-static int
-read_item(struct yaml_reader *r, const struct yaml_type *type, void *list, size_t index)
-{
-	size_t before;
-	void *item;
-
-	if (index >= type->max)
-		return fail(r, event_line(r), "has more than %ju items", (uintmax_t)type->max);
-	before = path_push(r, "[%zu]", index);
-	item = type->append(list);
-	if (!item)
-		return fail(r, event_line(r), "out of memory");
-	if (read_value(r, type->item, item) < 0)
-		return -1;
-	path_pop(r, before);
-	return 0;
-}
-
-static int
-read_list(struct yaml_reader *r, const struct yaml_type *type, void *list)
-{
-	size_t line = event_line(r);
-
-	if (r->event.type != YAML_SEQUENCE_START_EVENT)
-		return fail_kind(r, type->min ? "a list" : "a list ([] for an empty one)");
-	for (size_t i = 0;; i++) {
-		if (next_event(r) < 0)
-			return -1;
-		if (r->event.type != YAML_SEQUENCE_END_EVENT) {
-			if (read_item(r, type, list, i) < 0)
-				return -1;
-			continue;
-		}
-		if (i < type->min)
-			return fail(r, line, "needs at least %ju item", (uintmax_t)type->min);
-		return 0;
-	}
-}
-
 static int
 read_scalar(struct yaml_reader *r, const struct yaml_type *type, void *field)
 {
@@ -445,21 +377,106 @@ read_scalar(struct yaml_reader *r, const struct yaml_type *type, void *field)
 }
 
 static int
-read_value(struct yaml_reader *r, const struct yaml_type *type, void *field)
+begin_many(struct yaml_reader *r, const struct yaml_type *type, void *field, size_t path_before)
 {
-	static int (*const readers[])(struct yaml_reader *, const struct yaml_type *, void *) = {
-		[YAML_KIND_SCALAR] = read_scalar,
-		[YAML_KIND_LIST] = read_list,
-		[YAML_KIND_MAP] = read_map,
-	};
+	bool is_map = type->kind == YAML_KIND_MAP;
 
-	return readers[type->kind](r, type, field);
+	if (is_map && r->event.type != YAML_MAPPING_START_EVENT)
+		return fail_kind(r, "a mapping (key: value)");
+	if (!is_map && r->event.type != YAML_SEQUENCE_START_EVENT)
+		return fail_kind(r, type->min ? "a list" : "a list ([] for an empty one)");
+	if (r->depth == YAML_DEPTH_MAX)
+		return fail(r, event_line(r), "is nested too deep");
+	r->frames[r->depth++] = (struct frame){ .type = type,
+		.at = field,
+		.line = event_line(r),
+		.path_before = path_before };
+	return 0;
+}
+
+/* The current event begins it. path_before: where the path ends without it. */
+static int
+begin_value(struct yaml_reader *r, const struct yaml_type *type, void *field, size_t path_before)
+{
+	if (type->kind != YAML_KIND_SCALAR)
+		return begin_many(r, type, field, path_before);
+	if (read_scalar(r, type, field) < 0)
+		return -1;
+	path_pop(r, path_before);
+	return 0;
+}
+
+static int
+end_many(struct yaml_reader *r)
+{
+	path_pop(r, r->frames[--r->depth].path_before);
+	return 0;
+}
+
+/* The current event is the key. */
+static int
+read_member(struct yaml_reader *r, struct frame *f)
+{
+	const struct yaml_key *keys = f->type->keys, *key;
+	size_t before, *line;
+
+	if (r->event.type != YAML_SCALAR_EVENT)
+		return fail(r, event_line(r), "a key must be a word, not a list or a mapping");
+	key = find_key(keys, (const char *)r->event.data.scalar.value);
+	if (!key)
+		return fail_unknown_key(r, keys, (const char *)r->event.data.scalar.value);
+	before = path_push(r, "%s%s", r->path_len ? "." : "", key->name);
+	if (key->presence == YAML_RESERVED)
+		return fail(r, event_line(r), "not available yet in this version; remove the key");
+	line = &f->seen[key - keys];
+	if (*line)
+		return fail(r, event_line(r), "given twice; the first is on line %zu", *line);
+	*line = event_line(r);
+	if (next_event(r) < 0)
+		return -1;
+	return begin_value(r, &key->type, (char *)f->at + key->offset, before);
+}
+
+static int
+read_item(struct yaml_reader *r, struct frame *f)
+{
+	const struct yaml_type *type = f->type;
+	size_t before;
+	void *item;
+
+	if (f->items >= type->max)
+		return fail(r, event_line(r), "has more than %ju items", (uintmax_t)type->max);
+	before = path_push(r, "[%zu]", f->items++);
+	item = type->append(f->at);
+	if (!item)
+		return fail(r, event_line(r), "out of memory");
+	return begin_value(r, type->item, item, before);
+}
+
+/* The next member or item of what is being read, or its end. */
+static int
+read_next(struct yaml_reader *r)
+{
+	struct frame *f = &r->frames[r->depth - 1];
+
+	if (next_event(r) < 0)
+		return -1;
+	if (f->type->kind == YAML_KIND_MAP) {
+		if (r->event.type != YAML_MAPPING_END_EVENT)
+			return read_member(r, f);
+		return check_required(r, f->type->keys, f->seen, f->line) < 0 ? -1 : end_many(r);
+	}
+	if (r->event.type != YAML_SEQUENCE_END_EVENT)
+		return read_item(r, f);
+	if (f->items < f->type->min)
+		return fail(r, f->line, "needs at least %ju item", (uintmax_t)f->type->min);
+	return end_many(r);
 }
 
 /* Files. */
 
 static int
-read_document(struct yaml_reader *r, const struct yaml_type *type, void *out)
+begin_document(struct yaml_reader *r)
 {
 	const yaml_event_t *e = &r->event;
 
@@ -471,38 +488,83 @@ read_document(struct yaml_reader *r, const struct yaml_type *type, void *out)
 	    e->data.document_start.tag_directives.start !=
 		e->data.document_start.tag_directives.end)
 		return fail(r, event_line(r), "directives (%%) are not allowed");
-	if (next_event(r) < 0 || read_value(r, type, out) < 0)
-		return -1;
+	r->is_begun = true;
+	return next_event(r) < 0 ? -1 : begin_value(r, r->type, r->out, 0);
+}
+
+static int
+end_document(struct yaml_reader *r)
+{
 	if (next_event(r) < 0 || next_event(r) < 0) /* the end of the document; of the stream */
 		return -1;
-	if (e->type != YAML_STREAM_END_EVENT)
+	if (r->event.type != YAML_STREAM_END_EVENT)
 		return fail(r, event_line(r), "a second document is not allowed");
 	return 0;
+}
+
+struct yaml_reader *
+yaml_reader_new(const char *file_name, const void *bytes, size_t len, const struct yaml_type *type,
+    void *out, char *err, size_t err_size)
+{
+	uint64_t most = type->max ? type->max : YAML_FILE_MAX_BYTES;
+	struct yaml_reader *r;
+
+	if (len > most) {
+		yaml_format_error(err, err_size, file_name, 1, "",
+		    "the file has %zu bytes; at most %ju are read", len, (uintmax_t)most);
+		return NULL;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r || !yaml_parser_initialize(&r->parser)) {
+		yaml_format_error(err, err_size, file_name, 1, "", "out of memory");
+		free(r);
+		return NULL;
+	}
+	r->file_name = file_name;
+	r->bytes = bytes;
+	r->len = len;
+	r->type = type;
+	r->out = out;
+	r->err = err;
+	r->err_size = err_size;
+	/* Said, not guessed: otherwise a byte order mark would switch to UTF-16. */
+	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&r->parser, bytes, len);
+	return r;
+}
+
+void
+yaml_reader_free(struct yaml_reader *r)
+{
+	if (!r)
+		return;
+	yaml_event_delete(&r->event);
+	yaml_parser_delete(&r->parser);
+	free(r);
+}
+
+int
+yaml_reader_go_on(struct yaml_reader *r, size_t members)
+{
+	if (!r->is_begun && begin_document(r) < 0)
+		return -1;
+	for (; r->depth > 0; members--) {
+		if (members == 0)
+			return 1;
+		if (read_next(r) < 0)
+			return -1;
+	}
+	return end_document(r);
 }
 
 int
 yaml_read(const char *file_name, const void *bytes, size_t len, const struct yaml_type *type,
     void *out, char *err, size_t err_size)
 {
-	struct yaml_reader r = { .file_name = file_name,
-		.bytes = bytes,
-		.len = len,
-		.err = err,
-		.err_size = err_size };
-	uint64_t most = type->max ? type->max : YAML_FILE_MAX_BYTES;
-	int rc;
+	struct yaml_reader *r = yaml_reader_new(file_name, bytes, len, type, out, err, err_size);
+	int rc = r ? yaml_reader_go_on(r, SIZE_MAX) : -1;
 
-	if (len > most)
-		return fail(&r, 1, "the file has %zu bytes; at most %ju are read", len,
-		    (uintmax_t)most);
-	if (!yaml_parser_initialize(&r.parser))
-		return fail(&r, 1, "out of memory");
-	/* Said, not guessed: otherwise a byte order mark would switch to UTF-16. */
-	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, bytes, len);
-	rc = read_document(&r, type, out);
-	yaml_event_delete(&r.event);
-	yaml_parser_delete(&r.parser);
+	yaml_reader_free(r);
 	return rc;
 }
 

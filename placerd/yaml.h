@@ -15,6 +15,7 @@
 
 #define YAML_FILE_MAX_BYTES (2 << 20) /* of a file whose type does not say */
 #define YAML_KEYS_MAX 32              /* rows in one table of keys */
+#define YAML_DEPTH_MAX 8              /* tables and lists in one another */
 #define YAML_ERROR_BYTES 512          /* room enough for every message */
 
 struct yaml_type;
@@ -69,6 +70,16 @@ struct yaml_key {
  */
 int yaml_read(const char *file_name, const void *bytes, size_t len, const struct yaml_type *type,
     void *out, char *err, size_t err_size);
+
+/*
+ * The same in parts, for a file that takes long to read. bytes, out and err are borrowed until it is
+ * freed. NULL: err says why. go_on reads that many members and items more: 1: there is more to read;
+ * else as yaml_read, and it is called no more.
+ */
+struct yaml_reader *yaml_reader_new(const char *file_name, const void *bytes, size_t len,
+    const struct yaml_type *type, void *out, char *err, size_t err_size);
+int yaml_reader_go_on(struct yaml_reader *r, size_t members);
+void yaml_reader_free(struct yaml_reader *r); /* NULL is fine */
 
 /* Writes "FILE:LINE: PATH: message", for checks that need the whole file; cut at err_size. */
 void yaml_format_error(char *err, size_t err_size, const char *file_name, size_t line,

@@ -204,6 +204,18 @@ on_prepared(void *ctx, struct peer *from, struct msg *m)
 	return reload_answer(ctx, m->u.prepared.ok);
 }
 
+/* An admin's wish (fogctl log verbose): all roles, since what is looked for is seldom in one alone. */
+static int
+on_set_verbose(void *ctx, struct peer *from, struct msg *m)
+{
+	struct child *c = ctx;
+
+	(void)from;
+	FOR_EACH_CHILD(c->fogd, each)
+		peer_send(each->control, MSG_CTL_VERBOSE, 0, NULL, &m->u.verbose, -1);
+	return 0;
+}
+
 /* EOF comes with the exit, which the pidfd tells; a liar is killed at once. */
 static void
 on_control_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
@@ -222,6 +234,7 @@ static const msg_handler control_handlers[MSG_COUNT] = {
 	[MSG_CTL_READY] = on_ready,
 	[MSG_CTL_PEER_BAD] = on_peer_bad,
 	[MSG_CTL_PREPARED] = on_prepared,
+	[MSG_CTL_SET_VERBOSE] = on_set_verbose,
 };
 static const struct peer_ops ops = { control_handlers, proc_control_phase, on_control_down };
 
@@ -288,8 +301,8 @@ give_end(struct child *c, enum edge edge, uint64_t epoch, int fd)
 	peer_send(c->control, MSG_CTL_NEW_PEER, 0, NULL, &peer, fd);
 }
 
-void
-child_wire(struct fogd *f, enum edge edge)
+static void
+wire(struct fogd *f, enum edge edge)
 {
 	const struct edge_row *row = &proc_edges[edge];
 	struct child *left = child_of(f, row->left), *right = child_of(f, row->right);
@@ -316,7 +329,7 @@ child_wire_all(struct child *c)
 	for (int edge = EDGE_CONTROL + 1; edge < EDGE_COUNT; edge++) {
 		if (proc_edges[edge].left == c->program->id ||
 		    proc_edges[edge].right == c->program->id)
-			child_wire(c->fogd, (enum edge)edge);
+			wire(c->fogd, (enum edge)edge);
 	}
 }
 
@@ -333,14 +346,13 @@ child_run_check(struct fogd *f, enum proc_id id, const char *option, const char 
     enum gift gift, int out)
 {
 	struct child *c = child_of(f, id);
-	struct birth b = { .log = out };
+	struct birth b = { .log = out,
+		.argv = { NULL, (char *)(uintptr_t)option, (char *)(uintptr_t)argument } };
 	siginfo_t info = { 0 };
 	pid_t pid;
 
 	memset(b.gifts, -1, sizeof(b.gifts));
 	b.gifts[GIFT_OWN] = c->gifts[gift];
-	b.argv[1] = (char *)(uintptr_t)option;
-	b.argv[2] = (char *)(uintptr_t)argument;
 	pid = fork_role(c, &b);
 	if (pid <= 0 || waitid(P_PID, (id_t)pid, &info, WEXITED) != 0)
 		return -1;

@@ -15,9 +15,6 @@
 #define ERR_SIZE 4608 /* of a message for the operator */
 #define FAIL(...) return snprintf(err, ERR_SIZE, __VA_ARGS__), -1
 
-struct event;
-struct fogd;
-
 /* One row of the table of programs. */
 struct program {
 	enum proc_id id;
@@ -25,8 +22,6 @@ struct program {
 	const char *user; /* after USER_PREFIX; NULL: root */
 	enum { ROOT_EMPTY, ROOT_STATE, ROOT_SESSIONS } root;
 };
-
-extern const struct program programs[FOGD_ROLES];
 
 #define FOR_EACH_CHILD(f, c) \
 	for (struct child *c = (f)->children; c < (f)->children + FOGD_ROLES; c++)
@@ -85,7 +80,6 @@ int bindaddr_open(const char *variable, const char *addr, bool need_loopback, bo
 
 /* child.c: start, wire and end roles. */
 int child_start(struct child *c);
-void child_wire(struct fogd *f, enum edge edge);
 void child_wire_all(struct child *c);
 void child_kill(struct child *c);
 /*
@@ -105,7 +99,6 @@ int reload_answer(struct child *c, bool ok); /* -FOG_E_LIAR: it was not asked */
 void reload_child_gone(struct child *c);
 
 /* logpipe.c: one pipe per role; lines get the role's name and go to standard error. */
-struct logpipe;
 struct logpipe *logpipe_new(struct event_base *base, const char *role, pid_t pid, int read_fd);
 void logpipe_free(struct logpipe *l);
 void logpipe_own_sink(enum log_level level, const char *line);

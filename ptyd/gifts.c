@@ -278,6 +278,7 @@ static int
 open_programs(struct fogd *f, char err[static ERR_SIZE])
 {
 	char self[PATH_MAX], page[PATH_MAX + 64], *prefix;
+	int *page_fd = slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PAGE);
 
 	if (!realpath("/proc/self/exe", self))
 		FAIL("cannot tell where this program is installed");
@@ -291,9 +292,8 @@ open_programs(struct fogd *f, char err[static ERR_SIZE])
 	    open_init(prefix, slot_of(f, PROC_SPAWNER, GIFT_SPAWNER_INIT), err) != 0)
 		return -1;
 	snprintf(page, sizeof(page), "%s/share/cloudshell-fog/web", prefix);
-	*slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PAGE) = open(page,
-	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*slot_of(f, PROC_GATEWAYD, GIFT_GATEWAYD_PAGE) < 0)
+	*page_fd = open(page, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*page_fd < 0)
 		FAIL("%s: %s", page, strerror(errno));
 	return 0;
 }
@@ -402,9 +402,7 @@ make_own_dir(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
 	if (mkdirat(parent, name, mode) != 0 && errno != EEXIST)
 		return -1;
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && geteuid() == 0 && fchown(fd, uid, gid) != 0)
-		close_fd(&fd);
-	if (fd >= 0 && fchmod(fd, mode) != 0)
+	if (fd >= 0 && ((geteuid() == 0 && fchown(fd, uid, gid) != 0) || fchmod(fd, mode) != 0))
 		close_fd(&fd);
 	return fd;
 }

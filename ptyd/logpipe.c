@@ -11,7 +11,6 @@
 
 #include <event2/event.h>
 
-#include "common/cleanup.h"
 #include "common/mono.h"
 #include "ptyd/fogd.h"
 

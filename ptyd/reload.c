@@ -4,7 +4,6 @@
 
 #include <event2/event.h>
 
-#include "common/cleanup.h"
 #include "ptyd/fogd.h"
 
 #define ANSWER_S 10

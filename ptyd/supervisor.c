@@ -21,7 +21,7 @@
 #define STEADY_MS 10000 /* alive this long: the next death is a first one again */
 #define STOP_PATIENCE_S 3
 
-const struct program programs[FOGD_ROLES] = {
+static const struct program programs[FOGD_ROLES] = {
 	{ PROC_GATEWAYD, "gatewayd", "gateway", ROOT_EMPTY },
 	{ PROC_AUTHD, "authd", "auth", ROOT_EMPTY },
 	{ PROC_PLACERD, "placerd", "placer", ROOT_STATE },

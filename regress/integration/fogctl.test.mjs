@@ -5,14 +5,15 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
-import { build, policyOf, suite } from "../lib/harness.mjs";
+import { build, policyOf, runFogd, suite } from "../lib/harness.mjs";
 import { NodeKey } from "../lib/nodekey.mjs";
-import { until } from "../lib/proc.mjs";
+import { sleep, until } from "../lib/proc.mjs";
 import { BinaryTerminal } from "../lib/ws.mjs";
 
 const fogctl = path.join(build, "bin/fogctl");
 const NOBODY = 65534, ADMIN_GROUP = "daemon";
 const isRoot = process.getuid() === 0;
+const has = (program) => !spawnSync(program, ["--version"]).error;
 const NODE = "edge-1";
 const UNKNOWN = "0192f0c1-2345-8678-9abc-def012345678";
 
@@ -123,6 +124,17 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 		}
 	});
 
+	test("wrong command lines: said is what would be right", async () => {
+		for (const [args, said] of [[["sessions"], /there are sessions list, sessions show, sessions kill, sessions drain\n/],
+			[["log", "loud"], /there are log verbose\n/], [["sessions", "kill"], /it is: sessions kill ID\n/],
+			[["placement", "explain", "a", "b"], /it is: placement explain \[FILE\]\n/],
+			[["policy", "explain", "x", "--profile", "p", "--ttl", "1h"], /--ttl is a number of seconds, not: 1h\n/]]) {
+			const { code, stderr } = await run(args);
+			assert.equal(code, 2);
+			assert.match(stderr, said);
+		}
+	});
+
 	test("node --help: the same", async () => {
 		const { code, stdout } = await run(["node", "--help"]);
 		const page = fs.readFileSync(path.resolve(path.dirname(new URL(import.meta.url).pathname), "../../man/fogctl.8"), "utf8");
@@ -161,20 +173,59 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 			for (const topic of ["image", "node"])
 				for (const [, name] of (await run([topic, "--help"])).stdout.matchAll(new RegExp(`^ {2}${topic} ([a-z-]+)`, "gm")))
 					assert.match(stdout, new RegExp(`\\b${name}\\b`), `${shell}: ${topic} ${name}`);
-			const check = spawnSync(shell, ["-n"], { input: stdout, encoding: "utf8" });
+			const file = path.join(fog.dir, `completion.${shell}`);
+			fs.writeFileSync(file, stdout);
+			const check = spawnSync(shell, ["-n", file], { encoding: "utf8" });
 			assert.ok(check.error?.code === "ENOENT" || (check.status === 0 && check.stderr === ""), `${shell}: ${check.stderr}`);
 		}
 		const { stdout: script } = await run(["completion", "bash"]);
 		const complete = (...words) => spawnSync("bash", ["-c",
 			`${script}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _fogctl; printf '%s\\n' "\${COMPREPLY[@]}"`, "bash", "fogctl", ...words],
 		{ encoding: "utf8" }).stdout.split("\n").filter(Boolean);
-		assert.deepEqual([...new Set(complete("ses"))], ["sessions"]);
+		assert.deepEqual(complete("ses"), ["sessions"]);
+		assert.deepEqual(complete("--socket", "/x", "--v"), ["--version"]);
 		assert.deepEqual(complete("sessions", ""), ["list", "show", "kill", "drain"]);
 		assert.deepEqual(complete("--socket", "/x", "nodes", "c"), ["cordon"]);
 		assert.ok(complete("policy", "explain", "x", "--t").includes("--ttl"));
 		assert.deepEqual(complete("ping", "--p"), []);
 		assert.deepEqual(complete("log", "verbose", ""), ["on", "off"]);
 	});
+
+	test("completion: fish completes by it", async () => {
+		const { stdout: script } = await run(["completion", "fish"]);
+		const complete = (line) => spawnSync("fish", ["--no-config", "-c", `${script}\ncomplete -C '${line}'`], { cwd: fog.dir, encoding: "utf8" }).stdout
+			.split("\n").filter(Boolean).map((row) => row.split("\t")[0]).sort();
+		assert.deepEqual(complete("fogctl sess"), ["sessions"]);
+		assert.deepEqual(complete("fogctl node "), ["keygen", "show-key"]);
+		assert.deepEqual(complete("fogctl nodes "), ["cordon", "drain", "list", "measure", "undrain"]);
+		assert.deepEqual(complete("fogctl --socket /x nodes c"), ["cordon"]);
+		assert.deepEqual(complete("fogctl --socket pol"), ["policy.yaml"]);
+		assert.deepEqual(complete("fogctl policy check pol"), ["policy.yaml"]);
+		assert.deepEqual(complete("fogctl policy explain x --t"), ["--ttl"]);
+		assert.deepEqual(complete("fogctl log verbose "), ["off", "on"]);
+		assert.deepEqual(complete("fogctl ping --p"), []);
+	}, { skip: !has("fish") && "fish is not installed" });
+
+	test("completion: zsh completes by it, also the first time", async () => {
+		const dir = path.join(fog.dir, "zsh"), script = path.join(dir, "drive");
+		fs.mkdirSync(dir);
+		fs.writeFileSync(path.join(dir, "_fogctl"), (await run(["completion", "zsh"])).stdout);
+		// It completes on a terminal alone: there each line with a TAB behind it becomes the argument of an echo.
+		fs.writeFileSync(script, String.raw`zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1=; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; echo rea''dy"
+zpty -r z said '*ready*'
+for line in $@[2,-1]; do
+	zpty -wn z $line$'\t\x01echo "<\x05>"\n'
+	zpty -r z said $'*\n<fogctl*>*'
+	print -r -- $said
+done
+`);
+		const lines = ["fogctl sess", "fogctl nodes co", "fogctl --socket /x log v", "fogctl policy explain x --tt"];
+		const { stdout } = spawnSync("zsh", ["-f", script, dir, ...lines], { encoding: "utf8", timeout: 20_000 });
+		for (const whole of ["<fogctl sessions", "<fogctl nodes cordon", "<fogctl --socket /x log verbose", "<fogctl policy explain x --ttl"])
+			assert.match(stdout, new RegExp(`\n${whole} ?>`), `${whole}: ${stdout}`);
+	}, { skip: !has("zsh") && "zsh is not installed" });
 
 	test("status", async () => {
 		const session = await fog.create();
@@ -240,15 +291,31 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 		assert.deepEqual([row.name, row.self, row.cordoned, row.state], [NODE, true, false, "up"]);
 	});
 
-	test("log verbose: until off, or a reload", async () => {
+	test("log verbose: every part of the service, until off, or a reload", async () => {
 		const verbose = async () => JSON.parse((await ctl("--json", "status")).stdout).verbose;
+		// Who tells at debug level alone that there is a new end to it, when this role has died.
+		const neighboursThatTell = async (victim, expected) => {
+			const mark = fog.logMark();
+			const told = () => [...new Set(fog.logLines(mark).filter((line) => / event=edge_up /.test(line))
+				.map((line) => /(\w+)\[\d+\] debug /.exec(line)[1]))].filter((role) => role !== victim).sort();
+			const { pid } = await fog.kill(victim);
+			await fog.roleProcess(victim, { not: { pid } });
+			await until("it is served", () => fog.expect(200, "GET", "/readyz").then(() => true, () => false));
+			await until(`${expected} tell of ${victim}`, () => String(told()) === String(expected), { timeout: 3000 });
+		};
 		assert.match((await ctl("log", "verbose", "on")).stdout, /debug level/);
 		assert.equal(await verbose(), true);
+		await neighboursThatTell("ptyd", ["gatewayd", "placerd", "spawner"]);
+		await neighboursThatTell("authd", ["fetcher", "gatewayd", "placerd"]);
+		await ctl("log", "verbose", "on"); // those that were restarted as well
+		await neighboursThatTell("placerd", ["authd", "prober", "ptyd"]);
 		assert.equal((await ctl("log", "verbose", "off")).code, 0);
 		assert.equal(await verbose(), false);
+		await neighboursThatTell("authd", []);
 		await ctl("log", "verbose", "on");
 		await fog.reload();
 		await until("it is as configured", async () => !await verbose());
+		await neighboursThatTell("ptyd", []);
 	});
 
 	test("policy check and explain", async () => {
@@ -305,6 +372,19 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 		const uncovered = await run(["config", "check", "--nodes", file, "--origins", "https://*.fog.example:1"]);
 		assert.equal(uncovered.code, 2);
 		assert.ok(uncovered.stderr.includes(`${file}:`), uncovered.stderr);
+
+		// Well-formed, and no point of the curve: the line of the key, and fogd says the same.
+		const spki = Buffer.from(new NodeKey().public, "base64");
+		spki[90] ^= 1;
+		fs.writeFileSync(file, `self: a\nnodes:\n${row("a", 1)}${row("b", 2).replace(/public_key: .*/, `public_key: "${spki.toString("base64")}"`)}`);
+		const said = `${file}:16: nodes[1].public_key: is no key of P-256; make one with "fogctl node keygen"\n`;
+		const bad = await run(["config", "check", "--nodes", file, "--origins", "https://*.fog.example:1 https://*.fog.example:2"]);
+		assert.deepEqual([bad.code, bad.stderr], [2, said]);
+		const key = path.join(fog.dir, "own.key");
+		fs.writeFileSync(key, new NodeKey().pem, { mode: 0o600 });
+		const checked = await runFogd(["-n"], { dir: fog.dir, env: { NODES_CONFIG: file, NODE_KEY_FILE: key, FLEET_ORIGINS: "https://*.fog.example:1 https://*.fog.example:2" } });
+		assert.equal(checked.code, 1);
+		assert.ok(checked.text.includes(said), checked.text);
 	});
 
 	test("policy replay: exactly the requests that a draft decides differently", async () => {
@@ -477,6 +557,7 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 		await until("one too many is told so", () => extra.isClosed && extra.text.includes("too many connections"));
 		const refused = await ctl("ping");
 		assert.deepEqual([refused.code, refused.stderr], [1, "fogctl: refused: too many connections; close one and try again\n"]);
+		await until("who was still for a second gives way", async () => (await ctl("ping")).code === 0, { timeout: 3000 });
 		for (const client of clients.slice(2))
 			client.destroy();
 		assert.equal((await ctl("ping")).code, 0);
@@ -485,9 +566,10 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 	}, { timeout: 40_000 });
 
 	test("nothing that somebody else wrote is a command to the operator's terminal", async () => {
-		const evil = "\u001b]0;owned\u0007\u009b2J\u202e";
+		const evil = "\u001b]0;owned\u0007\u009b2J\u202e\u007f";
 		const file = path.join(fog.dir, "evil.sock");
-		const answers = [{ error: evil, code: "x" }, { pong: true, version: evil }];
+		const answers = [{ error: evil, code: "x" }, { pong: true, version: evil }, { pong: true, version: evil },
+			{ session: { session_id: evil, [evil]: [evil] } }];
 		const server = net.createServer((client) => client.once("data", () => client.end(`${JSON.stringify(answers.shift())}\n`)));
 		await new Promise((resolve) => server.listen(file, resolve));
 		try {
@@ -497,6 +579,10 @@ suite("fogctl", { env: { NODE_NAME: NODE, ...isRoot ? { ADMIN_GROUP } : {} } }, 
 				assert.match(stdout + stderr, /\\x1b\]0;owned\\x07/);
 				assert.doesNotMatch(stdout + stderr, /[^\n -~]/);
 			}
+			const json = await run(["--json", "--socket", file, "ping"]);
+			assert.doesNotMatch(json.stdout, /[^\n -~]/);
+			assert.equal(JSON.parse(json.stdout).version, evil);
+			assert.doesNotMatch((await run(["--socket", file, "sessions", "show", UNKNOWN])).stdout, /[^\n -~]/);
 			const { stdout, stderr } = await ctl("subjects", "revoke", "dev", "nobody\u202egnp.exe"); // turns the line around
 			assert.doesNotMatch(stdout + stderr, /[^\n -~]/);
 		} finally {
@@ -543,6 +629,50 @@ suite("fogctl in a fleet", {
 		assert.equal((await nodes())[1].cordoned, false);
 		assert.deepEqual(fog.auditRecords().filter(({ event }) => event.startsWith("node.")).map(({ event, node }) => [event, node]),
 			[["node.cordoned", "far"], ["node.undrained", "far"]]);
+	});
+
+	test("a reload of 10,000 nodes holds nobody up, and one that is refused says where", async () => {
+		const file = path.join(fog.dir, "nodes.yaml"), before = fs.readFileSync(file, "utf8");
+		const keys = before.match(/public_key: .*/g), spki = Buffer.from(/"(.*)"/.exec(keys[1])[1], "base64");
+		const rows = Array.from({ length: 10_000 }, (_, i) => before.slice(before.indexOf("  - name: far"))
+			.replaceAll("far", `n${i}`).replace(/public_key: .*/, `public_key: "${new NodeKey().public}"`));
+		const reload = async (text) => {
+			fs.writeFileSync(file, text);
+			const waits = [];
+			let isOver = false;
+			const asking = (async () => {
+				while (!isOver) {
+					const start = performance.now();
+					await fog.expect(200, "GET", "/v1/profiles", { token: fog.user() });
+					waits.push(performance.now() - start);
+					await sleep(2);
+				}
+			})();
+			const { event } = await fog.reload();
+			isOver = true;
+			await asking;
+			return { event, longest: Math.max(...waits), asked: waits.length };
+		};
+		// The least of three: what else the machine does is nothing of ours.
+		const longest = [];
+		for (let i = 0; i < 3; i++) {
+			const done = await reload(before + rows.join(""));
+			assert.equal(done.event, "reloaded");
+			assert.ok(done.asked > 3);
+			longest.push(done.longest);
+		}
+		assert.ok(Math.min(...longest) < 100, `the longest waits: ${longest} ms`);
+		assert.equal((await nodes()).length, 10_002);
+
+		const mark = fog.logMark();
+		spki[90] ^= 1;
+		rows[9_998] = rows[9_998].replace(/public_key: .*/, `public_key: "${spki.toString("base64")}"`);
+		assert.equal((await reload(before + rows.join(""))).event, "reload_refused");
+		const line = (before + rows.slice(0, 9_999).join("")).split("\n").length - 1;
+		assert.match(fog.logLines(mark).join("\n"), new RegExp(`nodes\\.yaml:${line}: nodes\\[10000\\]\\.public_key: is no key of P-256`));
+		assert.equal((await nodes()).length, 10_002);
+		assert.equal((await reload(before)).event, "reloaded");
+		assert.equal((await nodes()).length, 2);
 	});
 
 	test("placement explain: what is against the other node", async () => {

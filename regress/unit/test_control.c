@@ -433,6 +433,44 @@ test_too_many(void **state)
 	turn(s);
 }
 
+/* Who asks nothing holds nobody up, and who has just asked is left alone. */
+static void
+test_idle_give_way(void **state)
+{
+	static const struct timespec still = { CONTROL_YIELD_MS / 1000,
+		(CONTROL_YIELD_MS % 1000 + 20) * 1000000L };
+	struct served *s = *state;
+	int fds[CONTROL_CONNECTIONS_MAX], extra[2];
+	char answer[1024];
+
+	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+		fds[i] = join(s);
+		turn(s);
+	}
+	say(fds[1], "{\"command\":");
+	turn(s);
+	nanosleep(&still, NULL);
+	say(fds[0], "{\"command\":\"ping\"}\n");
+	assert_true(hear(s, fds[0], answer, sizeof(answer)) > 0);
+	for (int i = 0; i < 2; i++) {
+		extra[i] = join(s);
+		say(extra[i], "{\"command\":\"ping\"}\n");
+		assert_true(hear(s, extra[i], answer, sizeof(answer)) > 0);
+		assert_non_null(strstr(answer, "pong"));
+	}
+	assert_int_equal(hear(s, fds[0], answer, sizeof(answer)), 0);
+	assert_true(hear(s, fds[1], answer, sizeof(answer)) > 0);
+	assert_non_null(strstr(answer, "not whole in time"));
+	assert_int_equal(hear(s, fds[1], answer, sizeof(answer)), -1);
+	assert_int_equal(hear(s, fds[2], answer, sizeof(answer)), -1);
+	assert_int_equal(hear(s, fds[3], answer, sizeof(answer)), 0);
+	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
+		close(fds[i]);
+	close(extra[0]);
+	close(extra[1]);
+	turn(s);
+}
+
 /* All of what is sent until it ends in this line. How many lines there were. */
 static size_t
 hear_list(const struct served *s, int fd, const char *end)
@@ -557,6 +595,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle_give_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),

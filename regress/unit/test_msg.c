@@ -86,6 +86,7 @@ test_edges(void **state)
 	assert_true(msg_travels_on(&msg_rows[MSG_HOLD_ATTACH], EDGE_HOLDER));
 	assert_true(msg_travels_on(&msg_rows[MSG_PTY_HOLDER_STATE], EDGE_HOLDER));
 	assert_true(msg_travels_on(&msg_rows[MSG_CTL_READY], EDGE_CONTROL));
+	assert_true(msg_travels_on(&msg_rows[MSG_CTL_SET_VERBOSE], EDGE_CONTROL));
 	for (int a = EDGE_CONTROL; a <= EDGE_HOLDER; a++) {
 		for (int b = a + 1; b <= EDGE_HOLDER; b++)
 			assert_true(msg_edge_hash((enum edge)a) != msg_edge_hash((enum edge)b));

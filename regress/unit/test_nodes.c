@@ -86,12 +86,36 @@ compose(char *text, size_t line, const char *by)
 	}
 }
 
+/* In the smallest parts that there are: one member or item at a time. */
+static struct nodes *
+load_in_parts(const char *text, const char *self_name, char err[YAML_ERROR_BYTES])
+{
+	struct nodes_reader *r = nodes_reader_new("n.yaml", text, strlen(text), ORIGINS, self_name,
+	    err, YAML_ERROR_BYTES);
+	struct nodes *nodes = NULL;
+
+	while (r && nodes_reader_go_on(r, 1, &nodes) == 1)
+		assert_null(nodes);
+	nodes_reader_free(r);
+	return nodes;
+}
+
+/* Read at once or in parts, the same comes of it. */
 static struct nodes *
 load(const char *text, const char *self_name, char err[YAML_ERROR_BYTES])
 {
+	char err_of_parts[YAML_ERROR_BYTES] = "";
+	struct nodes *parts = load_in_parts(text, self_name, err_of_parts), *nodes;
+
 	err[0] = '\0';
-	return nodes_new_from_yaml("n.yaml", text, strlen(text), ORIGINS, self_name, err,
+	nodes = nodes_new_from_yaml("n.yaml", text, strlen(text), ORIGINS, self_name, err,
 	    YAML_ERROR_BYTES);
+	assert_int_equal(nodes != NULL, parts != NULL);
+	assert_string_equal(err, err_of_parts);
+	if (nodes)
+		assert_int_equal(nodes_count(nodes), nodes_count(parts));
+	nodes_free(parts);
+	return nodes;
 }
 
 static void
@@ -122,6 +146,7 @@ test_good(void **state)
 	assert_int_equal(fog->key[1], '1');
 	assert_int_equal(fog->tag, id_node_tag("fog-1"));
 	assert_int_equal(fog->line, 3);
+	assert_int_equal(fog->key_line, 10);
 	assert_int_equal(cloud->tier, TIER_CLOUD);
 	assert_int_equal(cloud->trust, TRUST_BASIC);
 	assert_int_equal(cloud->labels, 0);

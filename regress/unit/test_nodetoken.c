@@ -136,12 +136,20 @@ test_pins_off_the_curve(void **state)
 
 	(void)state;
 	nodetoken_key_public(key, point);
+	assert_true(nodetoken_is_point(point));
 	point[64] ^= 1;
+	assert_false(nodetoken_is_point(point));
 	assert_null(nodetoken_pin_new(point));
 	point[64] ^= 1;
 	point[0] = 6; /* the hybrid form */
+	assert_false(nodetoken_is_point(point));
+	assert_null(nodetoken_pin_new(point));
+	point[0] = 4;
+	memset(point + 1, 0xff, 32); /* no element of the field */
+	assert_false(nodetoken_is_point(point));
 	assert_null(nodetoken_pin_new(point));
 	memset(point, 0, sizeof(point)); /* the point at infinity */
+	assert_false(nodetoken_is_point(point));
 	assert_null(nodetoken_pin_new(point));
 }
 
