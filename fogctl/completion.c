@@ -126,24 +126,30 @@ print_bash(void)
 	printf(
 	    "\tesac\n"
 	    "\tif [[ $cur == -* ]]; then\n"
-	    "\t\tCOMPREPLY=($(compgen -W \"${options:---help --version}\" -- \"$cur\"))\n"
+	    "\t\tCOMPREPLY=($(compgen -W \"${options:---json --socket --help --version}\" -- \"$cur\"))\n"
 	    "\t\treturn\n\tfi\n"
 	    "\tfor word in \"${commands[@]}\"; do\n"
 	    "\t\t[[ \"$word \" == \"$said\"* && \"$word \" != \"$said\" ]] || continue\n"
 	    "\t\tword=${word#\"$said\"}\n"
-	    "\t\t[[ ${word%%%% *} == \"$cur\"* ]] && COMPREPLY+=(\"${word%%%% *}\")\n"
+	    "\t\tword=${word%%%% *}\n"
+	    "\t\t[[ $word == \"$cur\"* && \" ${COMPREPLY[*]} \" != *\" $word \"* ]] && "
+	    "COMPREPLY+=(\"$word\")\n"
 	    "\tdone\n"
 	    "\t[[ ${#COMPREPLY[@]} -gt 0 || -z $files ]] || COMPREPLY=($(compgen -f -- \"$cur\"))\n"
 	    "}\ncomplete -F _fogctl fogctl\n");
 }
 
-/* zsh runs what was written for bash. */
+/*
+ * zsh runs what was written for bash. A file of its fpath is run when something is completed for the
+ * first time, and that time has to be served as well.
+ */
 static void
 print_zsh(void)
 {
 	printf("#compdef fogctl\n"
 	       "autoload -U +X bashcompinit && bashcompinit\n");
 	print_bash();
+	printf("[[ ${funcstack[1]-} != _fogctl ]] || _bash_complete -F _fogctl\n");
 }
 
 /* --- fish --- */
@@ -157,15 +163,16 @@ print_fish_option(const char *name, const char *option)
 
 		if (strcmp(o->name, option) != 0)
 			continue;
-		printf("complete -c fogctl -n '__fogctl_said \"%s\"' -l %s%s -d \"%s\"\n", name,
-		    option,
+		printf("complete -c fogctl -n '%s \"%s\"' -l %s%s -d \"%s\"\n",
+		    *name ? "__fogctl_said" : "__fogctl_is", name, option,
 		    fogctl_options[i].value == VALUE_FILE       ? " -r -F"
 			: fogctl_options[i].value == VALUE_TEXT ? " -x"
 								: "",
 		    o->help);
 		return;
 	}
-	printf("complete -c fogctl -n '__fogctl_said \"%s\"' -l %s\n", name, option);
+	printf("complete -c fogctl -n '__fogctl_said \"%s\"' -l %s%s\n", name, option,
+	    strcmp(option, "store") == 0 || strcmp(option, "out") == 0 ? " -r -F" : "");
 }
 
 static void
@@ -177,9 +184,8 @@ print_fish_command(const struct completed *c)
 	if (space)
 		snprintf(before, sizeof(before), "%.*s", (int)(space - c->name), c->name);
 	if (space)
-		printf("complete -c fogctl -n '__fogctl_begins' -a %s\n", before);
-	printf("complete -c fogctl -n '%s%s%s' -a %s -d \"%s\"\n",
-	    space ? "__fogctl_said \"" : "__fogctl_begins", before, space ? "\"" : "",
+		printf("complete -c fogctl -n '__fogctl_is \"\"' -a %s\n", before);
+	printf("complete -c fogctl -n '__fogctl_is \"%s\"' -a %s -d \"%s\"\n", before,
 	    space ? space + 1 : c->name, c->help);
 	snprintf(options, sizeof(options), "%s", c->options);
 	while ((option = strsep(&rest, " "))) {
@@ -190,24 +196,48 @@ print_fish_command(const struct completed *c)
 		printf("complete -c fogctl -n '__fogctl_said \"%s\"' -F\n", c->name);
 }
 
+/*
+ * The words before the cursor without options and their values: all of them, whether they are these,
+ * and whether they begin with these.
+ */
+static void
+print_fish_words(void)
+{
+	printf("# fogctl completion fish\n"
+	       "function __fogctl_words\n"
+	       "\tset -l is_value no\n\tset -l words (commandline -opc)\n"
+	       "\tfor word in $words[2..-1]\n"
+	       "\t\tif test $is_value = yes\n\t\t\tset is_value no\n"
+	       "\t\telse if contains -- $word --store --out");
+	for (int i = 0; i < OPTION_COUNT; i++) {
+		if (fogctl_options[i].value != VALUE_NONE)
+			printf(" --%s", fogctl_options[i].shown.name);
+	}
+	printf(
+	    "\n\t\t\tset is_value yes\n"
+	    "\t\telse if not string match -q -- '-*' $word\n\t\t\techo $word\n"
+	    "\t\tend\n\tend\nend\n"
+	    "function __fogctl_is\n"
+	    "\ttest \"$argv[1]\" = (string join -- ' ' (__fogctl_words) '' | string trim)\nend\n"
+	    "function __fogctl_said\n"
+	    "\tstring match -q -- \"$argv[1] *\" (string join -- ' ' (__fogctl_words) '')\nend\n");
+}
+
 static void
 print_fish(void)
 {
+	static const char *const at_once[] = { "json", "socket", "help" }; /* before a command */
 	struct completed c;
 
-	printf("# fogctl completion fish\n"
-	       "function __fogctl_words\n"
-	       "\tset -l words (commandline -opc)\n"
-	       "\tstring match -v -- '-*' $words[2..-1]\nend\n"
-	       "function __fogctl_begins\n\ttest -z (string join ' ' (__fogctl_words))\nend\n"
-	       "function __fogctl_said\n"
-	       "\tstring match -q -- \"$argv[1]*\" (string join ' ' (__fogctl_words))\nend\n"
-	       "complete -c fogctl -f\n"
-	       "complete -c fogctl -n '__fogctl_begins' -l version\n");
+	print_fish_words();
+	printf("complete -c fogctl -f\n"
+	       "complete -c fogctl -n '__fogctl_is \"\"' -l version\n");
+	for (size_t i = 0; i < COUNT_OF(at_once); i++)
+		print_fish_option("", at_once[i]);
 	for (size_t i = 0; complete_at(i, &c); i++)
 		print_fish_command(&c);
-	printf("complete -c fogctl -n '__fogctl_said completion' -a 'bash zsh fish'\n"
-	       "complete -c fogctl -n '__fogctl_said \"log verbose\"' -a 'on off'\n");
+	printf("complete -c fogctl -n '__fogctl_is completion' -a 'bash zsh fish'\n"
+	       "complete -c fogctl -n '__fogctl_is \"log verbose\"' -a 'on off'\n");
 }
 
 int

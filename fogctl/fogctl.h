@@ -24,4 +24,12 @@ struct fogctl_option {
 /* Of somebody else's, onto an operator's terminal: what could be a command to that is spelled out. */
 void put_text(FILE *out, const char *text);
 
+struct json_t;
+
+/*
+ * One JSON object in a line on stdout, borrowed: of ASCII, and every control character in it escaped.
+ * 0, or -1: no memory.
+ */
+int put_json(const struct json_t *obj);
+
 #endif

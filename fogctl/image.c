@@ -76,9 +76,8 @@ describe(const struct image_manifest *m, const char *name)
 static int
 print_json(json_t *obj, struct image_error *err)
 {
-	int rc = obj ? json_dumpf(obj, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) : -1;
+	int rc = put_json(obj);
 
-	putchar('\n');
 	json_decref(obj);
 	return rc == 0 ? 0 : image_fail(err, "out of memory");
 }

@@ -143,15 +143,24 @@ wish_has(const struct fogctl_wish *w, enum fogctl_option_id option)
 
 /* --- the usage --- */
 
+#define SHOWN_SIZE 96
+
+static void
+show_command(const struct fogctl_command *c, char out[static SHOWN_SIZE])
+{
+	int at = snprintf(out, SHOWN_SIZE, "%s", c->name);
+
+	for (int i = 0; i < FOGCTL_ARGUMENTS_MAX && c->argument[i].shown; i++)
+		at += snprintf(out + at, SHOWN_SIZE - (size_t)at, i < c->least ? " %s" : " [%s]",
+		    c->argument[i].shown);
+}
+
 static void
 print_command(FILE *out, const struct fogctl_command *c)
 {
-	char line[96];
-	int at = snprintf(line, sizeof(line), "%s", c->name);
+	char line[SHOWN_SIZE];
 
-	for (int i = 0; i < FOGCTL_ARGUMENTS_MAX && c->argument[i].shown; i++)
-		at += snprintf(line + at, sizeof(line) - (size_t)at, i < c->least ? " %s" : " [%s]",
-		    c->argument[i].shown);
+	show_command(c, line);
 	fprintf(out, "  %-32s  %s\n", line, c->help);
 }
 
@@ -229,6 +238,33 @@ check_options(const struct fogctl_wish *w)
 	return 0;
 }
 
+/* Of a command of two words the second may be what is wrong: then those that there are, are named. */
+static int
+refuse_words(const char *word)
+{
+	size_t len = strlen(word);
+	char text[160];
+	int at = 0;
+
+	for (size_t i = 0; i < fogctl_command_count && (size_t)at < sizeof(text); i++) {
+		const char *name = fogctl_commands[i].name;
+
+		if (strncmp(name, word, len) == 0 && name[len] == ' ')
+			at += snprintf(text + at, sizeof(text) - (size_t)at, "%s %s",
+			    at ? "," : "there is no such command; there are", name);
+	}
+	return at ? usage_error(text, NULL) : usage_error("there is no such command", word);
+}
+
+static int
+refuse_count(const struct fogctl_command *c)
+{
+	char line[SHOWN_SIZE];
+
+	show_command(c, line);
+	return usage_error("wrong number of arguments; it is", line);
+}
+
 static int
 find_command(struct fogctl_wish *w, char **words, int count)
 {
@@ -243,11 +279,11 @@ find_command(struct fogctl_wish *w, char **words, int count)
 		w->command = &fogctl_commands[i];
 	}
 	if (used == 0)
-		return usage_error("there is no such command", words[0]);
+		return refuse_words(words[0]);
 	w->arguments = words + used;
 	w->n_arguments = count - used;
 	if (w->n_arguments < w->command->least || w->n_arguments > count_arguments(w->command))
-		return usage_error("wrong number of arguments for", w->command->name);
+		return refuse_count(w->command);
 	return check_options(w);
 }
 

@@ -223,7 +223,9 @@ read_number(const struct fogctl_wish *w, enum fogctl_option_id option, uint32_t 
 	if (!text)
 		return 0;
 	if (!*text || strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
-		return usage_error("not a number", text);
+		return usage_error(option == OPTION_TTL ? "--ttl is a number of seconds, not"
+							: "--sessions is a number, not",
+		    text);
 	*out = (uint32_t)strtoul(text, NULL, 10);
 	return 0;
 }
@@ -621,7 +623,7 @@ check_nodes(const struct fogctl_wish *w, const char *name, json_t *told)
 	const char *origins = wish_value(w, OPTION_ORIGINS);
 	char err[YAML_ERROR_BYTES], host[65] = "";
 	int status = EXIT_DONE;
-	size_t len = 0;
+	size_t len = 0, checked = 0;
 	cleanup_free char *bytes = file_read(name, NODES_FILE_MAX_BYTES, &len, &status);
 	struct nodes *nodes;
 
@@ -629,9 +631,10 @@ check_nodes(const struct fogctl_wish *w, const char *name, json_t *told)
 		return status;
 	nodes = nodes_new_from_yaml(name, bytes, len, origins ? origins : "", own_name(w, host),
 	    err, sizeof(err));
-	if (!nodes) {
+	if (!nodes || nodes_check_keys(nodes, &checked, SIZE_MAX, name, err, sizeof(err)) != 0) {
 		put_text(stderr, err);
 		putc('\n', stderr);
+		nodes_free(nodes);
 		return EXIT_USAGE;
 	}
 	(void)set(told, "nodes",

@@ -306,7 +306,7 @@ tell_verbose(json_t *answer, char **arguments)
 	(void)arguments;
 	if (!json_is_boolean(on))
 		return -1;
-	puts(json_is_true(on) ? "placerd logs at debug level until it is told otherwise"
-			      : "placerd logs at LOG_LEVEL");
+	puts(json_is_true(on) ? "the service logs at debug level until it is told otherwise"
+			      : "the service logs at LOG_LEVEL");
 	return 0;
 }

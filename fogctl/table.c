@@ -195,16 +195,37 @@ table_print_members(const json_t *obj)
 	return table_print(t);
 }
 
+/* jansson leaves DEL as it is, the one control character that is ASCII and above the others. */
+static int
+put_some(const char *bytes, size_t len, void *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] == 0x7f)
+			fputs("\\u007f", out);
+		else
+			putc(bytes[i], out);
+	}
+	return 0;
+}
+
+int
+put_json(const json_t *obj)
+{
+	if (!obj ||
+	    json_dump_callback(obj, put_some, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) != 0)
+		return -1;
+	putchar('\n');
+	return 0;
+}
+
 int
 json_print(json_t *obj, int status)
 {
-	int rc = obj ? json_dumpf(obj, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) : -1;
+	int rc = put_json(obj);
 
 	json_decref(obj);
-	if (rc == 0) {
-		putchar('\n');
+	if (rc == 0)
 		return status;
-	}
 	fprintf(stderr, "fogctl: out of memory\n");
 	return EXIT_REFUSED;
 }
