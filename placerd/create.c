@@ -66,15 +66,12 @@ answer_created(const struct asked *q, const struct session *s)
 	return peers_answer(q, MSG_AUTH_CREATED, &made);
 }
 
-static void
-answer_repeat(const struct asked *q, const struct session *s)
+int
+create_answer_repeat(const struct asked *q, const struct session *s)
 {
 	if (!s)
-		peers_refuse(q, -FOG_E_UNAVAILABLE, "", "");
-	else if (s->make_error)
-		peers_refuse(q, s->make_error, "", "");
-	else
-		answer_created(q, s);
+		return peers_refuse(q, -FOG_E_UNAVAILABLE, "", "");
+	return s->make_error ? peers_refuse(q, s->make_error, "", "") : answer_created(q, s);
 }
 
 void
@@ -89,8 +86,15 @@ create_answer_repeats(struct placerd *d)
 		if (s && s->status == STATUS_STARTING)
 			continue;
 		TAILQ_REMOVE(&d->repeats, q, next);
+		q->is_repeat = false;
+		if (s && provisional_is(s)) {
+			/* Should ptyd's end go down by it, so do these requests. */
+			provisional_order(d, q, provisional_until(q->is_forwarded));
+			after = TAILQ_FIRST(&d->repeats);
+			continue;
+		}
 		peers_take(d, q->id);
-		answer_repeat(q, s);
+		create_answer_repeat(q, s);
 		free(q);
 	}
 }
@@ -104,14 +108,17 @@ repeat(struct placerd *d, struct peer *from, const struct msg *m, struct session
 
 	if (s->idem_hash != hash_wish(&m->u.create))
 		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
-	provisional_repeat(d, s, m->u.create.forwarded_by);
-	if (s->status != STATUS_STARTING)
+	if (s->status != STATUS_STARTING && !provisional_is(s))
 		return peer_send(from, MSG_AUTH_CREATED, m->request_id, &m->trace, &made, -1);
 	q = peers_ask(d, from, m, PH_CREATE, &s->id);
-	if (q) {
-		q->is_repeat = true;
+	if (!q)
+		return 0;
+	q->is_forwarded = m->u.create.forwarded_by.len > 0;
+	q->is_repeat = s->status == STATUS_STARTING;
+	if (q->is_repeat)
 		TAILQ_INSERT_TAIL(&d->repeats, q, next);
-	}
+	else
+		provisional_order(d, q, provisional_until(q->is_forwarded));
 	return 0;
 }
 
@@ -308,7 +315,8 @@ describe(const struct placerd *d, const struct pl_create *want, const struct ver
 		.subject = want->subject,
 		.sid = want->sid,
 		.idem_key = want->idem_key,
-		.idem_hash = hash_wish(want) };
+		.idem_hash = hash_wish(want),
+		.confirm_by_boot_ms = provisional_until(want->forwarded_by.len > 0) };
 }
 
 /* In the registry and counted, or an error and nothing. */
@@ -440,9 +448,7 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 		unreserve(d, s);
 		return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 	}
-	if (m->u.create.forwarded_by.len > 0)
-		provisional_add(d, s);
-	else
+	if (m->u.create.forwarded_by.len == 0)
 		where_remember(d, m->u.create.issuer, m->u.create.subject,
 		    id_node_tag(d->node_name));
 	order(d, s, m, &plan);
@@ -551,7 +557,8 @@ create_on_started(void *ctx, struct peer *from, struct msg *m)
 	struct session *s = registry_find(d->registry, &q->session_id);
 
 	(void)from;
-	if (q->is_repeat || !id_equal(&q->session_id, &m->u.session_id.session_id))
+	if (q->is_repeat || q->is_confirming ||
+	    !id_equal(&q->session_id, &m->u.session_id.session_id))
 		return -FOG_E_LIAR;
 	q = peers_take(d, m->request_id);
 	if (s) {
@@ -627,7 +634,7 @@ create_on_lost(struct placerd *d, struct asked *q, int error)
 		elsewhere_on_lost(d, q, error);
 		return;
 	}
-	if (q->is_repeat || error != -FOG_E_TIMEOUT || !s) {
+	if (q->is_repeat || q->is_confirming || error != -FOG_E_TIMEOUT || !s) {
 		peers_answer(q, MSG_AUTH_REFUSED, &why);
 		return;
 	}

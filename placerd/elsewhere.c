@@ -22,21 +22,8 @@
 #define TRY_MIN_MS 50       /* there is no point in less */
 #define SESSION_TRY_MS 3000 /* for a request about a session that is there already */
 #define HTTP_CONFLICT 409
-#define KEYS_MAX 1024 /* the oldest is forgotten for a new one */
-#define KEEP_MS REGISTRY_REPEAT_MS
 
 /* --- creates with an Idempotency-Key that were passed on --- */
-
-struct passed {
-	uint64_t key_hash, wish_hash;
-	uint64_t until_mono_ms; /* 0: the place is free */
-	uint32_t tag;           /* of the node that made it; 0: still under way */
-	bool is_bound;          /* its client was sent there, and may have made it there or not */
-};
-
-struct elsewhere_keys {
-	struct passed passed[KEYS_MAX];
-};
 
 static uint64_t
 hash_view(uint64_t h, struct view v)
@@ -53,76 +40,63 @@ hash_key(const struct pl_create *want)
 	return hash_view(hash_view(h, want->subject), want->idem_key);
 }
 
-static struct passed *
-find_passed(struct placerd *d, const struct pl_create *want)
+static struct passed_now
+now_of(void)
 {
-	uint64_t now = mono_ms(), h = hash_key(want);
-
-	for (size_t i = 0; want->idem_key.len > 0 && d->passed && i < KEYS_MAX; i++) {
-		struct passed *p = &d->passed->passed[i];
-
-		if (p->until_mono_ms > now && p->key_hash == h)
-			return p;
-	}
-	return NULL;
+	return (struct passed_now){ .wall_s = (uint64_t)wall_s(), .mono_ms = mono_ms() };
 }
 
-static struct passed *
-add_passed(struct placerd *d, const struct pl_create *want, uint64_t wish_hash)
+static const struct passed_key *
+find_passed(const struct placerd *d, const struct pl_create *want)
 {
-	struct passed *oldest;
+	return want->idem_key.len > 0 ? passed_find(d->passed, hash_key(want), mono_ms()) : NULL;
+}
 
-	if (want->idem_key.len == 0)
-		return NULL;
-	if (!d->passed)
-		d->passed = calloc(1, sizeof(*d->passed));
-	if (!d->passed)
-		return NULL;
-	oldest = &d->passed->passed[0];
-	for (size_t i = 1; i < KEYS_MAX; i++) {
-		if (d->passed->passed[i].until_mono_ms < oldest->until_mono_ms)
-			oldest = &d->passed->passed[i];
-	}
-	*oldest = (struct passed){ .key_hash = hash_key(want),
-		.wish_hash = wish_hash,
-		.until_mono_ms = mono_ms() + KEEP_MS };
-	return oldest;
+/* Before that node is asked. 0 or -FOG_E_UNAVAILABLE. */
+static int
+keep_key(struct placerd *d, const struct pl_create *want, const struct elsewhere *e)
+{
+	if (want->idem_key.len == 0 || e->is_repeat)
+		return 0;
+	return passed_ask(d->passed, hash_key(want), e->wish_hash, e->tag, now_of());
+}
+
+static void
+settle_key(struct placerd *d, const struct pl_create *want, enum passed_state state)
+{
+	passed_settle(d->passed, hash_key(want), state, now_of());
+}
+
+/* It goes no further from here: free, nobody has made it as far as was heard; or made, maybe. */
+static void
+give_up_key(struct placerd *d, const struct pl_create *want, enum passed_state state)
+{
+	const struct passed_key *key = find_passed(d, want);
+
+	if (key && key->state == PASSED_ASKED)
+		settle_key(d, want, state);
 }
 
 enum elsewhere_repeat
 elsewhere_find_repeat(struct placerd *d, const struct pl_create *want, uint64_t wish_hash,
     size_t *node)
 {
-	struct passed *p = find_passed(d, want);
+	const struct passed_key *key = find_passed(d, want);
 
-	if (!p)
+	if (!key)
 		return ELSEWHERE_NEW;
-	if (p->wish_hash != wish_hash)
+	if (key->wish_hash != wish_hash)
 		return ELSEWHERE_OTHER_WISH;
-	*node = p->tag ? nodes_find_tag(d->nodes, p->tag) : SIZE_MAX;
+	*node = nodes_find_tag(d->nodes, key->tag);
 	/* The client is sent there again, as long as there is somebody to make it or to know of it. */
-	if (p->is_bound &&
+	if (key->state == PASSED_BOUND &&
 	    (*node == SIZE_MAX || fleet_state(d->fleet, *node, mono_ms()) == NODE_DOWN)) {
-		p->until_mono_ms = 0;
+		settle_key(d, want, PASSED_FREE);
 		return ELSEWHERE_NEW;
 	}
-	if (!p->tag)
+	if (key->state == PASSED_ASKED)
 		return ELSEWHERE_UNDER_WAY;
 	return *node == SIZE_MAX ? ELSEWHERE_GONE : ELSEWHERE_MADE;
-}
-
-/* made_by 0: it was not made, and the key is free again. */
-static void
-settle_key(struct placerd *d, const struct pl_create *want, uint32_t made_by, bool is_bound)
-{
-	struct passed *p = find_passed(d, want);
-
-	if (p)
-		p->is_bound = is_bound;
-	if (p && made_by)
-		p->tag = made_by;
-	else if (p && p->tag == 0)
-		p->until_mono_ms = 0;
 }
 
 /* --- naming a node --- */
@@ -233,6 +207,14 @@ write_forwarded(struct placerd *d, const struct asked *q, const struct pl_create
 	return audit_write(d->keepers.audit, &e);
 }
 
+static int
+write_intent(struct placerd *d, const struct asked *q, const struct pl_create *want)
+{
+	int rc = write_forwarded(d, q, want, AUDIT_INTENT, NULL, q->elsewhere->reason);
+
+	return rc ? -FOG_E_NO_AUDIT : keep_key(d, want, q->elsewhere);
+}
+
 /* Fog-Forwarded-By has its own bounds; e is taken, and its key is free when it ends here. */
 int
 elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
@@ -241,9 +223,9 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 	static const struct id128 none;
 	const struct pl_create *want = &m->u.create;
 	struct asked *q;
-	bool is_first = !e;
+	int rc;
 
-	if (is_first)
+	if (!e)
 		e = keep_request(m);
 	q = e ? peers_ask_within(d, from, m, PH_CREATE, &none, elsewhere_left_ms(e) + 500) : NULL;
 	if (!e)
@@ -255,17 +237,16 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 	q->elsewhere = e;
 	set_node(d, e, node);
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);
-	if (write_forwarded(d, q, want, AUDIT_INTENT, NULL, reason) != 0) {
-		peers_take(d, q->id);
-		peers_refuse(q, -FOG_E_NO_AUDIT, "", "");
-		elsewhere_give_up(d, want, e);
-		free(q);
-		return 0;
-	}
 	e->is_repeat = is_repeat;
-	if (is_first && !is_repeat)
-		add_passed(d, want, wish_hash);
-	return name_node(d, q, try_ms(e));
+	e->wish_hash = wish_hash;
+	rc = write_intent(d, q, want);
+	if (rc == 0)
+		return name_node(d, q, try_ms(e));
+	peers_take(d, q->id);
+	peers_refuse(q, rc, "", "");
+	elsewhere_give_up(d, want, e);
+	free(q);
+	return 0;
 }
 
 /* --- sessions of other nodes --- */
@@ -378,7 +359,7 @@ made(struct placerd *d, struct asked *q, const struct pl_create *want, const str
 	struct elsewhere *e = q->elsewhere;
 
 	write_forwarded(d, q, want, AUDIT_OUTCOME, id, e->reason);
-	settle_key(d, want, e->tag, false);
+	settle_key(d, want, PASSED_MADE);
 	where_remember(d, want->issuer, want->subject, e->tag);
 	log_info("event=session_elsewhere sid=%s req=%llx node=%s reason=%s", log_id(id),
 	    (unsigned long long)q->id, e->name, e->reason);
@@ -431,7 +412,7 @@ refuse_quota(struct placerd *d, const struct asked *q, const struct pl_create *w
 
 	snprintf(detail, sizeof(detail), "on node \"%s\", where this session would be",
 	    q->elsewhere->name);
-	settle_key(d, want, 0, false);
+	give_up_key(d, want, PASSED_FREE);
 	peers_refuse(q, -FOG_E_QUOTA, policy_rule_id(POLICY_SESSIONS), detail);
 }
 
@@ -449,7 +430,7 @@ on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarde
 	}
 	if (said->result == FORWARD_BOUND) {
 		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "redirected");
-		settle_key(d, &m.u.create, e->tag, true);
+		settle_key(d, &m.u.create, PASSED_BOUND);
 		return 0;
 	}
 	write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "failed");
@@ -512,7 +493,8 @@ elsewhere_on_lost(struct placerd *d, struct asked *q, int error)
 
 	if (q->phase == PH_CREATE && read_request(e, &m) == 0) {
 		write_forwarded(d, q, &m.u.create, AUDIT_OUTCOME, NULL, "lost");
-		settle_key(d, &m.u.create, 0, false);
+		/* authd's word may be on its way: the client may know of it. */
+		give_up_key(d, &m.u.create, PASSED_MADE);
 	}
 	peers_refuse(q, error, "", "");
 	elsewhere_free(e);
@@ -523,6 +505,6 @@ void
 elsewhere_give_up(struct placerd *d, const struct pl_create *want, struct elsewhere *e)
 {
 	if (e)
-		settle_key(d, want, 0, false);
+		give_up_key(d, want, PASSED_FREE);
 	elsewhere_free(e);
 }

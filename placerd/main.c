@@ -469,13 +469,40 @@ load_revoked(struct placerd *d)
 	return -1;
 }
 
+static const char *const passed_errors[] = {
+	[PASSED_OTHER_VERSION] = "of another version of this program; it is left untouched",
+	[PASSED_IO] = "it cannot be read and written",
+};
+
+/* As the revocations. */
+static int
+load_passed(struct placerd *d)
+{
+	struct passed_now now = { .wall_s = (uint64_t)wall_s(), .mono_ms = mono_ms() };
+	enum passed_result result = PASSED_IO;
+	struct passed_found found;
+
+	d->passed = passed_new(REGISTRY_REPEAT_MS);
+	if (d->passed)
+		result = passed_open(d->passed, GIFT_ROOT, now, &found);
+	if (result == PASSED_OK && found.damaged > 0)
+		log_warnx("event=passed_recovered keys=%zu damaged=%zu", found.keys, found.damaged);
+	if (result == PASSED_OK)
+		return 0;
+	if (result == PASSED_IO)
+		log_warn("event=start_failed step=\"read what was passed on\"");
+	log_error("event=start_failed step=\"read what was passed on\" detail=\"%s\"",
+	    passed_errors[result]);
+	return -1;
+}
+
 static int
 load(void *ctx)
 {
 	struct placerd *d = ctx;
 
 	if (load_policy(d) != 0 || load_node_name(d) != 0 || load_audit(d) != 0 ||
-	    load_nodes(d) != 0 || load_revoked(d) != 0 || admin_load(d) != 0)
+	    load_nodes(d) != 0 || load_revoked(d) != 0 || load_passed(d) != 0 || admin_load(d) != 0)
 		return -1;
 	if (!create_load()) {
 		log_error("event=start_failed step=\"SHA-256\"");
@@ -503,7 +530,7 @@ start_probe(struct placerd *d)
 static int
 start(void *ctx)
 {
-	if (peers_start(ctx) != 0 || provisional_start(ctx) != 0 || start_probe(ctx) != 0)
+	if (peers_start(ctx) != 0 || start_probe(ctx) != 0)
 		return -1;
 	return admin_start(ctx);
 }

@@ -308,6 +308,7 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 	const struct pl_who_mint *who = &m->u.who_mint;
 	struct pl_session_role mintable = { .session_id = who->session_id, .role = who->role };
 	struct session *s;
+	struct asked *q;
 
 	registry_sweep(d->registry, mono_ms());
 	s = registry_find_owned(d->registry, &who->session_id, who->issuer, who->subject);
@@ -317,8 +318,14 @@ on_mint(void *ctx, struct peer *from, struct msg *m)
 		return refuse_plainly(from, m, -FOG_E_SESSION_ENDED);
 	if (s->is_other_version)
 		return peers_refuse_message(from, m, -FOG_E_HOLDER_VERSION, "", RUNS_ON);
-	provisional_confirm(s);
-	return answer_message(from, m, MSG_AUTH_MINTABLE, &mintable);
+	if (!provisional_is(s))
+		return answer_message(from, m, MSG_AUTH_MINTABLE, &mintable);
+	q = peers_ask(d, from, m, PH_MINT, &s->id);
+	if (!q)
+		return 0;
+	q->role = who->role;
+	provisional_order(d, q, 0);
+	return 0;
 }
 
 int
@@ -373,7 +380,6 @@ on_attach(void *ctx, struct peer *from, struct msg *m)
 		return 0;
 	q->role = want->role;
 	q->sid_hash = grant.sid_hash;
-	provisional_confirm(s);
 	rc = write_attached(d, s, q, AUDIT_INTENT, NULL);
 	if (rc == 0)
 		rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_ATTACH, m->request_id, &m->trace, &grant,
@@ -499,6 +505,7 @@ on_known(void *ctx, struct peer *from, struct msg *m)
 	}
 	s->is_named = true;
 	s->expires_s = told->expires_s; /* extended while we did not hear it */
+	s->confirm_by_boot_ms = told->confirm_by_boot_ms;
 	s->is_other_version = told->other_version;
 	peers_change(d, s, &to);
 	if (session_has_ended(told->status))
@@ -556,6 +563,7 @@ on_attached(void *ctx, struct peer *from, struct msg *m)
 	peers_take(d, q->id);
 	if (s) {
 		session_driven(s, q->role, q->sid_hash);
+		s->confirm_by_boot_ms = 0; /* so does its holder */
 		write_attached(d, s, q, AUDIT_OUTCOME, NULL);
 	}
 	log_info("event=attached sid=%s req=%llx role=%s", log_id(&q->session_id),
@@ -608,7 +616,9 @@ on_refused(void *ctx, struct peer *from, struct msg *m)
 	peers_take(d, q->id);
 	log_info("event=refused sid=%s req=%llx error=%s", log_id(&q->session_id),
 	    (unsigned long long)q->id, err_code(why->error));
-	if (q->phase == PH_CREATE) {
+	if (q->is_confirming) {
+		provisional_on_refused(q, why);
+	} else if (q->phase == PH_CREATE) {
 		create_on_refused(d, q, why);
 	} else if (q->phase == PH_SHOW) {
 		show_on_lost(d, q);
@@ -778,6 +788,7 @@ const msg_handler placerd_handlers[MSG_COUNT] = {
 	[MSG_PLACE_EXTENDED] = extend_on_extended,
 	[MSG_PLACE_RENEWED] = renew_on_renewed,
 	[MSG_PLACE_USAGE] = show_on_usage,
+	[MSG_PLACE_CONFIRMED] = provisional_on_confirmed,
 	[MSG_PLACE_REFUSED] = on_refused,
 	[MSG_PLACE_STATE] = on_state,
 };

@@ -12,6 +12,7 @@
 #include "common/peer.h"
 #include "common/requests.h"
 #include "placerd/audit.h"
+#include "placerd/passed.h"
 #include "placerd/place.h"
 #include "placerd/policy.h"
 #include "placerd/rate.h"
@@ -49,8 +50,7 @@ struct placerd {
 	struct probe *probe;            /* asks them; NULL: there are no others */
 	struct nodetoken_key *node_key; /* NULL: there are no others */
 	struct places *places;          /* where subjects were placed last */
-	struct elsewhere_keys *passed;  /* creates that were passed on, by Idempotency-Key */
-	struct event *provisional;      /* looks for sessions that nobody has confirmed */
+	struct passed *passed;          /* creates that were passed on, by Idempotency-Key */
 	bool is_draining;               /* by an admin: this node takes no new sessions */
 	struct drained *drained;        /* what an admin has taken out of service, over restarts */
 	bool is_synced;                 /* ptyd has told all its sessions on the present pair */
@@ -69,6 +69,9 @@ struct asked {
 	uint32_t ttl_seconds; /* PH_EXTEND */
 	uint64_t attachment;  /* PH_RENEW */
 	bool is_repeat;
+	bool is_forwarded;  /* a repeat that a node has passed on */
+	bool is_confirming; /* ptyd was told to let a provisional session stay, or wait longer */
+	uint64_t confirm_by_boot_ms; /* is_confirming */
 	struct elsewhere *elsewhere; /* passed on to another node; NULL: it is not */
 	TAILQ_ENTRY(asked) next;     /* repeats */
 };
@@ -183,6 +186,8 @@ int create_on_request(void *ctx, struct peer *from, struct msg *m);
 int create_on_started(void *ctx, struct peer *from, struct msg *m);
 void create_on_refused(struct placerd *d, const struct asked *q, const struct pl_refused *why);
 void create_on_lost(struct placerd *d, struct asked *q, int error);
+/* s NULL: it is gone. Always 0. */
+int create_answer_repeat(const struct asked *q, const struct session *s);
 /* Answers the creates that waited for a session which is no longer starting. */
 void create_answer_repeats(struct placerd *d);
 
@@ -196,6 +201,7 @@ struct elsewhere {
 	char reason[65];           /* placement_reason */
 	uint32_t failed[PLACE_KEPT];
 	size_t n_failed;
+	uint64_t wish_hash;
 	bool is_repeat;
 	char tried[300]; /* who has failed and why, for the person */
 	size_t len;
@@ -204,7 +210,7 @@ struct elsewhere {
 
 enum elsewhere_repeat {
 	ELSEWHERE_NEW,
-	ELSEWHERE_MADE, /* that node has it */
+	ELSEWHERE_MADE, /* that node has it, or may have it */
 	ELSEWHERE_GONE, /* that node is no part of the fleet any more; the session may live on */
 	ELSEWHERE_UNDER_WAY, /* the first request is not over */
 	ELSEWHERE_OTHER_WISH
@@ -233,15 +239,20 @@ void elsewhere_free(struct elsewhere *e);
 int create_try(struct placerd *d, struct peer *from, struct msg *m, struct elsewhere *e);
 
 /*
- * provisional.c: a session that another node has asked for ends by itself, unless that node, or its
- * owner by attaching, confirms it.
+ * provisional.c: a session that another node has asked for is ended by its holder, unless that node, or
+ * its owner by attaching, confirms it.
  */
 #define PROVISIONAL_MS 10000
-int provisional_start(struct placerd *d); /* 0 or -1 */
-void provisional_add(struct placerd *d, struct session *s);
-void provisional_confirm(struct session *s);
-/* Asked for once more: by a node, it has its time anew; by its owner, who is told of it here, it stays. */
-void provisional_repeat(struct placerd *d, struct session *s, struct view forwarded_by);
+bool provisional_is(const struct session *s);
+/* On the boot clock, of what a node asks for now; 0: its owner does, who is told of it here: it stays. */
+uint64_t provisional_until(bool is_forwarded);
+/*
+ * Has its holder told how long it waits (0: it stays). The request, of PH_CONFIRM, PH_MINT or a repeat
+ * of PH_CREATE, is answered when the holder has taken that.
+ */
+void provisional_order(struct placerd *d, struct asked *q, uint64_t confirm_by_boot_ms);
 int provisional_on_confirm(void *ctx, struct peer *from, struct msg *m);
+int provisional_on_confirmed(void *ctx, struct peer *from, struct msg *m);
+void provisional_on_refused(const struct asked *q, const struct pl_refused *why);
 
 #endif

@@ -3,73 +3,52 @@
  * A session made on the word of another node is provisional: that node may have given up waiting, and
  * have asked a third one. Only the one whose answer arrived is confirmed; the others end.
  *
- * A placerd that starts anew takes what it finds for confirmed: the window is the PROVISIONAL_MS after a
- * lost answer.
+ * Its holder keeps the time and ends it, whatever becomes of the daemons meanwhile. What is known here
+ * is the holder's word, and may be older than the truth: so a confirmation counts when the holder has
+ * taken it, and only then is anybody told.
  */
-#include <event2/event.h>
+#include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mono.h"
 #include "common/proc.h"
 #include "placerd/placerd.h"
 
-static const struct timeval every = { .tv_sec = 1 };
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+bool
+provisional_is(const struct session *s)
 {
-	struct placerd *d = arg;
-	uint64_t now = mono_ms();
-	bool more = false;
-
-	(void)fd;
-	(void)what;
-	for (struct session *s = NULL; (s = registry_next(d->registry, s));) {
-		if (s->confirm_by_mono_ms == 0 || session_has_ended(s->status))
-			continue;
-		if (s->confirm_by_mono_ms > now) {
-			more = true;
-			continue;
-		}
-		s->confirm_by_mono_ms = 0;
-		s->idem_key[0] = '\0'; /* whoever repeats it gets another */
-		log_info("event=session_unconfirmed sid=%s", log_id(&s->id));
-		peers_abandon(d, s);
-	}
-	if (more)
-		event_add(d->provisional, &every);
+	return s->confirm_by_boot_ms != 0 && !session_has_ended(s->status);
 }
 
-int
-provisional_start(struct placerd *d)
+uint64_t
+provisional_until(bool is_forwarded)
 {
-	d->provisional = evtimer_new(proc_base(), on_timer, d);
-	return d->provisional ? 0 : -1;
+	return is_forwarded ? boot_ms() + PROVISIONAL_MS : 0;
 }
 
 void
-provisional_add(struct placerd *d, struct session *s)
+provisional_order(struct placerd *d, struct asked *q, uint64_t confirm_by_boot_ms)
 {
-	s->confirm_by_mono_ms = mono_ms() + PROVISIONAL_MS;
-	if (!event_pending(d->provisional, EV_TIMEOUT, NULL))
-		event_add(d->provisional, &every);
+	struct pl_confirm order = { .session_id = q->session_id,
+		.confirm_by_boot_ms = confirm_by_boot_ms };
+
+	q->is_confirming = true;
+	q->confirm_by_boot_ms = confirm_by_boot_ms;
+	peers_ordered(d, q->id,
+	    proc_send(EDGE_PLACE_PTY, MSG_PTY_CONFIRM, q->id, &q->trace, &order, -1));
 }
 
-void
-provisional_confirm(struct session *s)
+static int
+answer(const struct asked *q, const struct session *s)
 {
-	s->confirm_by_mono_ms = 0;
-}
+	struct pl_session_id confirmed = { .session_id = q->session_id };
+	struct pl_session_role mintable = { .session_id = q->session_id, .role = q->role };
 
-void
-provisional_repeat(struct placerd *d, struct session *s, struct view forwarded_by)
-{
-	if (s->confirm_by_mono_ms == 0)
-		return;
-	if (forwarded_by.len > 0)
-		provisional_add(d, s);
-	else
-		provisional_confirm(s);
+	if (q->phase == PH_CONFIRM)
+		return peers_answer(q, MSG_AUTH_CONFIRMED, &confirmed);
+	if (q->phase == PH_MINT)
+		return peers_answer(q, MSG_AUTH_MINTABLE, &mintable);
+	return create_answer_repeat(q, s);
 }
 
 int
@@ -79,11 +58,49 @@ provisional_on_confirm(void *ctx, struct peer *from, struct msg *m)
 	const struct pl_who_session *who = &m->u.who_session;
 	struct pl_session_id confirmed = { .session_id = who->session_id };
 	struct session *s;
+	struct asked *q;
 	int rc = peers_find_living(d, &who->session_id, who->issuer, who->subject, &s);
 
 	if (rc != 0)
 		return peers_refuse_message(from, m, rc, "", "");
-	provisional_confirm(s);
-	peer_send(from, MSG_AUTH_CONFIRMED, m->request_id, &m->trace, &confirmed, -1);
+	if (!provisional_is(s))
+		return peer_send(from, MSG_AUTH_CONFIRMED, m->request_id, &m->trace, &confirmed,
+		    -1);
+	q = peers_ask(d, from, m, PH_CONFIRM, &s->id);
+	if (q)
+		provisional_order(d, q, 0);
 	return 0;
+}
+
+/* ptyd: its holder has taken it, or knew that it stays. */
+int
+provisional_on_confirmed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct placerd *d = ctx;
+	const struct pl_confirm *done = &m->u.confirm;
+	struct asked *q = requests_find(d->requests, m->request_id)->data;
+	struct session *s = registry_find(d->registry, &q->session_id);
+
+	(void)from;
+	if (!q->is_confirming || !id_equal(&q->session_id, &done->session_id) ||
+	    (done->confirm_by_boot_ms != 0 && done->confirm_by_boot_ms != q->confirm_by_boot_ms))
+		return -FOG_E_LIAR;
+	peers_take(d, q->id);
+	if (s)
+		s->confirm_by_boot_ms = done->confirm_by_boot_ms;
+	log_info("event=session_confirmed sid=%s req=%llx stays=%d", log_id(&q->session_id),
+	    (unsigned long long)q->id, done->confirm_by_boot_ms == 0);
+	answer(q, s);
+	free(q);
+	return 0;
+}
+
+/* A repeat that came while it was ending: there is soon another answer than this session. */
+void
+provisional_on_refused(const struct asked *q, const struct pl_refused *why)
+{
+	struct pl_refused again = { .error = FOG_E_UNAVAILABLE, .retry_after_s = 1 };
+	bool has_ended = why->error == FOG_E_SESSION_ENDED || why->error == FOG_E_NO_SESSION;
+
+	peers_answer(q, MSG_AUTH_REFUSED, q->phase == PH_CREATE && has_ended ? &again : why);
 }

@@ -133,6 +133,7 @@ session_fill(struct session *s, const struct pl_owned *from)
 	s->created_s = from->created_s;
 	s->expires_s = from->expires_s;
 	s->idem_hash = from->idem_hash;
+	s->confirm_by_boot_ms = from->confirm_by_boot_ms;
 	s->image = from->image;
 	if (COPY_TEXT(s, from, issuer) != 0 || COPY_TEXT(s, from, subject) != 0 ||
 	    COPY_TEXT(s, from, sid) != 0 || COPY_TEXT(s, from, profile) != 0 ||

@@ -49,7 +49,8 @@ struct session {
 	uint64_t ended_mono_ms;
 
 	uint64_t cpu_milli, memory_bytes; /* promised to it, as its profile said; 0: not known */
-	uint64_t confirm_by_mono_ms;      /* made for another node: ended then; 0: it stays */
+	uint64_t
+	    confirm_by_boot_ms; /* made for another node: its holder ends it then; 0: it stays */
 
 	bool is_counted;       /* in the quota; released when it ends */
 	bool is_named;         /* in the list that ptyd is telling, or has told last */

@@ -311,6 +311,29 @@ place_on_renew(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+static int
+place_on_confirm(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = session_find(&m->u.confirm.session_id);
+	struct pending *p = NULL;
+	int rc = check_living(s);
+
+	(void)ctx;
+	(void)from;
+	if (rc == 0) {
+		p = pending_new(s, m, PH_CONFIRM, proc_config()->request_timeout_ms);
+		rc = p ? 0 : -FOG_E_FULL;
+	}
+	if (rc != 0) {
+		broker_refuse(m->request_id, &m->trace, rc, "");
+		return 0;
+	}
+	p->confirm_by_boot_ms = m->u.confirm.confirm_by_boot_ms;
+	/* Should this fail, the session has ended and the request is answered. */
+	peer_send(s->holder, MSG_HOLD_CONFIRM, m->request_id, &m->trace, &m->u.confirm, -1);
+	return 0;
+}
+
 /* Where a session lives; id 0: where all do. */
 static int
 find_slot(const struct id128 *id, struct session **s, uint32_t *slot)
@@ -551,6 +574,7 @@ const msg_handler broker_handlers[MSG_COUNT] = {
 	[MSG_PTY_EXTEND] = place_on_extend,
 	[MSG_PTY_END] = place_on_end,
 	[MSG_PTY_RENEW] = place_on_renew,
+	[MSG_PTY_CONFIRM] = place_on_confirm,
 	[MSG_PTY_SHOW] = place_on_show,
 	[MSG_PTY_DETACH] = place_on_detach,
 	[MSG_PTY_END_NOW] = place_on_end_now,

@@ -38,6 +38,7 @@ struct pending {
 	uint32_t ttl_seconds; /* PH_EXTEND */
 	bool is_answered;     /* PH_EXTEND: placerd waits no more, the holder may still do it */
 	uint64_t attachment;  /* PH_RENEW */
+	uint64_t confirm_by_boot_ms; /* PH_CONFIRM */
 };
 
 SLIST_HEAD(pendings, pending);
@@ -96,6 +97,8 @@ void session_set_stage(struct session *s, enum session_stage stage);
 void session_set_timer(struct session *s, uint64_t ms);
 /* Its end by the clock, as its holder has it; the record follows. False: it cannot be that. */
 bool session_set_expiry(struct session *s, uint64_t expires_s);
+/* Until when it waits to be confirmed (0: it stays), as its holder has it; the record follows. */
+void session_set_confirm(struct session *s, uint64_t confirm_by_boot_ms);
 /* Passes a PTY_DETACH on, now or as soon as its holder is joined. */
 void session_detach(struct session *s, uint64_t sid_hash);
 /* A status that is none of an end: told to placerd. */

@@ -64,7 +64,7 @@ struct holder {
 	struct event *phase_timer;
 
 	uint64_t born_mono_ms;
-	struct event *expiring, *expired, *idle_look;
+	struct event *expiring, *expired, *idle_look, *unconfirmed;
 	struct idle idle;
 	int identity_fd; /* of identity_look: a timer on CLOCK_BOOTTIME */
 	struct event *identity_look;
@@ -101,6 +101,11 @@ void time_touch(struct holder *h);
 /* Its whole life becomes so long, counted from its start; idle time begins anew, clients are told.
  * 0, -FOG_E_TTL: shorter than it is, or -FOG_E_SESSION_ENDED. */
 int time_extend(struct holder *h, uint32_t ttl_seconds);
+/*
+ * The session was made on the word of another node, and waits for a confirmation until then on the boot
+ * clock, or (0) no more. One that waits for none never does again. 0 or -FOG_E_SESSION_ENDED.
+ */
+int time_confirm(struct holder *h, uint64_t confirm_by_boot_ms);
 
 /* holder_attach.c */
 int clients_start(struct holder *h);

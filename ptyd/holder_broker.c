@@ -120,6 +120,7 @@ broker_on_attach(void *ctx, struct peer *from, struct msg *m)
 		return refuse(from, m, rc);
 	if (g->role == ROLE_DRIVER)
 		time_touch(h);
+	time_confirm(h, 0); /* its owner knows of it */
 	return peer_send(from, MSG_PTY_HOLDER_STREAM, m->request_id, &m->trace, &what, fd);
 }
 
@@ -137,6 +138,23 @@ broker_on_extend(void *ctx, struct peer *from, struct msg *m)
 		return refuse(from, m, rc);
 	done.expires_s = h->plan.expires_s;
 	return peer_send(from, MSG_PTY_HOLDER_EXTENDED, m->request_id, &m->trace, &done, -1);
+}
+
+/* The answer is what holds now: a session that stays is not made to wait again. */
+static int
+broker_on_confirm(void *ctx, struct peer *from, struct msg *m)
+{
+	struct holder *h = ctx;
+	struct pl_confirm done = { .session_id = m->u.confirm.session_id };
+	int rc;
+
+	if (from != h->broker || !is_for_us(h, &m->u.confirm.session_id))
+		return -FOG_E_LIAR;
+	rc = time_confirm(h, m->u.confirm.confirm_by_boot_ms);
+	if (rc != 0)
+		return refuse(from, m, rc);
+	done.confirm_by_boot_ms = h->plan.confirm_by_boot_ms;
+	return peer_send(from, MSG_PTY_HOLDER_CONFIRMED, m->request_id, &m->trace, &done, -1);
 }
 
 static int
@@ -208,6 +226,7 @@ static const msg_handler handlers[MSG_COUNT] = {
 	[MSG_HOLD_EXTEND] = broker_on_extend,
 	[MSG_HOLD_RENEW] = broker_on_renew,
 	[MSG_HOLD_DETACH] = broker_on_detach,
+	[MSG_HOLD_CONFIRM] = broker_on_confirm,
 	[MSG_HOLD_END] = broker_on_end,
 	[MSG_HOLD_STATE_KEPT] = broker_on_state_kept,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When the clock ends a session: after its whole life, counted from its start, or when it has been
- * idle. Both are told before. All on the monotonic clock (R10); times of day are for display. See
- * holder.h.
+ * idle. Both are told before. All on the monotonic clock (R10); times of day are for display. And,
+ * told to nobody, when it was made for another node and nobody has confirmed it. See holder.h.
  */
 #include "ptyd/holder.h"
 
@@ -126,7 +126,55 @@ time_touch(struct holder *h)
 	idle_reset(&h->idle, mono_ms());
 }
 
-/* --- both --- */
+/* --- a confirmation --- */
+
+static uint64_t
+confirm_left_ms(const struct holder *h)
+{
+	uint64_t now = boot_ms();
+
+	return h->plan.confirm_by_boot_ms > now ? h->plan.confirm_by_boot_ms - now : 0;
+}
+
+static void
+arm_unconfirmed(struct holder *h)
+{
+	if (h->plan.confirm_by_boot_ms == 0)
+		event_del(h->unconfirmed);
+	else
+		time_arm(h->unconfirmed, confirm_left_ms(h));
+}
+
+/* After a suspend this comes late by that, which harms nobody: nothing else ends with it. */
+static void
+on_unconfirmed(evutil_socket_t fd, short what, void *arg)
+{
+	struct holder *h = arg;
+
+	(void)fd;
+	(void)what;
+	if (confirm_left_ms(h) > 0) {
+		arm_unconfirmed(h);
+		return;
+	}
+	log_info("event=session_unconfirmed");
+	holder_end(h, STATUS_TERMINATED, END_ABANDONED);
+}
+
+/* A late one counts while the session lives: who confirms has taken this session and no other. */
+int
+time_confirm(struct holder *h, uint64_t confirm_by_boot_ms)
+{
+	if (h->phase != HOLDER_LIVING)
+		return -FOG_E_SESSION_ENDED;
+	if (h->plan.confirm_by_boot_ms == 0)
+		return 0;
+	h->plan.confirm_by_boot_ms = confirm_by_boot_ms;
+	arm_unconfirmed(h);
+	return 0;
+}
+
+/* --- all of them --- */
 
 int
 time_start(struct holder *h)
@@ -136,9 +184,11 @@ time_start(struct holder *h)
 	h->expiring = evtimer_new(h->base, on_expiring, h);
 	h->expired = evtimer_new(h->base, on_expired, h);
 	h->idle_look = evtimer_new(h->base, on_idle_look, h);
-	if (!h->expiring || !h->expired || !h->idle_look)
+	h->unconfirmed = evtimer_new(h->base, on_unconfirmed, h);
+	if (!h->expiring || !h->expired || !h->idle_look || !h->unconfirmed)
 		return -1;
 	arm_life(h);
+	arm_unconfirmed(h);
 	if (h->idle.timeout_ms > 0)
 		time_arm(h->idle_look, h->idle.step_ms);
 	return 0;
@@ -150,4 +200,5 @@ time_stop(struct holder *h)
 	event_del(h->expiring);
 	event_del(h->expired);
 	event_del(h->idle_look);
+	event_del(h->unconfirmed);
 }

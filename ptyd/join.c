@@ -87,6 +87,7 @@ holder_on_hello(void *ctx, struct peer *from, struct msg *m)
 	    !secret_equal(h->nonce.b, s->record.pl.nonce.b, sizeof(h->nonce.b)) ||
 	    !session_set_expiry(s, h->expires_s))
 		return -FOG_E_LIAR;
+	session_set_confirm(s, h->confirm_by_boot_ms);
 	session_set_stage(s, SESSION_LIVE);
 	session_joined(s);
 	take_state(s, &state);
@@ -123,6 +124,7 @@ holder_on_stream(void *ctx, struct peer *from, struct msg *m)
 		return -FOG_E_LIAR;
 	answered = *p;
 	pending_done(p);
+	session_set_confirm(s, 0);
 	if (proc_send(EDGE_DELIVERY, MSG_GATE_DELIVER, answered.id, &answered.trace, what,
 		steal_fd(&m->fd)) == 0)
 		proc_send(EDGE_PLACE_PTY, MSG_PLACE_ATTACHED, answered.id, &answered.trace, what,
@@ -152,6 +154,25 @@ holder_on_extended(void *ctx, struct peer *from, struct msg *m)
 	return 0;
 }
 
+/* Either it waits as long as it was told, or it stays. */
+static int
+holder_on_confirmed(void *ctx, struct peer *from, struct msg *m)
+{
+	struct session *s = ctx;
+	const struct pl_confirm *done = &m->u.confirm;
+	struct pending *p = pending_find(m->request_id, s, PH_CONFIRM), answered;
+
+	(void)from;
+	if (!p || !is_of(s, &done->session_id) ||
+	    (done->confirm_by_boot_ms != 0 && done->confirm_by_boot_ms != p->confirm_by_boot_ms))
+		return -FOG_E_LIAR;
+	answered = *p;
+	pending_done(p);
+	session_set_confirm(s, done->confirm_by_boot_ms);
+	proc_send(EDGE_PLACE_PTY, MSG_PLACE_CONFIRMED, answered.id, &answered.trace, done, -1);
+	return 0;
+}
+
 static int
 holder_on_renewed(void *ctx, struct peer *from, struct msg *m)
 {
@@ -171,7 +192,7 @@ holder_on_renewed(void *ctx, struct peer *from, struct msg *m)
 static int
 holder_on_refused(void *ctx, struct peer *from, struct msg *m)
 {
-	static const enum msg_phase phases[] = { PH_ATTACH, PH_EXTEND, PH_RENEW };
+	static const enum msg_phase phases[] = { PH_ATTACH, PH_EXTEND, PH_RENEW, PH_CONFIRM };
 	struct pending *p = NULL;
 	int error;
 
@@ -220,6 +241,7 @@ static const msg_handler handlers[MSG_COUNT] = {
 	[MSG_PTY_HOLDER_STREAM] = holder_on_stream,
 	[MSG_PTY_HOLDER_EXTENDED] = holder_on_extended,
 	[MSG_PTY_HOLDER_RENEWED] = holder_on_renewed,
+	[MSG_PTY_HOLDER_CONFIRMED] = holder_on_confirmed,
 	[MSG_PTY_HOLDER_REFUSED] = holder_on_refused,
 	[MSG_PTY_HOLDER_STATE] = holder_on_state,
 	[MSG_PTY_HOLDER_LOG] = holder_on_log,

@@ -35,16 +35,26 @@
 	F(T, str, subject, 1, 255) \
 	F(T, str, sid, 0, 255) \
 	FIELDS_record_end(F, T)
+#define FIELDS_record_3(F, T) \
+	FIELDS_session(F, T) \
+	F(T, str, issuer, 1, 255) \
+	F(T, str, subject, 1, 255) \
+	F(T, str, sid, 0, 255) \
+	FIELDS_record_end(F, T)
 /* clang-format on */
 
 static const struct field record_1_fields[] = { FIELDS_record_1(CODEC_ROW,
     struct pl_session_record) };
 static const struct field record_2_fields[] = { FIELDS_record_2(CODEC_ROW,
     struct pl_session_record) };
+static const struct field record_3_fields[] = { FIELDS_record_3(CODEC_ROW,
+    struct pl_session_record) };
 static const struct layout earlier[] = {
 	{ "record_1", record_1_fields, COUNT_OF(record_1_fields),
 	    sizeof(struct pl_session_record) },
 	{ "record_2", record_2_fields, COUNT_OF(record_2_fields),
+	    sizeof(struct pl_session_record) },
+	{ "record_3", record_3_fields, COUNT_OF(record_3_fields),
 	    sizeof(struct pl_session_record) },
 };
 _Static_assert(COUNT_OF(earlier) == RECORD_VERSION - 1, "each version before this one is read");

@@ -16,7 +16,7 @@
 #include "common/msg.h"
 
 #define RECORD_MAGIC 0x666f6772u /* "fogr" */
-#define RECORD_VERSION 3         /* 1 had no sid, 2 no image: read as if they were empty */
+#define RECORD_VERSION 4 /* 1 had no sid, 2 no image, 3 no confirm_by_boot_ms: read as if empty */
 #define RECORD_MAX_BYTES 8192
 
 struct record {

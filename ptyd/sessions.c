@@ -315,6 +315,15 @@ session_set_expiry(struct session *s, uint64_t expires_s)
 }
 
 void
+session_set_confirm(struct session *s, uint64_t confirm_by_boot_ms)
+{
+	if (s->record.pl.confirm_by_boot_ms == confirm_by_boot_ms)
+		return;
+	s->record.pl.confirm_by_boot_ms = confirm_by_boot_ms;
+	session_save(s);
+}
+
+void
 session_set_status(struct session *s, unsigned status)
 {
 	if (session_is_ended(s) || s->record.pl.status == status)

@@ -69,6 +69,7 @@ struct stream {
 static char folder[] = "/tmp/fog-holder-XXXXXX";
 static int holder_exe, init_exe;
 static struct sock_fprog filter;
+static uint64_t confirm_by_boot_ms; /* of the sessions that are made from here on */
 
 /* --- making one --- */
 
@@ -88,6 +89,7 @@ sealed_plan(const struct session *s)
 		.subject = view_of("alice"),
 		.idem_key = view_of("key"),
 		.idem_hash = 42,
+		.confirm_by_boot_ms = confirm_by_boot_ms,
 		.nonce = s->nonce,
 		.slot = 5,
 		.broker_nonce = s->broker_nonce,

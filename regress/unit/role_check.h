@@ -125,7 +125,7 @@ turn(void)
 		event_base_loop(role.base, EVLOOP_NONBLOCK);
 }
 
-static void
+static inline void
 turn_for_ms(unsigned ms)
 {
 	struct timespec pause = { .tv_nsec = 5000000 };

@@ -5,7 +5,7 @@
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
  * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c placerd/elsewhere.c
- * links: placerd/provisional.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
+ * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
  * links: placerd/probe.c placerd/nodestatus.c placerd/decision.c placerd/asked_record.c
  */
 #include <setjmp.h>
@@ -104,6 +104,19 @@ open_revoked(void)
 	    REVOKED_OK);
 }
 
+/* As a placerd that has just started. */
+static void
+open_passed(void)
+{
+	struct passed_now now = { .wall_s = (uint64_t)wall_s(), .mono_ms = mono_ms() };
+	struct passed_found found;
+
+	passed_free(placerd.passed);
+	placerd.passed = passed_new(REGISTRY_REPEAT_MS);
+	assert_int_equal(passed_open(placerd.passed, folder_fd, now, &found), PASSED_OK);
+	assert_int_equal(found.damaged, 0);
+}
+
 static int
 set_up(void **state)
 {
@@ -131,7 +144,7 @@ set_up(void **state)
 	snprintf(placerd.node_name, sizeof(placerd.node_name), "fog-1");
 	use_nodes(7);
 	assert_int_equal(peers_start(&placerd), 0);
-	assert_int_equal(provisional_start(&placerd), 0);
+	open_passed();
 	connect_neighbour(AUTH);
 	connect_neighbour(PTY);
 	say(PTY, MSG_PLACE_KNOWN_ALL, 0, NULL);
@@ -145,9 +158,8 @@ tear_down(void **state)
 	requests_clear(placerd.requests, -FOG_E_UNAVAILABLE);
 	requests_free(placerd.requests);
 	event_free(placerd.loose_ends);
-	event_free(placerd.provisional);
 	free(placerd.places);
-	free(placerd.passed);
+	passed_free(placerd.passed);
 	fleet_free(placerd.fleet);
 	nodes_free(placerd.nodes);
 	registry_free(placerd.registry);
@@ -159,6 +171,7 @@ tear_down(void **state)
 	rate_free(placerd.attaches);
 	unlinkat(folder_fd, "revoked.0", 0);
 	unlinkat(folder_fd, "revoked.1", 0);
+	unlinkat(folder_fd, PASSED_FILE, 0);
 	role_end();
 	return 0;
 }
@@ -258,6 +271,71 @@ test_ptyd_answers_for_no_other_node(void **state)
 	assert_int_equal(role.lies, 1);
 }
 
+static void
+say_state(const struct session *s, unsigned status, unsigned reason)
+{
+	struct pl_state told = { .session_id = s->id,
+		.status = (uint8_t)status,
+		.end_reason = (uint8_t)reason };
+
+	say(PTY, MSG_PLACE_STATE, 0, &told);
+}
+
+/* What its holder is told, and says that it has done; 0: it stays. */
+static void
+hear_confirm(uint64_t request, const struct session *s, uint64_t least_boot_ms)
+{
+	struct pl_confirm order = hear(PTY, MSG_PTY_CONFIRM, request)->confirm;
+
+	assert_true(id_equal(&order.session_id, &s->id));
+	assert_int_equal(order.confirm_by_boot_ms != 0, least_boot_ms != 0);
+	assert_true(order.confirm_by_boot_ms >= least_boot_ms);
+	hear_nothing(AUTH); /* nobody is told before the holder knows */
+	say(PTY, MSG_PLACE_CONFIRMED, request, &order);
+	assert_true(s->confirm_by_boot_ms == order.confirm_by_boot_ms);
+}
+
+/* ptyd's list, as a placerd that starts anew gets it: with what this one knows. */
+static void
+start_anew(struct session *s)
+{
+	struct pl_known known = { .session_id = s->id,
+		.profile = view_of("default"),
+		.status = STATUS_DETACHED,
+		.created_s = s->created_s,
+		.expires_s = s->expires_s,
+		.node = view_of("fog-1"),
+		.region = view_of("eu"),
+		.tier = TIER_FOG,
+		.placement_reason = view_of("only"),
+		.issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.idem_key = view_of("key"),
+		.idem_hash = s->idem_hash,
+		.confirm_by_boot_ms = s->confirm_by_boot_ms };
+
+	session_uncount(s, &placerd.keepers);
+	registry_remove(placerd.registry, s);
+	connect_neighbour(PTY);
+	say(PTY, MSG_PLACE_KNOWN, 0, &known);
+	say(PTY, MSG_PLACE_KNOWN_ALL, 0, NULL);
+}
+
+/* The holder has the time; a session that was asked for here has none. */
+static void
+test_who_is_provisional(void **state)
+{
+	uint64_t now = boot_ms();
+	struct pl_create here = wish("other", "", "");
+	struct session *s = make_provisional(1, "key");
+
+	(void)state;
+	assert_in_range(s->confirm_by_boot_ms, now + PROVISIONAL_MS, now + PROVISIONAL_MS + 5000);
+	here.placement_hint = view_of("fog-1");
+	say(AUTH, MSG_PLACE_CREATE, 2, &here);
+	assert_true(hear(PTY, MSG_PTY_CREATE, 2)->plan.confirm_by_boot_ms == 0);
+}
+
 /* What was ended since nobody confirmed it is no answer to a repeat: the client would have a 201 and no session. */
 static void
 test_what_was_abandoned_is_not_repeated(void **state)
@@ -265,32 +343,36 @@ test_what_was_abandoned_is_not_repeated(void **state)
 	struct pl_create again = wish("key", "", "fog-2");
 	struct session *s = make_provisional(1, "key");
 	struct id128 first = s->id;
-	struct pl_session_id ended = { first };
 
 	(void)state;
-	s->confirm_by_mono_ms = 1;
-	turn_for_ms(1200);
-	hear(PTY, MSG_PTY_END, 0);
-	say(AUTH, MSG_PLACE_CREATE, 2, &again);
-	assert_false(id_equal(&hear(PTY, MSG_PTY_CREATE, 2)->plan.session_id, &first));
-	(void)ended;
-}
-
-/* Nor by a placerd that has started since, and hears of it from ptyd. */
-static void
-test_what_was_abandoned_before_a_restart_is_not_repeated(void **state)
-{
-	struct pl_create again = wish("key", "", "fog-2");
-	struct session *s = make_provisional(1, "key");
-	struct pl_state told = { .session_id = s->id,
-		.status = STATUS_TERMINATED,
-		.end_reason = END_ABANDONED };
-
-	(void)state;
-	say(PTY, MSG_PLACE_STATE, 0, &told);
+	say_state(s, STATUS_TERMINATED, END_ABANDONED);
 	hear(PTY, MSG_PTY_STATE_KEPT, 0);
 	say(AUTH, MSG_PLACE_CREATE, 2, &again);
-	hear(PTY, MSG_PTY_CREATE, 2);
+	assert_false(id_equal(&hear(PTY, MSG_PTY_CREATE, 2)->plan.session_id, &first));
+}
+
+/* Nor is what is ending just then: the next repeat makes another. */
+static void
+test_a_repeat_meets_the_end(void **state)
+{
+	static const struct {
+		uint16_t error, answer;
+	} rows[] = { { FOG_E_SESSION_ENDED, FOG_E_UNAVAILABLE },
+		{ FOG_E_NO_SESSION, FOG_E_UNAVAILABLE }, { FOG_E_UNAVAILABLE, FOG_E_UNAVAILABLE },
+		{ FOG_E_HOLDER_VERSION, FOG_E_HOLDER_VERSION } };
+	struct pl_create again = wish("key", "", "");
+	const struct session *s = make_provisional(1, "key");
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct pl_refused why = { .error = rows[i].error };
+
+		say(AUTH, MSG_PLACE_CREATE, 2 + i, &again);
+		hear(PTY, MSG_PTY_CONFIRM, 2 + i);
+		say(PTY, MSG_PLACE_REFUSED, 2 + i, &why);
+		hear_refusal(AUTH, MSG_AUTH_REFUSED, 2 + i, rows[i].answer);
+		assert_true(provisional_is(s)); /* as ptyd will say if it has ended */
+	}
 }
 
 /* Who asked here themselves has been told of it: it stays. */
@@ -301,10 +383,13 @@ test_a_repeat_of_the_client_confirms(void **state)
 	struct session *s = make_provisional(1, "key");
 
 	(void)state;
-	assert_int_not_equal(s->confirm_by_mono_ms, 0);
 	say(AUTH, MSG_PLACE_CREATE, 2, &here);
+	hear_confirm(2, s, 0);
 	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 2)->session.session_id, &s->id));
-	assert_int_equal(s->confirm_by_mono_ms, 0);
+	/* From here on at once. */
+	say(AUTH, MSG_PLACE_CREATE, 3, &here);
+	hear(AUTH, MSG_AUTH_CREATED, 3);
+	hear_nothing(PTY);
 }
 
 /* A repeat that is passed on is confirmed later: it has all the time that a first one has. */
@@ -313,13 +398,234 @@ test_a_repeat_of_a_node_has_its_time(void **state)
 {
 	struct pl_create again = wish("key", "", "fog-2");
 	struct session *s = make_provisional(1, "key");
-	uint64_t now = mono_ms();
+	uint64_t now = boot_ms();
 
 	(void)state;
-	s->confirm_by_mono_ms = now + 50;
 	say(AUTH, MSG_PLACE_CREATE, 2, &again);
+	hear_confirm(2, s, now + PROVISIONAL_MS);
 	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CREATED, 2)->session.session_id, &s->id));
-	assert_true(s->confirm_by_mono_ms >= now + PROVISIONAL_MS);
+}
+
+/* Those that come while it is being made are told when its holder knows. */
+static void
+test_repeats_while_it_is_made(void **state)
+{
+	struct pl_create by_node = wish("key", "", "fog-2"), here = wish("key", "", "");
+	struct pl_session_id started;
+	struct session *s;
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CREATE, 1, &by_node);
+	started.session_id = hear(PTY, MSG_PTY_CREATE, 1)->plan.session_id;
+	s = registry_find(placerd.registry, &started.session_id);
+	say(AUTH, MSG_PLACE_CREATE, 2, &by_node);
+	say(AUTH, MSG_PLACE_CREATE, 3, &here);
+	hear_nothing(AUTH);
+	hear_nothing(PTY);
+	say(PTY, MSG_PLACE_STARTED, 1, &started);
+	hear(AUTH, MSG_AUTH_CREATED, 1);
+	hear_confirm(2, s, boot_ms());
+	hear(AUTH, MSG_AUTH_CREATED, 2);
+	hear_confirm(3, s, 0);
+	hear(AUTH, MSG_AUTH_CREATED, 3);
+}
+
+static struct pl_who_session
+about(const struct session *s)
+{
+	return (struct pl_who_session){ .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.session_id = s->id };
+}
+
+/* By the other node, before and after this placerd was started anew. */
+static void
+test_confirm(void **state)
+{
+	struct session *s = make_provisional(1, "key");
+	struct pl_who_session who = about(s);
+	struct id128 id = s->id;
+
+	(void)state;
+	start_anew(s);
+	s = registry_find(placerd.registry, &id);
+	assert_true(provisional_is(s));
+	say(AUTH, MSG_PLACE_CONFIRM, 2, &who);
+	hear_confirm(2, s, 0);
+	assert_true(id_equal(&hear(AUTH, MSG_AUTH_CONFIRMED, 2)->session_id.session_id, &id));
+	start_anew(s);
+	say(AUTH, MSG_PLACE_CONFIRM, 3, &who);
+	hear(AUTH, MSG_AUTH_CONFIRMED, 3);
+	hear_nothing(PTY);
+}
+
+/* ptyd dies over it: nobody is told that it stays, and it is to be asked again. */
+static void
+test_confirm_unheard(void **state)
+{
+	struct session *s = make_provisional(1, "key");
+	struct pl_who_session who = about(s);
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CONFIRM, 2, &who);
+	hear(PTY, MSG_PTY_CONFIRM, 2);
+	connect_neighbour(PTY);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNAVAILABLE);
+	assert_true(provisional_is(s));
+}
+
+/* A token to attach with is worth nothing when the session ends before it is used. */
+static void
+test_mint_confirms(void **state)
+{
+	struct session *s = make_provisional(1, "key");
+	struct pl_who_mint want = { .issuer = view_of("dev"),
+		.subject = view_of("alice"),
+		.session_id = s->id,
+		.role = ROLE_VIEWER };
+
+	(void)state;
+	say(AUTH, MSG_PLACE_MINT, 2, &want);
+	hear_confirm(2, s, 0);
+	assert_int_equal(hear(AUTH, MSG_AUTH_MINTABLE, 2)->session_role.role, ROLE_VIEWER);
+}
+
+/* Another time than the one ordered, another session, or what nobody has ordered. */
+static void
+test_lies_about_confirmations(void **state)
+{
+	struct session *s = make_provisional(1, "key");
+	struct pl_who_session who = about(s);
+	struct pl_confirm lie = { .session_id = s->id, .confirm_by_boot_ms = 5 };
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CONFIRM, 2, &who);
+	hear(PTY, MSG_PTY_CONFIRM, 2);
+	say(PTY, MSG_PLACE_CONFIRMED, 2, &lie);
+	assert_int_equal(role.lies, 1);
+	assert_true(provisional_is(s));
+}
+
+/* --- what an earlier placerd has passed on --- */
+
+/* Whatever it heard of it, or not: that node is asked, and no other. */
+static void
+test_a_repeat_after_a_restart(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", ""), again = wish("key", "", "");
+	struct pl_forwarded failed = result_of(FORWARD_FAILED, NULL),
+			    done = result_of(FORWARD_DONE, "fog-2");
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_forward(1, "fog-2");
+	open_passed();
+	say(AUTH, MSG_PLACE_CREATE, 2, &again);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_IDEMPOTENCY);
+	say(AUTH, MSG_PLACE_CREATE, 3, &want);
+	hear_forward(3, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 3, &failed);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 3, FOG_E_UNREACHABLE);
+	say(AUTH, MSG_PLACE_CREATE, 4, &want);
+	hear_forward(4, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 4, &done);
+	open_passed();
+	say(AUTH, MSG_PLACE_CREATE, 5, &want);
+	hear_forward(5, "fog-2");
+	hear_nothing(PTY);
+}
+
+/* The request is lost here, and nobody heard what became of it there. */
+static void
+test_a_repeat_of_what_was_lost(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", "");
+	const union payload *u;
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_forward(1, "fog-2");
+	connect_neighbour(PTY);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	say(PTY, MSG_PLACE_KNOWN_ALL, 0, NULL);
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	u = hear(AUTH, MSG_AUTH_FORWARD, 2);
+	assert_true(view_is(u->forward.node, "fog-2"));
+	assert_true(view_is(u->forward.reason, "repeated"));
+}
+
+/* The last of those that were asked is the one that may have it. */
+static void
+test_a_repeat_after_a_restart_goes_to_the_last(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", "");
+	struct pl_forwarded failed = result_of(FORWARD_FAILED, NULL);
+
+	(void)state;
+	placerd.is_draining = true;
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_forward(1, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 1, &failed);
+	hear_forward(1, "fog-3");
+	open_passed();
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	hear_forward(2, "fog-3");
+	say(AUTH, MSG_PLACE_FORWARDED, 2, &failed);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 2, FOG_E_UNREACHABLE);
+}
+
+/* Nobody has made it: the key is free, also for another wish, and after a restart. */
+static void
+test_a_free_key_after_a_restart(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", ""), other = want;
+	struct pl_forwarded failed = result_of(FORWARD_FAILED, NULL);
+
+	(void)state;
+	placerd.is_draining = true;
+	use_nodes(2);
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_forward(1, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 1, &failed);
+	hear(AUTH, MSG_AUTH_REFUSED, 1);
+	open_passed();
+	other.ttl_seconds = 59;
+	say(AUTH, MSG_PLACE_CREATE, 2, &other);
+	hear_forward(2, "fog-2");
+}
+
+/* Its client was sent to a node: there again, until that is gone. */
+static void
+test_a_bound_key_after_a_restart(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", "");
+	struct pl_forwarded bound = result_of(FORWARD_BOUND, NULL);
+
+	(void)state;
+	for (uint64_t request = 1; request <= 3; request++) {
+		say(AUTH, MSG_PLACE_CREATE, request, &want);
+		hear_forward(request, "fog-2");
+		say(AUTH, MSG_PLACE_FORWARDED, request, &bound);
+		open_passed();
+	}
+	use_nodes(1);
+	say(AUTH, MSG_PLACE_CREATE, 4, &want);
+	hear(PTY, MSG_PTY_CREATE, 4);
+}
+
+/* What cannot be kept is not passed on: a later placerd would know nothing of it. */
+static void
+test_nothing_is_passed_on_unkept(void **state)
+{
+	struct pl_create want = wish("key", "fog-2", ""), keyless = wish("", "fog-2", "");
+
+	(void)state;
+	passed_free(placerd.passed);
+	placerd.passed = passed_new(REGISTRY_REPEAT_MS); /* without its file */
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	say(AUTH, MSG_PLACE_CREATE, 2, &keyless);
+	hear_forward(2, "fog-2");
 }
 
 static int
@@ -349,10 +655,22 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_ROLE(test_a_repeat_goes_to_no_other_node),
 		WITH_ROLE(test_ptyd_answers_for_no_other_node),
+		WITH_ROLE(test_who_is_provisional),
 		WITH_ROLE(test_what_was_abandoned_is_not_repeated),
-		WITH_ROLE(test_what_was_abandoned_before_a_restart_is_not_repeated),
+		WITH_ROLE(test_a_repeat_meets_the_end),
 		WITH_ROLE(test_a_repeat_of_the_client_confirms),
 		WITH_ROLE(test_a_repeat_of_a_node_has_its_time),
+		WITH_ROLE(test_repeats_while_it_is_made),
+		WITH_ROLE(test_confirm),
+		WITH_ROLE(test_confirm_unheard),
+		WITH_ROLE(test_mint_confirms),
+		WITH_ROLE(test_lies_about_confirmations),
+		WITH_ROLE(test_a_repeat_after_a_restart),
+		WITH_ROLE(test_a_repeat_of_what_was_lost),
+		WITH_ROLE(test_a_repeat_after_a_restart_goes_to_the_last),
+		WITH_ROLE(test_a_free_key_after_a_restart),
+		WITH_ROLE(test_a_bound_key_after_a_restart),
+		WITH_ROLE(test_nothing_is_passed_on_unkept),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);

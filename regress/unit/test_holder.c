@@ -422,6 +422,116 @@ test_extend_of_another(void **state)
 
 /* The job that has the terminal keeps the session; once it is over, a background job does not. */
 static void
+start_provisional(struct session *s, uint64_t ms)
+{
+	confirm_by_boot_ms = boot_ms() + ms;
+	start_session(s, 60);
+	join(s);
+	assert_true(s->broker.m.u.holder_hello.confirm_by_boot_ms == confirm_by_boot_ms);
+	confirm_by_boot_ms = 0;
+}
+
+static uint64_t
+confirm(struct session *s, uint64_t by_boot_ms)
+{
+	struct pl_confirm want = { s->id, by_boot_ms };
+
+	assert_true(wire_send(&s->broker, MSG_HOLD_CONFIRM, 83, &want, -1));
+	expect(s, MSG_PTY_HOLDER_CONFIRMED);
+	assert_int_equal(s->broker.m.request_id, 83);
+	assert_true(id_equal(&s->broker.m.u.confirm.session_id, &s->id));
+	return s->broker.m.u.confirm.confirm_by_boot_ms;
+}
+
+/* Whoever is there to hear of it, and also when nobody is. */
+static void
+test_unconfirmed(void **state)
+{
+	static const bool is_heard[] = { true, false };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(is_heard); i++) {
+		struct pl_confirm want = { 0 };
+		uint64_t start = mono_ms();
+		struct session s;
+
+		start_provisional(&s, 600);
+		if (is_heard[i]) {
+			expect_state(&s, STATUS_TERMINATED);
+			assert_int_equal(s.broker.m.u.state.end_reason, END_ABANDONED);
+			assert_in_range(mono_ms() - start, 500, 5000);
+		} else {
+			close_fd(&s.broker.fd);
+			poll(NULL, 0, 1500);
+			join(&s);
+			assert_int_equal(s.broker.m.u.holder_hello.status, STATUS_TERMINATED);
+			assert_int_equal(s.broker.m.u.holder_hello.end_reason, END_ABANDONED);
+		}
+		want.session_id = s.id;
+		assert_true(wire_send(&s.broker, MSG_HOLD_CONFIRM, 84, &want, -1));
+		expect(&s, MSG_PTY_HOLDER_REFUSED);
+		assert_int_equal(s.broker.m.u.holder_refused.error, FOG_E_SESSION_ENDED);
+		finish(&s);
+	}
+}
+
+/* It may be told to wait longer; once it stays, it stays, whatever is said later. */
+static void
+test_confirmed(void **state)
+{
+	struct session s;
+	uint64_t later = boot_ms() + 1200;
+
+	(void)state;
+	start_provisional(&s, 600);
+	assert_true(confirm(&s, later) == later);
+	poll(NULL, 0, 700);
+	join(&s);
+	assert_true(s.broker.m.u.holder_hello.confirm_by_boot_ms == later);
+	assert_true(confirm(&s, 0) == 0);
+	assert_true(confirm(&s, boot_ms() + 10) == 0);
+	poll(NULL, 0, 800);
+	join(&s);
+	assert_int_equal(s.broker.m.u.holder_hello.status, STATUS_DETACHED);
+	assert_true(s.broker.m.u.holder_hello.confirm_by_boot_ms == 0);
+	end_and_finish(&s);
+}
+
+static void
+test_attach_confirms(void **state)
+{
+	struct session s;
+	struct stream *t;
+
+	(void)state;
+	start_provisional(&s, 600);
+	t = attach(&s);
+	stream_free(t);
+	poll(NULL, 0, 800);
+	join(&s);
+	assert_true(s.broker.m.u.holder_hello.confirm_by_boot_ms == 0);
+	end_and_finish(&s);
+}
+
+/* A confirmation for another session, or of a broker that has not shown its nonce. */
+static void
+test_confirm_of_another(void **state)
+{
+	struct session s;
+	struct pl_confirm want = { 0 };
+
+	(void)state;
+	start_provisional(&s, 60000);
+	assert_int_equal(id_session_new(1, &want.session_id), 0);
+	assert_true(wire_send(&s.broker, MSG_HOLD_CONFIRM, 85, &want, -1));
+	while (wire_receive(&s.broker, WAIT_MS) == 1)
+		assert_int_not_equal(s.broker.m.type, MSG_PTY_HOLDER_CONFIRMED);
+	join(&s);
+	assert_true(s.broker.m.u.holder_hello.confirm_by_boot_ms != 0);
+	end_and_finish(&s);
+}
+
+static void
 test_idle(void **state)
 {
 	struct session s;
@@ -596,6 +706,10 @@ main(void)
 		cmocka_unit_test(test_ttl),
 		cmocka_unit_test(test_extend),
 		cmocka_unit_test(test_extend_of_another),
+		cmocka_unit_test(test_unconfirmed),
+		cmocka_unit_test(test_confirmed),
+		cmocka_unit_test(test_attach_confirms),
+		cmocka_unit_test(test_confirm_of_another),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_brokers),
 		cmocka_unit_test(test_end_without_broker),

@@ -4,7 +4,7 @@
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
  * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c placerd/elsewhere.c
- * links: placerd/provisional.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
+ * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
  * links: placerd/probe.c placerd/nodestatus.c placerd/decision.c placerd/asked_record.c
  */
 #include <setjmp.h>
@@ -75,6 +75,19 @@ open_revoked(void)
 	    REVOKED_OK);
 }
 
+/* As a placerd that has just started. */
+static void
+open_passed(void)
+{
+	struct passed_now now = { .wall_s = (uint64_t)wall_s(), .mono_ms = mono_ms() };
+	struct passed_found found;
+
+	passed_free(placerd.passed);
+	placerd.passed = passed_new(REGISTRY_REPEAT_MS);
+	assert_int_equal(passed_open(placerd.passed, folder_fd, now, &found), PASSED_OK);
+	assert_int_equal(found.damaged, 0);
+}
+
 static void
 set_rates(uint32_t creates, uint32_t attaches)
 {
@@ -108,7 +121,7 @@ set_up(void **state)
 	placerd.nodes = nodes_new_alone("fog-1", "lab", SESSION_SLOTS);
 	placerd.fleet = fleet_new(1, 0, 1, mono_ms());
 	assert_int_equal(peers_start(&placerd), 0);
-	assert_int_equal(provisional_start(&placerd), 0);
+	open_passed();
 	connect_neighbour(AUTH);
 	connect_neighbour(PTY);
 	return 0;
@@ -121,9 +134,8 @@ tear_down(void **state)
 	requests_clear(placerd.requests, -FOG_E_UNAVAILABLE);
 	requests_free(placerd.requests);
 	event_free(placerd.loose_ends);
-	event_free(placerd.provisional);
 	free(placerd.places);
-	free(placerd.passed);
+	passed_free(placerd.passed);
 	fleet_free(placerd.fleet);
 	nodes_free(placerd.nodes);
 	registry_free(placerd.registry);
@@ -135,6 +147,7 @@ tear_down(void **state)
 	rate_free(placerd.attaches);
 	unlinkat(folder_fd, "revoked.0", 0);
 	unlinkat(folder_fd, "revoked.1", 0);
+	unlinkat(folder_fd, PASSED_FILE, 0);
 	role_end();
 	return 0;
 }

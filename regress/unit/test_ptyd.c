@@ -651,6 +651,124 @@ test_extend_unheard(void **state)
 	end_session(&id);
 }
 
+/* --- sessions that wait for a confirmation --- */
+
+static struct id128
+create_provisional(uint64_t ms)
+{
+	struct pl_plan p = new_plan();
+
+	p.confirm_by_boot_ms = boot_ms() + ms;
+	assert_true(wire_send(&place, MSG_PTY_CREATE, ++next_request, &p, -1));
+	expect_place(MSG_PLACE_STARTED);
+	return p.session_id;
+}
+
+/* What the list has of this session: until when it waits. */
+static uint64_t
+listed_confirm_by(const struct id128 *id)
+{
+	uint64_t by = UINT64_MAX;
+
+	do {
+		assert_int_equal(wire_receive(&place, WIRE_WAIT_MS), 1);
+		if (place.m.type == MSG_PLACE_KNOWN && id_equal(id, &place.m.u.known.session_id))
+			by = place.m.u.known.confirm_by_boot_ms;
+	} while (place.m.type != MSG_PLACE_KNOWN_ALL);
+	return by;
+}
+
+/* Every later placerd and broker knows until when it waits, and that it does no more. */
+static void
+test_confirm(void **state)
+{
+	struct id128 id = create_provisional(60000);
+	struct pl_confirm want = { .confirm_by_boot_ms = boot_ms() + 120000 };
+
+	(void)state;
+	assert_int_equal(id_session_new(3, &want.session_id), 0);
+	assert_refused(MSG_PTY_CONFIRM, &want, FOG_E_NO_SESSION);
+	want.session_id = id;
+	for (int i = 0; i < 3; i++, want.confirm_by_boot_ms = 0) {
+		assert_true(wire_send(&place, MSG_PTY_CONFIRM, ++next_request, &want, -1));
+		expect_place(MSG_PLACE_CONFIRMED);
+		assert_int_equal(place.m.request_id, next_request);
+		assert_true(place.m.u.confirm.confirm_by_boot_ms == want.confirm_by_boot_ms);
+		wire_neighbour(EDGE_PLACE_PTY, &place);
+		assert_true(listed_confirm_by(&id) == want.confirm_by_boot_ms);
+		kill_role(&ptyd);
+		start_ptyd();
+		wire_spawner();
+		assert_true(listed_confirm_by(&id) == want.confirm_by_boot_ms);
+	}
+	want.confirm_by_boot_ms = boot_ms() + 10;
+	assert_true(wire_send(&place, MSG_PTY_CONFIRM, ++next_request, &want, -1));
+	expect_place(MSG_PLACE_CONFIRMED);
+	assert_true(place.m.u.confirm.confirm_by_boot_ms == 0);
+	end_session(&id);
+	assert_refused(MSG_PTY_CONFIRM, &want, FOG_E_SESSION_ENDED);
+}
+
+/* The broker dies before the holder hears of it: it is not confirmed, and nobody was told that it is. */
+static void
+test_confirm_unheard(void **state)
+{
+	struct id128 id = create_provisional(60000);
+	struct pl_confirm want = { .session_id = id };
+	pid_t holder = logged_pid(&id, "holder_pid=");
+
+	(void)state;
+	kill(holder, SIGSTOP);
+	assert_true(wire_send(&place, MSG_PTY_CONFIRM, ++next_request, &want, -1));
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_true(listed_confirm_by(&id) != 0);
+	kill(holder, SIGCONT);
+	kill_role(&ptyd);
+	start_ptyd();
+	wire_spawner();
+	/* What the holder has done with what was on its way is what the list says. */
+	if (listed_confirm_by(&id) != 0) {
+		assert_true(wire_send(&place, MSG_PTY_CONFIRM, ++next_request, &want, -1));
+		expect_place(MSG_PLACE_CONFIRMED);
+	}
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_true(listed_confirm_by(&id) == 0);
+	end_session(&id);
+}
+
+/* Nobody is there when its time is over: it ends all the same, and the next broker knows why. */
+static void
+test_unconfirmed_without_broker(void **state)
+{
+	struct id128 id = create_provisional(500);
+	pid_t shell = logged_pid(&id, "shell_pid=");
+
+	(void)state;
+	kill_role(&ptyd);
+	await_death(shell);
+	start_ptyd();
+	wire_spawner();
+	do {
+		expect_place(MSG_PLACE_KNOWN);
+	} while (!id_equal(&place.m.u.known.session_id, &id));
+	assert_int_equal(place.m.u.known.status, STATUS_TERMINATED);
+	assert_int_equal(place.m.u.known.end_reason, END_ABANDONED);
+	keep(&id);
+}
+
+static void
+test_attach_confirms(void **state)
+{
+	struct id128 id = create_provisional(60000);
+	int fd = attach(&id);
+
+	(void)state;
+	wire_neighbour(EDGE_PLACE_PTY, &place);
+	assert_true(listed_confirm_by(&id) == 0);
+	close(fd);
+	end_session(&id);
+}
+
 /* --- identities that end --- */
 
 /* Reads frames until one of this type comes; hello and status are kept. False: the stream ended. */
@@ -1968,6 +2086,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_extend),
 		cmocka_unit_test(test_extend_unheard),
 		cmocka_unit_test(test_extend_late),
+		cmocka_unit_test(test_confirm),
+		cmocka_unit_test(test_confirm_unheard),
+		cmocka_unit_test(test_unconfirmed_without_broker),
+		cmocka_unit_test(test_attach_confirms),
 		cmocka_unit_test(test_renew),
 		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_orders_before_the_holder_is_joined),

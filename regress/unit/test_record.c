@@ -39,6 +39,7 @@ example(void)
 		.sid = view_of("sid-7"),
 		.idem_key = view_of("abc"),
 		.idem_hash = 77,
+		.confirm_by_boot_ms = 98765,
 		.slot = 12,
 		.acknowledged = 1,
 		.ended_boot_ms = 123456 };
@@ -59,6 +60,7 @@ assert_same(const struct pl_session_record *a, const struct pl_session_record *b
 	assert_true(view_equal(a->sid, b->sid));
 	assert_true(view_equal(a->idem_key, b->idem_key));
 	assert_true(a->idem_hash == b->idem_hash && a->ended_boot_ms == b->ended_boot_ms);
+	assert_true(a->confirm_by_boot_ms == b->confirm_by_boot_ms);
 	assert_int_equal(a->slot, b->slot);
 	assert_int_equal(a->status, b->status);
 	assert_int_equal(a->exit_value, b->exit_value);
@@ -119,15 +121,16 @@ test_every_bit(void **state)
 }
 
 /*
- * The fields of version 3, by which another build finds a session, its owner and its times. They
+ * The fields of version 4, by which another build finds a session, its owner and its times. They
  * stay as they are, with their order and kinds; more may be appended. A build that cannot do
  * with them takes another RECORD_VERSION, and starts only when it can read the older records, as
- * those of version 1 (the same without sid and image) and 2 (without image), or when none is left.
+ * those of version 1 (the same without sid, image and confirm_by_boot_ms), 2 (without the last two)
+ * and 3 (without the last), or when none is left.
  */
 static const struct {
 	const char *name;
 	enum field_kind kind;
-} fields_3[] = {
+} fields_4[] = {
 	{ "session_id", FIELD_id },
 	{ "profile", FIELD_str },
 	{ "status", FIELD_u8 },
@@ -146,6 +149,7 @@ static const struct {
 	{ "sid", FIELD_str },
 	{ "idem_key", FIELD_str },
 	{ "idem_hash", FIELD_u64 },
+	{ "confirm_by_boot_ms", FIELD_u64 },
 	{ "nonce", FIELD_raw32 },
 	{ "slot", FIELD_u32 },
 	{ "broker_nonce", FIELD_raw32 },
@@ -154,16 +158,16 @@ static const struct {
 };
 
 static void
-test_layout_of_version_3(void **state)
+test_layout_of_version_4(void **state)
 {
 	const struct layout *l = &msg_layouts[PAYLOAD_session_record];
 
 	(void)state;
-	assert_int_equal(RECORD_VERSION, 3);
-	assert_true(l->count >= COUNT_OF(fields_3));
-	for (size_t i = 0; i < COUNT_OF(fields_3); i++) {
-		assert_string_equal(l->fields[i].name, fields_3[i].name);
-		assert_int_equal(l->fields[i].kind, fields_3[i].kind);
+	assert_int_equal(RECORD_VERSION, 4);
+	assert_true(l->count >= COUNT_OF(fields_4));
+	for (size_t i = 0; i < COUNT_OF(fields_4); i++) {
+		assert_string_equal(l->fields[i].name, fields_4[i].name);
+		assert_int_equal(l->fields[i].kind, fields_4[i].kind);
 	}
 }
 
@@ -175,7 +179,7 @@ test_of_earlier_builds(void **state)
 		const char *name;
 		enum session_status status;
 	} rows[] = { { "living", STATUS_DETACHED }, { "ended", STATUS_EXITED },
-		{ "version-2", STATUS_DETACHED } };
+		{ "version-2", STATUS_DETACHED }, { "version-3", STATUS_DETACHED } };
 	char path[4400];
 	struct record r;
 
@@ -187,6 +191,7 @@ test_of_earlier_builds(void **state)
 		assert_true(view_is(r.pl.profile, "default"));
 		assert_true(r.pl.subject.len > 0 && r.pl.expires_s > r.pl.created_s);
 		assert_int_equal(r.pl.sid.len, 0);
+		assert_int_equal(r.pl.confirm_by_boot_ms, 0); /* it stays */
 		assert_true(r.pl.slot < SESSION_SLOTS && r.pl.acknowledged <= 1);
 		record_fini(&r);
 	}
@@ -340,7 +345,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_cut_and_flip),
 		cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_layout_of_version_3),
+		cmocka_unit_test(test_layout_of_version_4),
 		cmocka_unit_test(test_of_earlier_builds),
 		cmocka_unit_test(test_of_a_later_build),
 		cmocka_unit_test(test_file),
