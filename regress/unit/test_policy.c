@@ -1509,6 +1509,7 @@ test_long_places(void **state)
 #define DECISION_MAX_NS 50000.0
 #endif
 
+/* Of the processor: nothing in a decision waits, and how busy the machine is says nothing of it. */
 static double
 mean_ns(const struct policy *policy, const char *profile, struct view groups)
 {
@@ -1517,10 +1518,10 @@ mean_ns(const struct policy *policy, const char *profile, struct view groups)
 	struct policy_decision decision;
 	struct timespec from, to;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (size_t i = 0; i < DECISIONS; i++)
 		policy_admit(policy, &identity, &request, 0, &decision);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	return ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
 	    DECISIONS;
 }
