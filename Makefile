@@ -25,14 +25,15 @@ PLACERD_SRC	= $(wildcard placerd/*.c)
 FETCHER_SRC	= $(wildcard fetcher/*.c) authd/httpsurl.c
 # It decides by the very functions of placerd.
 FOGCTL_SRC	= $(wildcard fogctl/*.c) $(addprefix placerd/,policy.c yaml.c place.c nodes.c nodekeys.c decision.c asked_record.c)
-# ptyd/ holds all that ever runs as root, and the holder and the init of a session.
+# ptyd/ holds all that ever runs as root, which is fogd and the spawner, and the holder and the init of a session, which never do.
 FOGD_SRC	= $(addprefix ptyd/,supervisor.c child.c reload.c gifts.c bindaddr.c logpipe.c notify.c)
-PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c))
-SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c pty.c plan.c connector_stub.c connector_sandbox.c \
-		  sandbox.c idmap.c storage.c egress.c egress_link.c cgroup.c cgroupfile.c shellfilter.c))
+PTYD_SRC	= $(wildcard $(addprefix ptyd/,main.c broker.c sessions.c join.c adopt.c record.c plan.c slots.c usage.c span.c))
+SPAWNER_SRC	= $(wildcard $(addprefix ptyd/,spawner.c spawner_proc.c launch.c initplan.c pty.c slots.c connector_stub.c \
+		  connector_sandbox.c sandbox.c fdtools.c idmap.c storage.c egress.c egress_link.c cgroup.c cgroupfile.c span.c))
 HOLDER_SRC	= $(wildcard $(addprefix ptyd/,holder.c holder_term.c holder_attach.c holder_client.c holder_broker.c holder_identity.c \
 		  holder_input.c holder_tokens.c holder_window.c holder_time.c holder_idle.c))
-INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c))
+INIT_SRC	= $(wildcard $(addprefix ptyd/,init.c inside.c initplan.c fdtools.c shellfilter_load.c)) \
+		  $(addprefix common/,privdrop.c codec.c buf.c id.c secret.c)
 
 # What runs as root is offered neither a JSON, a YAML nor an HTTP library: see check-linkage. (libnftables brings one
 # for its own output, which is not asked for.)
@@ -159,9 +160,27 @@ $(LIBEXEC)/spawner: $(call objs,$(SPAWNER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.
 	$(link) $(SPAWNER_LIBS)
 $(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(HOLDER_LIBS)
-# The init of a session is one static program without any runtime beside libc, which its objects inherit.
-$(LIBEXEC)/session-init: SAN_CFLAGS =
-$(LIBEXEC)/session-init: $(call objs,$(INIT_SRC))
+# The init of a session is one static program without any runtime beside libc: its objects are its own.
+init_objs = $(patsubst %.c,$(B)/init/%.o,$(1))
+# What they are made from does not inherit that.
+$(B)/init/%.o: private SAN_CFLAGS =
+$(B)/init/%.o: %.c $(CONFIG)
+	@echo '  CC      $< (static)'
+	@mkdir -p $(@D)
+	@$(CC) $(FOG_CPPFLAGS) $(FOG_CFLAGS) -MMD -MP -c -o $@ $<
+# What it loads for the shell, of and for the machine that builds.
+$(B)/gen/shellfilter: $(call objs,ptyd/shellfilter.c) $(PROGRAM_EXTRA)
+	$(link) $(SECCOMP_LIBS)
+$(B)/gen/ptyd/shellprogram.c: $(B)/gen/shellfilter
+	@echo '  GEN     $@'
+	@mkdir -p $(@D)
+	@$< >$@
+$(B)/init/ptyd/shellprogram.o: private SAN_CFLAGS =
+$(B)/init/ptyd/shellprogram.o $(B)/obj/ptyd/shellprogram.o: $(B)/gen/ptyd/shellprogram.c
+	@mkdir -p $(@D)
+	@$(CC) $(FOG_CPPFLAGS) $(FOG_CFLAGS) -MMD -MP -c -o $@ $<
+$(LIBEXEC)/session-init: private SAN_CFLAGS =
+$(LIBEXEC)/session-init: $(call init_objs,$(INIT_SRC) ptyd/shellprogram.c)
 	@echo '  LD      $@'
 	@mkdir -p $(@D)
 	@$(CC) $(FOG_CFLAGS) $(HARDEN_LDFLAGS) $(STATIC_LDFLAGS) -o $@ $^
@@ -185,7 +204,7 @@ ifeq ($(filter http1_probe:%,$(LINKS)),)
 $(B)/regress/http1_probe: $(B)/obj/gatewayd/http1.o
 endif
 
--include $(patsubst %.o,%.d,$(shell find $(B)/obj -name '*.o' 2>/dev/null))
+-include $(patsubst %.o,%.d,$(shell find $(B)/obj $(B)/init -name '*.o' 2>/dev/null))
 
 # ---- the page ---------------------------------------------------------------------------------------
 

@@ -160,7 +160,8 @@ on_new_peer(void *ctx, struct peer *from, struct msg *m)
 		return -FOG_E_NOMEM;
 	log_debug("event=edge_up edge=%s epoch=%llu", edge_name(edge),
 	    (unsigned long long)end.epoch);
-	proc.role->edge_up(proc.role->ctx, proc.edges[edge]);
+	if (proc.role->edge_up)
+		proc.role->edge_up(proc.role->ctx, proc.edges[edge]);
 	return 0;
 }
 

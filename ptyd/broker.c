@@ -14,6 +14,7 @@
 #include "common/mono.h"
 #include "common/proc.h"
 #include "common/secret.h"
+#include "ptyd/usage.h"
 
 #define CREATE_MS 9000     /* the spawner gives up after 5 s */
 #define KEPT_ENDED_MAX 512 /* ended sessions known at once */
@@ -481,10 +482,11 @@ spawner_on_spawned(void *ctx, struct peer *from, struct msg *m)
 }
 
 static int
-spawner_on_usage(void *ctx, struct peer *from, struct msg *m)
+spawner_on_stats(void *ctx, struct peer *from, struct msg *m)
 {
-	struct session *s = session_find(&m->u.usage.session_id);
-	bool is_known = s || id_is_zero(&m->u.usage.session_id);
+	struct pl_usage usage = { .session_id = m->u.stats.session_id, .holds = m->u.stats.holds };
+	struct session *s = session_find(&usage.session_id);
+	bool is_known = s || id_is_zero(&usage.session_id);
 	struct pending *p = is_known ? pending_find(m->request_id, s, PH_SHOW) : NULL;
 
 	(void)ctx;
@@ -492,8 +494,12 @@ spawner_on_usage(void *ctx, struct peer *from, struct msg *m)
 	if (!p)
 		return is_known ? -FOG_E_LIAR : 0; /* forgotten meanwhile */
 	pending_done(p);
-	return proc_send(EDGE_PLACE_PTY, MSG_PLACE_USAGE, m->request_id, &m->trace, &m->u.usage,
-		   -1) == -FOG_E_BOUNDS
+	/* What cannot be read is not known. */
+	usage_parse(m->u.stats.files, &usage);
+	if (!s)
+		usage.holds = 0; /* all together have none */
+	return proc_send(EDGE_PLACE_PTY, MSG_PLACE_USAGE, m->request_id, &m->trace, &usage, -1) ==
+		-FOG_E_BOUNDS
 	    ? -FOG_E_LIAR
 	    : 0;
 }
@@ -581,5 +587,5 @@ const msg_handler broker_handlers[MSG_COUNT] = {
 	[MSG_PTY_STATE_KEPT] = place_on_state_kept,
 	[MSG_PTY_SPAWNED] = spawner_on_spawned,
 	[MSG_PTY_SPAWN_FAILED] = spawner_on_failed,
-	[MSG_PTY_USAGE] = spawner_on_usage,
+	[MSG_PTY_STATS] = spawner_on_stats,
 };

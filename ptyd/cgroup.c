@@ -18,7 +18,6 @@
 #include "common/mono.h"
 #include "common/session.h"
 
-#define LEAF "service"
 #define NAME_SIZE 16 /* "s4095" */
 #define LOOK_AGAIN_MS 1000
 #define DIR_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -41,29 +40,6 @@ kernel_open_below(int dir, const char *path, int flags)
 }
 
 static int
-kernel_fs_type(int fd, long *type)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) != 0)
-		return -1;
-	*type = (long)fs.f_type;
-	return 0;
-}
-
-static int
-kernel_make_dir(int dir, const char *name)
-{
-	return mkdirat(dir, name, 0755);
-}
-
-static int
-kernel_remove_dir(int dir, const char *name)
-{
-	return unlinkat(dir, name, AT_REMOVEDIR);
-}
-
-static int
 kernel_wait(int fd, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLPRI };
@@ -76,9 +52,9 @@ const struct cgroup_sys cgroup_kernel = {
 	.own = "/proc/self/cgroup",
 	.open_root = kernel_open_root,
 	.open_below = kernel_open_below,
-	.fs_type = kernel_fs_type,
-	.make_dir = kernel_make_dir,
-	.remove_dir = kernel_remove_dir,
+	.fs_info = fstatfs,
+	.make_dir = mkdirat,
+	.remove_dir = unlinkat,
 	.read_at = pread,
 	.write = write,
 	.wait = kernel_wait,
@@ -147,17 +123,17 @@ read_controllers(const struct cgroup_sys *sys, int dir, const char *name, unsign
 static int
 is_cgroup2(const struct cgroup_sys *sys, int fd, bool *out)
 {
-	long type;
+	struct statfs fs;
 
-	if (sys->fs_type(fd, &type) != 0)
+	if (sys->fs_info(fd, &fs) != 0)
 		return -errno;
-	*out = type == CGROUP2_SUPER_MAGIC;
+	*out = fs.f_type == CGROUP2_SUPER_MAGIC;
 	return 0;
 }
 
 /* The root of the v2 hierarchy: the mount itself, or beside those of v1. */
 static int
-open_hierarchy(const struct cgroup_sys *sys, int *out, bool *is_hybrid)
+open_hierarchy(const struct cgroup_sys *sys, int *out)
 {
 	cleanup_fd int mount = sys->open_root(sys->mount, DIR_FLAGS);
 	cleanup_fd int unified = -1;
@@ -169,7 +145,6 @@ open_hierarchy(const struct cgroup_sys *sys, int *out, bool *is_hybrid)
 	rc = is_cgroup2(sys, mount, &is_v2);
 	if (rc != 0)
 		return rc;
-	*is_hybrid = !is_v2;
 	if (is_v2) {
 		*out = steal_fd(&mount);
 		return 0;
@@ -198,18 +173,6 @@ own_path(const struct cgroup_sys *sys, char *out, size_t out_size)
 	if (rc == 0)
 		rc = cgroupfile_own_path(t.p, t.len, out, out_size);
 	return rc == -ENOENT ? -EOPNOTSUPP : rc;
-}
-
-/* Whether the last component is the leaf, which is then cut off. */
-static bool
-strip_leaf(char *path)
-{
-	char *slash = strrchr(path, '/');
-
-	if (strcmp(slash ? slash + 1 : path, LEAF) != 0)
-		return false;
-	*(slash ? slash : path) = '\0';
-	return true;
 }
 
 /* Puts another name in place of the last component. */
@@ -252,13 +215,12 @@ cgroup_open(struct cgroup *c, const struct cgroup_sys *sys, const char *beside)
 	struct cgroup got = { .sys = sys, .base = -1 };
 	cleanup_fd int hierarchy = -1;
 	char path[CGROUPFILE_MAX_BYTES] = "";
-	int rc = open_hierarchy(sys, &hierarchy, &got.is_hybrid);
+	int rc = open_hierarchy(sys, &hierarchy);
 
 	if (rc == 0)
 		rc = own_path(sys, path, sizeof(path));
 	if (rc != 0)
 		return rc;
-	got.is_in_leaf = strip_leaf(path);
 	if (beside)
 		rc = go_beside(path, sizeof(path), beside);
 	if (rc == 0)
@@ -274,33 +236,6 @@ void
 cgroup_close(struct cgroup *c)
 {
 	close_fd(&c->base);
-}
-
-static int
-move_self(const struct cgroup *c, const char *name)
-{
-	cleanup_fd int dir = c->sys->open_below(c->base, name, DIR_FLAGS);
-
-	return dir < 0 ? -errno : write_file(c->sys, dir, "cgroup.procs", "0");
-}
-
-int
-cgroup_enter_leaf(const struct cgroup_sys *sys)
-{
-	struct cgroup c;
-	bool is_new;
-	int rc = cgroup_open(&c, sys, NULL);
-
-	if (rc != 0)
-		return rc;
-	if (!c.is_in_leaf) {
-		is_new = sys->make_dir(c.base, LEAF) == 0;
-		rc = is_new || errno == EEXIST ? move_self(&c, LEAF) : -errno;
-		if (rc != 0 && is_new)
-			sys->remove_dir(c.base, LEAF);
-	}
-	cgroup_close(&c);
-	return rc;
 }
 
 /*
@@ -349,18 +284,13 @@ cgroup_prepare(struct cgroup *c)
 
 /* --- the limits of a session --- */
 
-const char *
-cgroup_limits_check(const struct cgroup_limits *l)
+bool
+cgroup_limits_fit(const struct cgroup_limits *l)
 {
-	if (l->cpu_milli < 1 || l->cpu_milli > CGROUP_CPU_MAX_MILLI)
-		return "the cpu limit is outside the hard limits";
-	if (l->memory_bytes < CGROUP_MEMORY_MIN_BYTES || l->memory_bytes > CGROUP_MEMORY_MAX_BYTES)
-		return "the memory limit is outside the hard limits";
-	if (l->pids < CGROUP_PIDS_MIN || l->pids > CGROUP_PIDS_MAX)
-		return "the pids limit is outside the hard limits";
-	if (l->io_weight > CGROUP_IO_WEIGHT_MAX)
-		return "the io weight is outside the hard limits";
-	return NULL;
+	return l->cpu_milli >= 1 && l->cpu_milli <= CGROUP_CPU_MAX_MILLI &&
+	    l->memory_bytes >= CGROUP_MEMORY_MIN_BYTES &&
+	    l->memory_bytes <= CGROUP_MEMORY_MAX_BYTES && l->pids >= CGROUP_PIDS_MIN &&
+	    l->pids <= CGROUP_PIDS_MAX && l->io_weight <= CGROUP_IO_WEIGHT_MAX;
 }
 
 /* One line for one file. */
@@ -451,9 +381,9 @@ cgroup_session_make(const struct cgroup *c, uint32_t slot, const struct cgroup_l
 	unsigned on = 0;
 	int rc;
 
-	if (session_name(slot, name) != 0 || cgroup_limits_check(l))
+	if (session_name(slot, name) != 0 || !cgroup_limits_fit(l))
 		return -EINVAL;
-	if (c->sys->make_dir(c->base, name) != 0)
+	if (c->sys->make_dir(c->base, name, 0755) != 0)
 		return -errno;
 	rc = cgroup_session_open(c, slot, &fd);
 	if (rc == 0)
@@ -461,32 +391,12 @@ cgroup_session_make(const struct cgroup *c, uint32_t slot, const struct cgroup_l
 	if (rc == 0 && (required & ~on) != 0)
 		rc = -EOPNOTSUPP;
 	if (rc != 0) {
-		c->sys->remove_dir(c->base, name);
+		c->sys->remove_dir(c->base, name, AT_REMOVEDIR);
 		return rc;
 	}
 	*dir = steal_fd(&fd);
 	*holds = on;
 	return 0;
-}
-
-unsigned
-cgroup_session_holds(const struct cgroup *c, int dir)
-{
-	static const struct {
-		const char *file;
-		unsigned limit;
-	} rows[] = { { "cpu.max", CGROUP_CPU }, { "memory.max", CGROUP_MEMORY },
-		{ "memory.swap.max", CGROUP_SWAP }, { "pids.max", CGROUP_PIDS },
-		{ "io.weight", CGROUP_IO } };
-	unsigned on = 0;
-
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		cleanup_fd int fd = c->sys->open_below(dir, rows[i].file, O_PATH | O_CLOEXEC);
-
-		if (fd >= 0)
-			on |= rows[i].limit;
-	}
-	return on;
 }
 
 int
@@ -503,41 +413,36 @@ cgroup_session_remove(const struct cgroup *c, uint32_t slot)
 
 	if (rc != 0)
 		return rc;
-	if (c->sys->remove_dir(c->base, name) != 0 && errno != ENOENT)
+	if (c->sys->remove_dir(c->base, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
 		return -errno;
 	return 0;
 }
 
-/* Whether anybody lives in it. Reading also arms the next wait. */
+/* The kernel removes no group in which anybody lives. */
 static int
-read_populated(const struct cgroup *c, int events, uint64_t *populated)
+remove_when_empty(const struct cgroup *c, uint32_t slot, int dir, uint32_t timeout_ms)
 {
-	struct text t;
-	int rc = read_all(c->sys, events, &t);
-
-	return rc != 0 ? rc : cgroupfile_value(t.p, t.len, "populated", populated);
-}
-
-static int
-wait_empty(const struct cgroup *c, int dir, uint32_t timeout_ms)
-{
-	cleanup_fd int fd = c->sys->open_below(dir, "cgroup.events",
+	cleanup_fd int events = c->sys->open_below(dir, "cgroup.events",
 	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	uint64_t populated, now, until = mono_ms() + timeout_ms;
+	uint64_t now, until = mono_ms() + timeout_ms;
+	struct text t;
 	int left_ms;
 
-	if (fd < 0)
+	if (events < 0)
 		return -errno;
 	for (;;) {
-		int rc = read_populated(c, fd, &populated);
+		/* Reading arms the wait, so it comes before the try. */
+		int rc = read_all(c->sys, events, &t);
 
-		if (rc != 0 || populated == 0)
+		if (rc == 0)
+			rc = cgroup_session_remove(c, slot);
+		if (rc != -EBUSY)
 			return rc;
 		now = mono_ms();
 		if (now >= until)
 			return -ETIMEDOUT;
 		left_ms = until - now < LOOK_AGAIN_MS ? (int)(until - now) : LOOK_AGAIN_MS;
-		if (c->sys->wait(fd, left_ms) < 0 && errno != EINTR)
+		if (c->sys->wait(events, left_ms) < 0 && errno != EINTR)
 			return -errno;
 	}
 }
@@ -551,32 +456,19 @@ cgroup_session_end(const struct cgroup *c, uint32_t slot, uint32_t timeout_ms)
 	if (rc != 0)
 		return rc == -ENOENT ? 0 : rc;
 	rc = cgroup_session_kill(c, dir);
-	if (rc == 0)
-		rc = wait_empty(c, dir, timeout_ms);
-	return rc == 0 ? cgroup_session_remove(c, slot) : rc;
+	return rc ? rc : remove_when_empty(c, slot, dir, timeout_ms);
 }
 
 unsigned
-cgroup_sweep(const struct cgroup *c, bool (*keep)(void *ctx, uint32_t slot), void *ctx,
-    uint32_t timeout_ms)
+cgroup_sweep(const struct cgroup *c)
 {
-	uint64_t now, until = mono_ms() + timeout_ms;
 	unsigned left = 0;
 
 	/* By name rather than by reading the directory: no other name is ours. */
 	for (uint32_t slot = 0; slot < SESSION_SLOTS; slot++) {
-		int rc;
+		int rc = cgroup_session_remove(c, slot);
 
-		if (keep && keep(ctx, slot))
-			continue;
-		rc = cgroup_session_remove(c, slot);
-		if (rc == -EBUSY && !keep)
-			continue;
-		if (rc == -EBUSY) {
-			now = mono_ms();
-			rc = cgroup_session_end(c, slot, now < until ? (uint32_t)(until - now) : 0);
-		}
-		if (rc != 0)
+		if (rc != 0 && rc != -EBUSY)
 			left++;
 	}
 	return left;
@@ -584,7 +476,7 @@ cgroup_sweep(const struct cgroup *c, bool (*keep)(void *ctx, uint32_t slot), voi
 
 /* --- consumption --- */
 
-/* What a host may lack: the file or the line, or PSI is compiled in but switched off. */
+/* What a host may lack: the file, or PSI is compiled in but switched off. */
 static bool
 is_not_told(int rc)
 {
@@ -592,68 +484,20 @@ is_not_told(int rc)
 }
 
 /* Every group has its cpu.stat, with controllers or without, for as long as there is the group. */
-static int
-check_exists(const struct cgroup *c, int dir)
-{
-	cleanup_fd int fd = c->sys->open_below(dir, "cpu.stat", O_PATH | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? -errno : 0;
-}
-
-static int
-read_figure(const struct cgroup *c, int dir, const char *file, const char *key, uint64_t *out)
-{
-	struct text t;
-	int rc = read_file(c->sys, dir, file, &t);
-
-	if (rc != 0)
-		return rc;
-	return key ? cgroupfile_value(t.p, t.len, key, out) : cgroupfile_number(t.p, t.len, out);
-}
-
-static int
-read_pressure(const struct cgroup *c, int dir, const char *file, struct cgroup_pressure *out)
-{
-	struct text t;
-	int rc = read_file(c->sys, dir, file, &t);
-
-	return rc != 0 ? rc : cgroupfile_pressure(t.p, t.len, out);
-}
-
 int
-cgroup_usage_read(const struct cgroup *c, int dir, struct cgroup_usage *out)
+cgroup_pack_stats(const struct cgroup *c, int dir, struct writer *w)
 {
-	static const struct {
-		const char *file, *key;
-	} figures[CGROUP_FIGURES] = {
-		[CGROUP_CPU_USEC] = { "cpu.stat", "usage_usec" },
-		[CGROUP_MEMORY_BYTES] = { "memory.current", NULL },
-		[CGROUP_MEMORY_PEAK_BYTES] = { "memory.peak", NULL },
-		[CGROUP_PIDS_NOW] = { "pids.current", NULL },
-		[CGROUP_OOM_KILLS] = { "memory.events", "oom_kill" },
-	};
-	static const char *const waits[CGROUP_WAITS] = {
-		[CGROUP_WAIT_CPU] = "cpu.pressure",
-		[CGROUP_WAIT_MEMORY] = "memory.pressure",
-		[CGROUP_WAIT_IO] = "io.pressure",
-	};
-	struct cgroup_usage u = { 0 };
-	int rc = check_exists(c, dir);
+	struct text t;
 
-	if (rc != 0)
-		return rc;
-	for (size_t i = 0; i < CGROUP_FIGURES; i++) {
-		rc = read_figure(c, dir, figures[i].file, figures[i].key, &u.figure[i]);
-		if (rc != 0 && !is_not_told(rc))
+	for (unsigned i = 0; i < CGROUP_STAT_FILES; i++) {
+		int rc = read_file(c->sys, dir, cgroupfile_stat_name(i), &t);
+
+		if (rc != 0 && (i == CGROUP_FILE_CPU_STAT || !is_not_told(rc)))
 			return rc;
-		u.has_figure[i] = rc == 0;
+		if (rc != 0)
+			continue;
+		put_u8(w, (uint8_t)i);
+		put_view(w, view_bytes(t.p, t.len));
 	}
-	for (size_t i = 0; i < CGROUP_WAITS; i++) {
-		rc = read_pressure(c, dir, waits[i], &u.pressure[i]);
-		if (rc != 0 && !is_not_told(rc))
-			return rc;
-		u.has_pressure[i] = rc == 0;
-	}
-	*out = u;
-	return 0;
+	return w->err == 0 ? 0 : -EMSGSIZE;
 }

@@ -4,8 +4,6 @@
  * directory per session below a subtree that has been delegated to the service, everything reached
  * by descriptor from /sys/fs/cgroup (S27):
  *
- *	<base>/service   fogd and all its roles and holders, since a group that hands controllers
- *	                 on may hold no process of its own
  *	<base>/s<slot>   init and shell of the session in that slot; never its holder, which
  *	                 has to outlive an out-of-memory kill of the group
  *
@@ -20,7 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
+#include "common/buf.h"
 #include "ptyd/cgroupfile.h"
 
 /* Which limits hold: the bits of enum cgroup_controller, and this one, which needs no controller
@@ -38,9 +38,9 @@ struct cgroup_sys {
 	int (*open_root)(const char *path, int flags);
 	/* Never leaves dir, follows no link. */
 	int (*open_below)(int dir, const char *path, int flags);
-	int (*fs_type)(int fd, long *type);
-	int (*make_dir)(int dir, const char *name);
-	int (*remove_dir)(int dir, const char *name);
+	int (*fs_info)(int fd, struct statfs *out);
+	int (*make_dir)(int dir, const char *name, mode_t mode);
+	int (*remove_dir)(int dir, const char *name, int flags);
 	ssize_t (*read_at)(int fd, void *to, size_t size, off_t at);
 	ssize_t (*write)(int fd, const void *from, size_t len);
 	int (*wait)(int fd, int timeout_ms); /* for a change of cgroup.events */
@@ -51,8 +51,6 @@ extern const struct cgroup_sys cgroup_kernel;
 struct cgroup {
 	const struct cgroup_sys *sys;
 	int base;           /* O_PATH; -1 when empty */
-	bool is_hybrid;     /* the v2 tree stands beside v1 ones, which have most controllers */
-	bool is_in_leaf;    /* this process was in a leaf "service" */
 	unsigned available; /* controllers that may be handed to sessions */
 	unsigned enabled;   /* those that are */
 };
@@ -62,24 +60,15 @@ struct cgroup {
 	}
 
 /*
- * Opens the group of this process, or its parent if this is the leaf "service" already, and reads
- * which controllers there are. -EOPNOTSUPP: no cgroup v2 is mounted here, or this process is
- * in none of it. A v2 tree without controllers (DESIGN 6) is no error: available lacks them.
- *
- * beside: NULL, or the name of a group next to it (a unit of the same slice) to open in its place.
- * While sessions live their base hands controllers on, and nothing can be started in it:
- * systemd then cannot restart a unit whose own group is that base. A name that is no component of
- * a path is -EINVAL, a group that is not there -ENOENT.
+ * Opens the group `beside` that of this process (a unit of the same slice; NULL: its own), and reads
+ * which controllers there are. Not its own where sessions live: then their base hands controllers on, and nothing
+ * can be started in it, so that systemd could not restart a unit whose own group is that base.
+ * -EOPNOTSUPP: no cgroup v2 is mounted here, or this process is in none of it; -EINVAL: the name is no
+ * component of a path; -ENOENT: there is no such group. A v2 tree without controllers (DESIGN 6) is
+ * no error: available lacks them.
  */
 int cgroup_open(struct cgroup *c, const struct cgroup_sys *sys, const char *beside);
 void cgroup_close(struct cgroup *c);
-
-/*
- * Moves this process, with all its threads, into the leaf "service", which is made if need be.
- * For fogd before it has a child: what is forked afterwards is born there. 0 also if it is
- * there already.
- */
-int cgroup_enter_leaf(const struct cgroup_sys *sys);
 
 /*
  * Enables what is available for the groups below: all or nothing. -EBUSY: a process is left in
@@ -104,8 +93,8 @@ struct cgroup_limits {
 	uint32_t io_weight;    /* 1…CGROUP_IO_WEIGHT_MAX, 100 is the kernel's own; 0: leave it */
 };
 
-/* NULL, or what is wrong (static text). Pure. */
-const char *cgroup_limits_check(const struct cgroup_limits *l);
+/* Pure. */
+bool cgroup_limits_fit(const struct cgroup_limits *l);
 
 /*
  * Makes the group of a slot with its limits written. *dir (the caller's, O_PATH) is for clone3 with
@@ -118,9 +107,6 @@ int cgroup_session_make(const struct cgroup *c, uint32_t slot, const struct cgro
 
 /* The group of a session that an earlier spawner made. -ENOENT: there is none. */
 int cgroup_session_open(const struct cgroup *c, uint32_t slot, int *dir);
-
-/* Which limits the group of a session has, as cgroup_session_make says it. */
-unsigned cgroup_session_holds(const struct cgroup *c, int dir);
 
 /* SIGKILL to all in it, those being forked included. Does not wait. */
 int cgroup_session_kill(const struct cgroup *c, int dir);
@@ -135,35 +121,15 @@ int cgroup_session_remove(const struct cgroup *c, uint32_t slot);
 int cgroup_session_end(const struct cgroup *c, uint32_t slot, uint32_t timeout_ms);
 
 /*
- * Removes the groups of all slots that `keep` does not name, their processes killed, in timeout_ms
- * altogether. keep NULL, for a spawner that begins and knows no session yet: groups in which
- * somebody lives stay. Returns how many of those to be removed are still there.
+ * For a spawner that begins and knows no session yet: removes the groups of all slots in which nobody
+ * lives. Returns how many of those to be removed are still there.
  */
-unsigned cgroup_sweep(const struct cgroup *c, bool (*keep)(void *ctx, uint32_t slot), void *ctx,
-    uint32_t timeout_ms);
+unsigned cgroup_sweep(const struct cgroup *c);
 
-/* --- consumption --- */
-
-enum cgroup_figure {
-	CGROUP_CPU_USEC, /* since it was made */
-	CGROUP_MEMORY_BYTES,
-	CGROUP_MEMORY_PEAK_BYTES,
-	CGROUP_PIDS_NOW, /* processes and threads */
-	CGROUP_OOM_KILLS,
-	CGROUP_FIGURES
-};
-enum cgroup_wait { CGROUP_WAIT_CPU, CGROUP_WAIT_MEMORY, CGROUP_WAIT_IO, CGROUP_WAITS };
-
-/* What this host does not say (no controller, PSI switched off) is marked as not known. */
-struct cgroup_usage {
-	uint64_t figure[CGROUP_FIGURES];
-	struct cgroup_pressure pressure[CGROUP_WAITS];
-	bool has_figure[CGROUP_FIGURES];
-	bool has_pressure[CGROUP_WAITS];
-};
-
-/* -ENOENT, in a race -ENODEV: the group has been removed; -EBADMSG: the kernel wrote what we cannot
- * read. */
-int cgroup_usage_read(const struct cgroup *c, int dir, struct cgroup_usage *out);
+/*
+ * The files of CGROUP_STATS that this host has, as a record (cgroupfile.h) and unread. -ENOENT, in a
+ * race -ENODEV: the group has been removed; -EMSGSIZE: *w has no room for them.
+ */
+int cgroup_pack_stats(const struct cgroup *c, int dir, struct writer *w);
 
 #endif

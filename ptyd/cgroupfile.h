@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CGROUPFILE_MAX_BYTES 4096
+#include "ptyd/span.h"
+
+#define CGROUPFILE_MAX_BYTES SPAN_MAX_BYTES
 
 /* Controllers, a set of bits. */
 enum cgroup_controller {
@@ -36,22 +38,28 @@ int cgroupfile_own_path(const char *text, size_t len, char *out, size_t out_size
 /* cgroup.controllers, cgroup.subtree_control: words; those we do not know are passed over. */
 int cgroupfile_controllers(const char *text, size_t len, unsigned *controllers);
 
-/* memory.current, pids.current: one decimal number. */
-int cgroupfile_number(const char *text, size_t len, uint64_t *value);
-
 /*
- * cpu.stat, memory.events, cgroup.events: lines "key number", the whole file is checked.
- * -ENOENT: the key is not there; a key that is there twice is -EBADMSG.
+ * What tells of consumption, and of which limits hold. X(NAME, file): CGROUP_FILE_NAME is its index
+ * in a record of them, which is u8 index, u16 length and bytes for each that this host has.
  */
-int cgroupfile_value(const char *text, size_t len, const char *key, uint64_t *value);
+#define CGROUP_STATS(X) \
+	X(CPU_STAT, "cpu.stat") \
+	X(MEMORY_CURRENT, "memory.current") \
+	X(MEMORY_PEAK, "memory.peak") \
+	X(MEMORY_EVENTS, "memory.events") \
+	X(PIDS_CURRENT, "pids.current") \
+	X(CPU_PRESSURE, "cpu.pressure") \
+	X(MEMORY_PRESSURE, "memory.pressure") \
+	X(IO_PRESSURE, "io.pressure") \
+	X(CPU_MAX, "cpu.max") \
+	X(MEMORY_MAX, "memory.max") \
+	X(SWAP_MAX, "memory.swap.max") \
+	X(PIDS_MAX, "pids.max") \
+	X(IO_WEIGHT, "io.weight")
+#define ENUM_CGROUP_STAT(name, text) CGROUP_FILE_##name,
+enum cgroup_stat { CGROUP_STATS(ENUM_CGROUP_STAT) CGROUP_STAT_FILES };
 
-/* Share of the last 10 s in which some, or all, tasks waited: hundredths of a per cent. */
-struct cgroup_pressure {
-	uint16_t some_centi, full_centi;
-};
-#define CGROUP_PRESSURE_MAX 10000
-
-/* cpu.pressure, memory.pressure, io.pressure: a line "some …" and a line "full …". */
-int cgroupfile_pressure(const char *text, size_t len, struct cgroup_pressure *out);
+/* Static. */
+const char *cgroupfile_stat_name(unsigned index);
 
 #endif

@@ -2,10 +2,8 @@
 /* The sandbox connector: from an order to a session in namespaces of its own. See connector.h. */
 #include "ptyd/connector.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,26 +25,19 @@
 #include "common/proc.h"
 #include "ptyd/cgroup.h"
 #include "ptyd/egress.h"
-#include "ptyd/plan.h"
-#include "ptyd/pty.h"
+#include "ptyd/fdtools.h"
+#include "ptyd/slots.h"
 #include "ptyd/sandbox.h"
 #include "ptyd/storage.h"
 
 #define SESSIONS_UNIT "cloudshell-fog-sessions.service"
 #define IMAGE_NAME_SIZE 72        /* "sha256-" and 64 digits */
 #define HOME_FIRST_ID 1879048192U /* on the disk of a home, whatever slot has it: never changes */
-#define USER_ID 1000
-#define HOSTNAME "cloudshell"
-#define PTYS_MAX 64 /* of a session, where the host has so many for all */
-#define PTYS_MIN 4
-#define FILES 4096
 #define PROCESSES_SPARE 16
-#define SCRATCH_BLOCK 4096
 #define GROUP_WAIT_MS 500 /* for the last session of this slot */
 #define ERRAND_WAIT_MS 2000
 #define MEND_SECONDS 20
 #define HOME_WAIT_MS 3000 /* likewise: its data may still be on their way to the disk */
-#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
 
 /*
  * nftables are slow to forget, and libnftables ends its process when memory is out: children do that.
@@ -67,7 +58,6 @@ static struct host {
 	struct slots linked; /* whose sessions have a way out */
 	LIST_HEAD(, errand) errands;
 	struct event *mender;
-	uint32_t ptys;
 	int images; /* the store */
 } host = { .cgroup = CGROUP_EMPTY, .storage = STORAGE_EMPTY, .images = -1 };
 
@@ -77,16 +67,7 @@ static struct making {
 	struct sandbox box;
 	struct egress_rule rules[EGRESS_RULES_MAX];
 	unsigned rule_count;
-} making = { .box = SANDBOX_EMPTY };
-
-#define STAGE_OF(name, text) [SANDBOX_AT_##name] = STAGE_##name,
-static const enum spawn_stage stages[SANDBOX_AT_COUNT] = { SANDBOX_STAGES(STAGE_OF) };
-
-static const struct {
-	unsigned controller;
-	enum session_limit limit;
-} limit_rows[] = { { CGROUP_CPU, LIMIT_CPU }, { CGROUP_MEMORY, LIMIT_MEMORY },
-	{ CGROUP_SWAP, LIMIT_SWAP }, { CGROUP_PIDS, LIMIT_PIDS }, { CGROUP_IO, LIMIT_IO } };
+} making;
 
 /* --- in the spawner, once --- */
 
@@ -114,7 +95,7 @@ open_state(void)
 	if (state_dir < 0)
 		return -errno;
 	rc = open_store(state_dir);
-	if (rc == 0 && plan_uid_of_tools(proc_config()->session_uid_base, &tools) != 0)
+	if (rc == 0 && slots_tools_uid(proc_config()->session_uid_base, &tools) != 0)
 		rc = -ERANGE;
 	return rc ? rc : storage_open(&host.storage, state_dir, tools);
 }
@@ -139,7 +120,7 @@ open_cgroup(void)
 	int rc = try_cgroup();
 
 	if (rc == 0 && (host.cgroup.enabled & wanted) == wanted) {
-		cgroup_sweep(&host.cgroup, NULL, NULL, 0);
+		cgroup_sweep(&host.cgroup);
 		return;
 	}
 	log_warnx("event=no_limits detail=\"sessions start only in profiles with limits: "
@@ -261,35 +242,7 @@ find_links(void)
 	}
 }
 
-/* 0 where it cannot be read. */
-static uint32_t
-read_number(const char *path)
-{
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[16] = "";
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return 0;
-	return (uint32_t)strtoul(text, NULL, 10);
-}
-
-/*
- * All devpts of a host share one pool, of which a part is kept for the host's own. Some sessions
- * that take all they may must leave the others theirs.
- */
-static uint32_t
-share_of_ptys(void)
-{
-	uint32_t all = read_number("/proc/sys/kernel/pty/max");
-	uint32_t kept = read_number("/proc/sys/kernel/pty/reserve");
-	uint32_t share = all > kept ? (all - kept) / proc_config()->max_sessions : 0;
-
-	if (share < PTYS_MIN)
-		return PTYS_MIN;
-	return share < PTYS_MAX ? share : PTYS_MAX;
-}
-
-/* Without a limit of 1 a crash in a session could start a program of the host's: see sandbox.c. */
+/* Without a limit of 1 a crash in a session could start a program of the host's: see inside.c. */
 static int
 check_core_limit(void)
 {
@@ -323,7 +276,6 @@ sandbox_start(void)
 			 "nobody else can write to\"");
 		return rc;
 	}
-	host.ptys = share_of_ptys();
 	open_cgroup();
 	find_links();
 	return 0;
@@ -349,13 +301,14 @@ sandbox_begin(const struct pl_spawn *order)
 static int
 at_stage(struct launch *l, int rc)
 {
-	l->stage = stages[making.box.stage];
+	l->stage = making.box.stage;
 	return rc;
 }
 
 static int
-make_group(const struct pl_spawn *order)
+make_group(struct launch *l)
 {
+	const struct pl_spawn *order = l->order;
 	const struct cgroup_limits limits = { .cpu_milli = order->cpu_milli,
 		.memory_bytes = order->memory_bytes,
 		.pids = order->pids,
@@ -371,17 +324,8 @@ make_group(const struct pl_spawn *order)
 		    &making.plan.cgroup, &holds);
 	/* The group's bound is the one to be met: it counts, and says so in pids.events. */
 	if (rc == 0 && (holds & CGROUP_PIDS))
-		making.plan.processes += PROCESSES_SPARE;
+		l->init.processes += PROCESSES_SPARE;
 	return rc;
-}
-
-static int
-open_below(int dir, const char *name, uint64_t flags)
-{
-	struct open_how how = { .flags = flags | O_DIRECTORY | O_CLOEXEC, .resolve = BENEATH };
-	long fd = syscall(SYS_openat2, dir, name, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
 }
 
 /* Whoever removes it holds the lock and has moved it away. */
@@ -407,30 +351,35 @@ open_image(struct launch *l)
 
 	for (size_t i = 0; i < sizeof(l->order->image.b); i++, at += 2)
 		snprintf(name + at, sizeof(name) - at, "%02x", l->order->image.b[i]);
-	l->image = open_below(host.images, name, O_RDONLY);
+	l->image = fd_open_beneath(host.images, name, O_RDONLY | O_DIRECTORY);
 	if (l->image < 0)
 		return l->image;
 	rc = lock_image(l->image, name);
 	if (rc == 0)
-		making.plan.image = open_below(l->image, "rootfs", O_PATH);
+		making.plan.image = fd_open_beneath(l->image, "rootfs", O_PATH | O_DIRECTORY);
 	return rc ? rc : (making.plan.image < 0 ? making.plan.image : 0);
 }
 
-/* With a home that is kept, three quarters are the home's. */
-static int
-open_storage(struct launch *l)
+/* Three quarters of it all, where it is kept. */
+static uint64_t
+home_bytes(const struct pl_spawn *o)
 {
-	const struct pl_spawn *o = l->order;
-	bool is_kept = o->home == HOME_PERSISTENT;
-	uint64_t rest = is_kept ? o->storage_bytes / 4 : o->storage_bytes;
-	int rc;
+	return o->home == HOME_PERSISTENT ? o->storage_bytes - o->storage_bytes / 4 : 0;
+}
 
-	l->stage = STAGE_STORAGE;
-	rc = storage_scratch(&host.storage, rest, making.plan.first_id, &making.plan.writable);
-	if (rc != 0 || !is_kept)
-		return rc;
-	l->stage = STAGE_HOME;
-	return storage_home(&host.storage, o->home_id.b, o->storage_bytes - rest, HOME_FIRST_ID,
+static int
+open_scratch(struct launch *l)
+{
+	return storage_scratch(&host.storage, l->order->storage_bytes - home_bytes(l->order),
+	    making.plan.first_id, &making.plan.writable);
+}
+
+static int
+open_home(struct launch *l)
+{
+	if (l->order->home != HOME_PERSISTENT)
+		return 0;
+	return storage_home(&host.storage, l->order->home_id.b, home_bytes(l->order), HOME_FIRST_ID,
 	    HOME_WAIT_MS, &making.plan.home);
 }
 
@@ -442,7 +391,7 @@ fill_plan(struct launch *l)
 	int count = egress_unpack(o->egress.b, (size_t)o->egress_count * EGRESS_RULE_BYTES,
 	    making.rules);
 
-	if (count < 0 || plan_uid(proc_config()->session_uid_base, o->slot, &first) != 0)
+	if (count < 0 || slots_uid(proc_config()->session_uid_base, o->slot, &first) != 0)
 		return -EINVAL;
 	making.rule_count = (unsigned)count;
 	making.plan = (struct sandbox_plan){ .image = -1,
@@ -450,16 +399,12 @@ fill_plan(struct launch *l)
 		.home = -1,
 		.cgroup = -1,
 		.first_id = first,
-		.home_first_id = HOME_FIRST_ID,
-		.uid = USER_ID,
-		.gid = USER_ID,
-		.tmp_bytes = o->memory_bytes / 4,
-		.tmp_inodes = o->memory_bytes / 4 / SCRATCH_BLOCK,
-		.ptys = host.ptys,
-		.files = FILES,
-		.processes = o->pids,
-		.hostname = HOSTNAME,
-		.user = SANDBOX_USER };
+		.home_first_id = HOME_FIRST_ID };
+	l->init.has_home = o->home == HOME_PERSISTENT;
+	l->init.processes = o->pids;
+	l->init.memory_bytes = o->memory_bytes;
+	l->init.resolver_len = o->resolver_len;
+	l->init.resolver = o->resolver;
 	return 0;
 }
 
@@ -492,22 +437,18 @@ lock_slot(struct launch *l)
 static int
 sandbox_allocate(struct launch *l)
 {
-	int rc;
+	static const struct {
+		enum spawn_stage stage;
+		int (*make)(struct launch *l);
+	} steps[] = { { STAGE_PLAN, fill_plan }, { STAGE_PLAN, lock_slot },
+		{ STAGE_LIMITS, make_group }, { STAGE_IMAGE, open_image },
+		{ STAGE_STORAGE, open_scratch }, { STAGE_HOME, open_home } };
+	int rc = 0;
 
-	l->stage = STAGE_PLAN;
-	rc = fill_plan(l);
-	if (rc == 0)
-		rc = lock_slot(l);
-	if (rc == 0) {
-		l->stage = STAGE_LIMITS;
-		rc = make_group(l->order);
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(steps); i++) {
+		l->stage = steps[i].stage;
+		rc = steps[i].make(l);
 	}
-	if (rc == 0) {
-		l->stage = STAGE_IMAGE;
-		rc = open_image(l);
-	}
-	if (rc == 0)
-		rc = open_storage(l);
 	return rc ? rc : at_stage(l, sandbox_prepare(&making.box, &making.plan));
 }
 
@@ -539,61 +480,21 @@ sandbox_settle(struct launch *l, pid_t init)
 		rc = at_stage(l, sandbox_map(&making.box, init));
 	if (rc == 0)
 		rc = at_stage(l, sandbox_take_terminal(&making.box, &l->master));
-	/* Init goes on meanwhile, and the holder tells the first who attaches of a size. */
-	return rc ? rc : pty_resize(l->master, l->order->cols, l->order->rows);
+	return rc;
 }
 
 /* --- in init --- */
 
-/* /run is a file system of this session's that nobody has been in yet. */
 static int
-name_resolver(const struct pl_spawn *order)
-{
-	char address[INET6_ADDRSTRLEN], line[INET6_ADDRSTRLEN + 16];
-	int family = order->resolver_len == sizeof(struct in6_addr) ? AF_INET6 : AF_INET, len;
-	cleanup_fd int fd = -1;
-
-	if (order->resolver_len == 0)
-		return 0;
-	inet_ntop(family, &order->resolver, address, sizeof(address));
-	len = snprintf(line, sizeof(line), "nameserver %s\n", address);
-	fd = open("/run/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	return fd >= 0 && write(fd, line, (size_t)len) == len ? 0 : -errno;
-}
-
-/* Its size is there before the holder can ask for it. */
-static int
-open_terminal(struct launch *l)
-{
-	int rc = at_stage(l, sandbox_open_terminal(&making.box, &l->master, &l->slave));
-
-	if (rc == 0)
-		rc = pty_prepare(l->slave, l->order->cols, l->order->rows);
-	if (rc == 0)
-		rc = at_stage(l, sandbox_give_terminal(&making.box, l->master));
-	close_fd(&l->master); /* nobody in the session has it */
-	return rc;
-}
-
-static int
-sandbox_attach(struct launch *l)
+sandbox_leave_host(struct launch *l)
 {
 	int rc = at_stage(l, sandbox_enter(&making.box));
 
-	if (rc != 0)
+	l->parts = making.box.parts;
+	if (rc != 0 || making.rule_count == 0)
 		return rc;
 	l->stage = STAGE_NETWORK;
-	if (making.rule_count > 0)
-		rc = egress_enter(&host.net, l->order->slot, making.rules, making.rule_count);
-	if (rc == 0)
-		rc = name_resolver(l->order);
-	return rc ? rc : open_terminal(l);
-}
-
-static int
-sandbox_limits(struct launch *l)
-{
-	return at_stage(l, sandbox_confine(&making.box, l->filter));
+	return egress_enter(&host.net, l->order->slot, making.rules, making.rule_count);
 }
 
 /* --- in the spawner --- */
@@ -611,56 +512,10 @@ sandbox_release(uint32_t slot)
 	return rc;
 }
 
-/* Hundredths of a percent, as far as there is one. */
-static void
-put_pressure(const struct cgroup_usage *u, enum cgroup_wait what, enum session_usage bit,
-    uint32_t *to, uint32_t *known)
-{
-	if (!u->has_pressure[what])
-		return;
-	*to = u->pressure[what].some_centi;
-	*known |= 1U << bit;
-}
-
-static void
-put_usage(const struct cgroup_usage *u, struct pl_usage *out)
-{
-	const struct {
-		enum cgroup_figure from;
-		enum session_usage bit;
-		uint64_t *to;
-	} rows[] = { { CGROUP_CPU_USEC, USAGE_CPU, &out->cpu_usec },
-		{ CGROUP_MEMORY_BYTES, USAGE_MEMORY, &out->memory_bytes },
-		{ CGROUP_MEMORY_PEAK_BYTES, USAGE_MEMORY_PEAK, &out->memory_peak_bytes },
-		{ CGROUP_PIDS_NOW, USAGE_PIDS, &out->pids },
-		{ CGROUP_OOM_KILLS, USAGE_OOM_KILLS, &out->oom_kills } };
-
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		if (!u->has_figure[rows[i].from])
-			continue;
-		*rows[i].to = u->figure[rows[i].from];
-		out->known |= 1U << rows[i].bit;
-	}
-	put_pressure(u, CGROUP_WAIT_CPU, USAGE_CPU_PRESSURE, &out->cpu_pressure, &out->known);
-	put_pressure(u, CGROUP_WAIT_MEMORY, USAGE_MEMORY_PRESSURE, &out->memory_pressure,
-	    &out->known);
-	put_pressure(u, CGROUP_WAIT_IO, USAGE_IO_PRESSURE, &out->io_pressure, &out->known);
-}
-
-static void
-put_holds(unsigned holds, struct pl_usage *out)
-{
-	for (size_t i = 0; i < COUNT_OF(limit_rows); i++) {
-		if (holds & limit_rows[i].controller)
-			out->holds |= 1U << limit_rows[i].limit;
-	}
-}
-
 /* What is in the base counts all below it, those that are gone too, and the idle process of its unit. */
 static void
-sandbox_usage(uint32_t slot, struct pl_usage *out)
+sandbox_stats(uint32_t slot, struct pl_stats *out, struct writer *files)
 {
-	struct cgroup_usage u;
 	cleanup_fd int dir = -1;
 	bool is_all = slot >= SESSION_SLOTS;
 
@@ -668,19 +523,15 @@ sandbox_usage(uint32_t slot, struct pl_usage *out)
 		out->holds = 1U << LIMIT_STORAGE;
 	if (host.cgroup.base < 0 || (!is_all && cgroup_session_open(&host.cgroup, slot, &dir) != 0))
 		return;
-	if (!is_all)
-		put_holds(cgroup_session_holds(&host.cgroup, dir), out);
-	if (cgroup_usage_read(&host.cgroup, is_all ? host.cgroup.base : dir, &u) == 0)
-		put_usage(&u, out);
+	if (cgroup_pack_stats(&host.cgroup, is_all ? host.cgroup.base : dir, files) == 0)
+		out->files = view_bytes(files->p, files->len);
 }
 
-static int
-sandbox_terminate(int holder_pidfd)
-{
-	return connector_stub
-	    .terminate(holder_pidfd); /* init dies with its holder, and all with init */
-}
-
-const struct connector_ops connector_sandbox = { "sandbox", sandbox_start, sandbox_begin,
-	sandbox_allocate, sandbox_fork, sandbox_settle, sandbox_attach, sandbox_limits,
-	sandbox_terminate, sandbox_release, sandbox_usage };
+const struct connector_ops connector_sandbox = { .start = sandbox_start,
+	.begin = sandbox_begin,
+	.allocate = sandbox_allocate,
+	.fork = sandbox_fork,
+	.settle = sandbox_settle,
+	.enter = sandbox_leave_host,
+	.release = sandbox_release,
+	.stats = sandbox_stats };

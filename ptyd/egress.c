@@ -203,21 +203,3 @@ egress_sweep(const struct egress_net *net, bool (*keep)(void *ctx, uint32_t slot
 	}
 	return first;
 }
-
-int
-egress_denied(uint32_t slot, uint64_t *packets)
-{
-	char command[64], listed[512];
-	const char *number;
-	int rc;
-
-	snprintf(command, sizeof(command), "list counter " EGRESS_TABLE " s%u_deny", slot);
-	rc = run(command, listed, sizeof(listed));
-	if (rc != 0)
-		return rc;
-	number = strstr(listed, "packets ");
-	if (!number)
-		return -EBADMSG;
-	*packets = strtoull(number + strlen("packets "), NULL, 10);
-	return 0;
-}

@@ -55,7 +55,4 @@ int egress_unlink(const struct egress_net *net, uint32_t slot);
 /* egress_unlink for all slots that `keep` does not name; keep NULL: for all. */
 int egress_sweep(const struct egress_net *net, bool (*keep)(void *ctx, uint32_t slot), void *ctx);
 
-/* Packets denied since egress_link; -ENOENT: the slot has no network. */
-int egress_denied(uint32_t slot, uint64_t *packets);
-
 #endif

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -29,7 +28,7 @@ fail(int report, enum spawn_stage stage, int error)
 static int
 place_fds(const int *from, int count)
 {
-	int high[HOLDER_FD_END];
+	int high[SAFE_FD];
 
 	for (int i = 0; i < count; i++) {
 		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, SAFE_FD);
@@ -69,33 +68,25 @@ must(const struct launch *l, int report, int rc)
 		fail(report, l->stage, -rc);
 }
 
-static void
-take_terminal(struct launch *l, int report)
-{
-	int fds[INIT_FD_END] = { [INIT_FD_HOLDER] = l->init_pair[1], [INIT_FD_REPORT] = report };
-
-	setsid();
-	must(l, report, l->connector->attach(l));
-	l->stage = STAGE_INIT;
-	for (int i = 0; i < INIT_FD_HOLDER; i++)
-		fds[i] = l->slave;
-	if (place_fds(fds, INIT_FD_END) != 0 || ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
-		fail(report, STAGE_INIT, errno);
-}
-
 static _Noreturn void
-become_init(struct launch *l)
+become_init(struct launch *l, int init_plan)
 {
 	int report = out_of_the_way(l->report, l->report);
 	int exe = out_of_the_way(l->init_exe, report);
-	char *argv[] = { "session-init", (char *)(uintptr_t)l->ids.home,
-		(char *)(uintptr_t)l->ids.user, (char *)(uintptr_t)l->session_id,
-		(char *)(uintptr_t)l->ids.shell, NULL };
+	int fds[INIT_FD_END] = { [INIT_FD_HOLDER] = l->init_pair[1],
+		[INIT_FD_REPORT] = report,
+		[INIT_FD_PLAN] = init_plan };
+	char *const argv[] = { "session-init", NULL };
 
+	setsid();
+	must(l, report, l->connector->enter(l));
 	l->stage = STAGE_INIT;
-	take_terminal(l, report);
-	must(l, report, l->connector->limits(l));
-	exec_fd(exe, argv);
+	for (int i = 0; i < INIT_FD_HOLDER; i++)
+		fds[i] = l->slave < 0 ? l->null : l->slave;
+	for (int i = 0; i < SANDBOX_PARTS; i++)
+		fds[INIT_FD_PARTS + i] = !l->parts || l->parts[i] < 0 ? l->null : l->parts[i];
+	if (place_fds(fds, INIT_FD_END) == 0)
+		exec_fd(exe, argv);
 	fail(report, STAGE_INIT, errno);
 }
 
@@ -113,7 +104,7 @@ become_holder(const struct launch *l, int init_pidfd)
 
 	if (place_fds(fds, HOLDER_FD_END) != 0)
 		fail(report, STAGE_HOLDER, errno);
-	if (privdrop_to_session(l->ids.holder_uid, l->ids.holder_gid))
+	if (privdrop_to_session(l->ids.holder_uid, l->ids.holder_uid))
 		fail(report, STAGE_IDS, errno);
 	exec_fd(exe, argv);
 	fail(report, STAGE_HOLDER, errno);
@@ -123,7 +114,7 @@ static _Noreturn void
 make_session(struct launch *l)
 {
 	static const int on = 1;
-	int pidfd;
+	int pidfd, init_plan;
 	pid_t init = -1;
 
 	setsid(); /* signals of fogd's terminal are not a session's */
@@ -133,15 +124,19 @@ make_session(struct launch *l)
 	    setsockopt(l->init_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
 		fail(l->report, STAGE_FORK, errno);
 	must(l, l->report, l->connector->allocate(l));
+	l->stage = STAGE_PLAN;
+	init_plan = init_plan_pipe(&l->init);
+	must(l, l->report, init_plan < 0 ? init_plan : 0);
 	l->stage = STAGE_FORK;
 	must(l, l->report, l->connector->fork(l, &init));
 	if (init == 0)
-		become_init(l);
+		become_init(l, init_plan);
 	pidfd = (int)syscall(SYS_pidfd_open, init, 0);
 	if (pidfd < 0)
 		fail(l->report, STAGE_INIT, errno);
 	l->stage = STAGE_INIT;
-	must(l, l->report, l->connector->settle(l, init));
+	if (l->connector->settle)
+		must(l, l->report, l->connector->settle(l, init));
 	become_holder(l, pidfd);
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a session is born: the numbers of the descriptors that a holder and a session-init find at
- * their exec, the records on their pipes, and the fork itself. session-init links nothing but
- * libc, so what it shares is inline here.
+ * their exec, the records on their pipes, and the fork itself.
  *
- * spawner -- fork --> maker -- clone --> init --> shell
+ * spawner -- fork --> maker -- clone --> init -- exec --> session-init -- fork --> shell
  *                       `-- drop, exec --> holder
  *
  * One pipe carries a report to the spawner: each of them holds its writing end until it stands
@@ -21,6 +20,8 @@
 #include <unistd.h>
 
 #include "common/session.h"
+#include "ptyd/initplan.h"
+#include "ptyd/sandbox.h"
 
 /* 0, 1 and 2 of the holder are /dev/null: it logs through the broker. */
 enum holder_fd {
@@ -36,8 +37,14 @@ enum holder_fd {
 	HOLDER_FD_END
 };
 
-/* 0, 1 and 2 of session-init are the terminal. */
-enum init_fd { INIT_FD_HOLDER = 3, INIT_FD_REPORT, INIT_FD_END };
+/* 0, 1 and 2 of session-init are the terminal; in a sandbox /dev/null until it has made one. */
+enum init_fd {
+	INIT_FD_HOLDER = 3,
+	INIT_FD_REPORT,
+	INIT_FD_PLAN,  /* pipe: init_plan */
+	INIT_FD_PARTS, /* of a sandbox: enum sandbox_part; /dev/null for one that is not there */
+	INIT_FD_END = INIT_FD_PARTS + SANDBOX_PARTS
+};
 
 #define REPORT_BYTES 3
 #define SHELL_RECORD_BYTES 2
@@ -104,27 +111,25 @@ launch_shell_end_get(const unsigned char *b, size_t len, enum exit_kind *kind, u
 
 struct connector_ops;
 struct pl_spawn;
-struct sock_fprog;
 
-/* Who the shell is. The texts are borrowed. */
 struct launch_ids {
-	bool change; /* false: started without root, all stay as they are */
-	uid_t holder_uid, shell_uid;
-	gid_t holder_gid, shell_gid;
-	const char *home, *user, *shell;
+	bool change;      /* false: started without root, all stay as they are */
+	uid_t holder_uid; /* its gid, too */
+	uid_t shell_uid;
+	gid_t shell_gid;
 };
 
 /* All descriptors are borrowed: the caller closes its own after the fork. */
 struct launch {
 	const struct connector_ops *connector;
 	const struct pl_spawn *order;
-	enum spawn_stage stage;          /* where its functions fail, unless they name another */
-	const struct sock_fprog *filter; /* of the shell */
-	int holder_filter;               /* filter_export(PROC_HOLDER) */
+	enum spawn_stage stage; /* where its functions fail, unless they name another */
+	int holder_filter;      /* filter_export(PROC_HOLDER) */
 	struct launch_ids ids;
-	const char *session_id;
+	struct init_plan init;
+	const int *parts; /* SANDBOX_PARTS; NULL: no sandbox */
 	int null, listener, plan, report;
-	int master, slave; /* -1: init opens them where it is to live */
+	int master, slave; /* -1: session-init opens them where it is to live */
 	int image;         /* HOLDER_FD_IMAGE; null where there is none */
 	int slot;          /* HOLDER_FD_SLOT; null where there is none */
 	int init_pair[2];  /* holder's end, init's end */

@@ -1,36 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Hard limits and slots: see plan.h. */
+/* Hard limits, and the slots of holders: see plan.h. */
 #include "ptyd/plan.h"
 
 #include "common/cleanup.h"
 #include "common/id.h"
 
-#define HIGHEST_UID UINT64_C(0xfffffffd) /* the last two mean "nobody changed" and overflow */
-
-bool
-slots_has(const struct slots *s, uint32_t slot)
-{
-	return slot < SESSION_SLOTS && s->used[slot / 64] >> slot % 64 & 1;
-}
-
-bool
-slots_take(struct slots *s, uint32_t slot)
-{
-	if (slot >= SESSION_SLOTS || slots_has(s, slot))
-		return false;
-	s->used[slot / 64] |= UINT64_C(1) << (slot % 64);
-	return true;
-}
-
-void
-slots_release(struct slots *s, uint32_t slot)
-{
-	if (slot < SESSION_SLOTS)
-		s->used[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
-}
-
 int
-slots_lowest(const struct slots *s, uint32_t limit, uint32_t *slot)
+plan_free_slot(const struct slots *s, uint32_t limit, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < COUNT_OF(s->used); i++) {
 		uint64_t free_bits = ~s->used[i];
@@ -47,50 +23,12 @@ slots_lowest(const struct slots *s, uint32_t limit, uint32_t *slot)
 	return -FOG_E_FULL;
 }
 
-/* Also of a slot that no session has. */
-static int
-first_id(uint32_t uid_base, uint32_t range, uid_t *uid)
-{
-	uint64_t first = uid_base + (uint64_t)range * SESSION_IDS_PER_SLOT;
-
-	if (uid_base == 0 || first + SESSION_IDS_PER_SLOT - 1 > HIGHEST_UID)
-		return -FOG_E_BOUNDS;
-	*uid = (uid_t)first;
-	return 0;
-}
-
-int
-plan_uid(uint32_t uid_base, uint32_t slot, uid_t *uid)
-{
-	return slot < SESSION_SLOTS ? first_id(uid_base, slot, uid) : -FOG_E_BOUNDS;
-}
-
-int
-plan_holder_uid(uint32_t uid_base, uint32_t slot, uid_t *uid)
-{
-	int rc = slot < SESSION_SLOTS ? first_id(uid_base, SESSION_SLOTS, uid) : -FOG_E_BOUNDS;
-
-	if (rc == 0)
-		*uid += slot;
-	return rc;
-}
-
-int
-plan_uid_of_tools(uint32_t uid_base, uid_t *uid)
-{
-	int rc = first_id(uid_base, SESSION_SLOTS, uid);
-
-	if (rc == 0)
-		*uid += SESSION_SLOTS;
-	return rc;
-}
-
 bool
 plan_slot_of_holder(uint32_t uid_base, uid_t uid, uint32_t *slot)
 {
 	uint32_t range, rest;
 
-	if (!plan_owns_uid(uid_base, uid))
+	if (!slots_own_uid(uid_base, uid))
 		return false;
 	range = (uid - uid_base) / SESSION_IDS_PER_SLOT;
 	rest = (uid - uid_base) % SESSION_IDS_PER_SLOT;
@@ -98,13 +36,6 @@ plan_slot_of_holder(uint32_t uid_base, uid_t uid, uint32_t *slot)
 		return false;
 	*slot = range == SESSION_SLOTS ? rest : range;
 	return true;
-}
-
-bool
-plan_owns_uid(uint32_t uid_base, uid_t uid)
-{
-	return uid >= uid_base &&
-	    (uint64_t)uid - uid_base < (uint64_t)SESSION_RANGES * SESSION_IDS_PER_SLOT;
 }
 
 /* A session that is asked for has not begun. NULL, or what is wrong with it. */
@@ -147,11 +78,11 @@ plan_check(const struct pl_plan *p, const struct plan_limits *limits, const stru
 		return -FOG_E_BOUNDS;
 	*why = "the node has no room for another session";
 	if (host->living >= limits->max_sessions ||
-	    slots_lowest(host->slots, SESSION_SLOTS, &found) != 0)
+	    plan_free_slot(host->slots, SESSION_SLOTS, &found) != 0)
 		return -FOG_E_FULL;
 	*why = "there are no ids left for another session";
-	if (plan_uid(limits->uid_base, found, &uid) != 0 ||
-	    plan_holder_uid(limits->uid_base, found, &uid) != 0)
+	if (slots_uid(limits->uid_base, found, &uid) != 0 ||
+	    slots_holder_uid(limits->uid_base, found, &uid) != 0)
 		return -FOG_E_FULL;
 	*why = NULL;
 	*slot = found;

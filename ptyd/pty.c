@@ -6,35 +6,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <termios.h>
 
 #include "common/cleanup.h"
-
-/* Erasing a character in cooked mode takes all its bytes. */
-static int
-set_utf8(int slave)
-{
-	struct termios t;
-
-	if (tcgetattr(slave, &t) != 0)
-		return -1;
-	t.c_iflag |= IUTF8;
-	return tcsetattr(slave, TCSANOW, &t);
-}
-
-int
-pty_resize(int fd, uint16_t cols, uint16_t rows)
-{
-	struct winsize size = { .ws_col = cols, .ws_row = rows };
-
-	return ioctl(fd, TIOCSWINSZ, &size) == 0 ? 0 : -errno;
-}
-
-int
-pty_prepare(int fd, uint16_t cols, uint16_t rows)
-{
-	return set_utf8(fd) == 0 ? pty_resize(fd, cols, rows) : -errno;
-}
 
 static int
 open_slave(int master)
@@ -47,21 +20,22 @@ open_slave(int master)
 }
 
 int
-pty_open(struct pty *p, uint16_t cols, uint16_t rows)
+pty_open(struct pty *p)
 {
 	struct pty got = PTY_EMPTY;
-	int error;
 
 	got.master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (got.master < 0)
 		return -errno;
 	got.slave = open_slave(got.master);
-	error = got.slave < 0 ? -errno : pty_prepare(got.slave, cols, rows);
-	if (error != 0)
+	if (got.slave < 0) {
+		int error = -errno;
+
 		pty_close(&got);
-	else
-		*p = got;
-	return error;
+		return error;
+	}
+	*p = got;
+	return 0;
 }
 
 int

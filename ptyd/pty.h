@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a pseudo-terminal, its owner and its size. */
+/* Opening a pseudo-terminal of the host's, and its owner. */
 #ifndef FOG_PTY_H
 #define FOG_PTY_H
 
@@ -17,15 +17,12 @@ struct pty {
 	}
 
 /*
- * A new pair of that size, for UTF-8, nobody's controlling terminal. The slave is opened through
+ * A new pair, nobody's controlling terminal. The slave is opened through
  * the master (TIOCGPTPEER), so that no path is looked up. 0, or -errno (ENOSPC: none is left).
  */
-int pty_open(struct pty *p, uint16_t cols, uint16_t rows);
+int pty_open(struct pty *p);
 /* Gives the slave to a session's ids, mode 0600. 0 or -errno. */
 int pty_give(const struct pty *p, uid_t uid, gid_t gid);
-/* For UTF-8 and of that size, by either end. 0 or -errno. */
-int pty_prepare(int fd, uint16_t cols, uint16_t rows);
-int pty_resize(int fd, uint16_t cols, uint16_t rows);
 void pty_close(struct pty *p);
 
 #endif

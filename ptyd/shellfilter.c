@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* What no shell may do: see shellfilter.h. */
+/*
+ * What no shell may do, as a program for the kernel: this one is run while all is built, and prints
+ * the array that shellfilter.h declares.
+ */
 #include "ptyd/shellfilter.h"
 
 #include <errno.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,7 +22,6 @@
 
 #define SC(name) SCMP_SYS(name)
 #define LOW32 UINT64_C(0xffffffff) /* the kernel looks at no more of an int argument */
-#define PROGRAM_MAX_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -160,35 +161,9 @@ freeze_core_limit(scmp_filter_ctx f)
 	    SCMP_A1(SCMP_CMP_MASKED_EQ, LOW32, RLIMIT_CORE), SCMP_A2(SCMP_CMP_NE, 0, 0));
 }
 
-/* libseccomp can write the program to a descriptor alone. */
+/* To a descriptor, which is what libseccomp can write to. 0 or -errno. */
 static int
-export_program(scmp_filter_ctx f, struct sock_fprog *out)
-{
-	cleanup_fd int fd = memfd_create("shellfilter", MFD_CLOEXEC);
-	struct stat st;
-	void *program;
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	if ((rc = seccomp_export_bpf(f, fd)) != 0)
-		return rc;
-	if (fstat(fd, &st) != 0 || st.st_size <= 0 || (size_t)st.st_size > PROGRAM_MAX_BYTES)
-		return -EFBIG;
-	program = malloc((size_t)st.st_size);
-	if (!program)
-		return -ENOMEM;
-	if (pread(fd, program, (size_t)st.st_size, 0) != st.st_size) {
-		free(program);
-		return -EIO;
-	}
-	out->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
-	out->filter = program;
-	return 0;
-}
-
-int
-shellfilter_build(struct sock_fprog *out)
+build(int out)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	int rc;
@@ -212,20 +187,39 @@ shellfilter_build(struct sock_fprog *out)
 	if (rc == 0)
 		rc = freeze_core_limit(f);
 	if (rc == 0)
-		rc = export_program(f, out);
+		rc = seccomp_export_bpf(f, out);
 	seccomp_release(f);
 	return rc;
 }
 
-void
-shellfilter_free(struct sock_fprog *p)
+/* As C: an instruction a line. 0 or -errno. */
+static int
+print_program(int from)
 {
-	free(p->filter);
-	*p = (struct sock_fprog){ 0 };
+	struct sock_filter line;
+	unsigned count = 0;
+	off_t at = 0;
+
+	puts("/* Made by ptyd/shellfilter.c. */\n#include \"ptyd/shellfilter.h\"\n\n"
+	     "const struct sock_filter shellfilter_program[] = {");
+	for (; pread(from, &line, sizeof(line), at) == sizeof(line); at += sizeof(line), count++)
+		printf("\t{ %#x, %u, %u, %#x },\n", line.code, line.jt, line.jf, line.k);
+	printf("};\nconst unsigned short shellfilter_count = %u;\n", count);
+	if (count == 0 || count > BPF_MAXINSNS)
+		return -EFBIG;
+	return fflush(stdout) == 0 ? 0 : -errno;
 }
 
 int
-shellfilter_load(const struct sock_fprog *p)
+main(void)
 {
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, p) == 0 ? 0 : -errno;
+	cleanup_fd int fd = memfd_create("shellfilter", MFD_CLOEXEC);
+	int rc = fd < 0 ? -errno : build(fd);
+
+	if (rc == 0)
+		rc = print_program(fd);
+	if (rc == 0)
+		return 0;
+	fprintf(stderr, "shellfilter: %s\n", strerror(-rc));
+	return 1;
 }

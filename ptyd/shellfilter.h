@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The filter that a shell carries, loaded last before the exec of its init (S26): it answers
- * with an errno, since what runs there is a person's own. Built once in the spawner, loaded in
- * each child without allocating.
+ * The filter that a shell carries, loaded last before it is started (S26): it answers with an errno,
+ * since what runs there is a person's own. The program is made when all is built (shellfilter.c),
+ * so that no process that runs as root, and none of a session, has to make it.
  */
 #ifndef FOG_SHELLFILTER_H
 #define FOG_SHELLFILTER_H
 
 #include <linux/filter.h>
 
-/* Builds the program; *out is the caller's, free it with shellfilter_free. 0 or -errno. */
-int shellfilter_build(struct sock_fprog *out);
-void shellfilter_free(struct sock_fprog *p);
+extern const struct sock_filter shellfilter_program[];
+extern const unsigned short shellfilter_count;
+
 /* Loads it into this process; no_new_privs is set already. 0 or -errno. */
-int shellfilter_load(const struct sock_fprog *p);
+int shellfilter_load(void);
 
 #endif

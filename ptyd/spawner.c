@@ -27,13 +27,12 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "ptyd/connector.h"
-#include "ptyd/plan.h"
-#include "ptyd/sandbox.h"
-#include "ptyd/shellfilter.h"
+#include "ptyd/slots.h"
 
 #define MAKING_MAX 64 /* sessions being made at once */
 #define MAKING_DEADLINE_MS 5000
 #define CLEAN_AGAIN_MS 100
+#define STATS_BYTES 8192 /* as in messages.def */
 #define SOCKET_NAME_SIZE (ID_TEXT_SIZE + 8)
 
 /* A child: being made, or living as a holder until we can reap it. */
@@ -56,8 +55,9 @@ static struct spawner {
 	struct event *cleaner;
 	size_t making;
 	const struct connector_ops *connector;
-	struct sock_fprog filter;
-	struct shell_user user; /* name "" : ids of the slot's own */
+	/* Whose the stub's shells are; of root they never are, but of ids of the slot's own. */
+	uid_t shell_uid;
+	gid_t shell_gid;
 	int null, holder_exe, init_exe, holder_filter;
 } spawner = { .children = TAILQ_HEAD_INITIALIZER(spawner.children),
 	.null = -1,
@@ -119,12 +119,19 @@ end_making(struct child *c)
 	spawner.making--;
 }
 
+/* With the holder its end of init's pipe closes, and init gets its death signal, and all with it. */
+static bool
+end_holder(int pidfd)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+}
+
 /* Kills what there is; the reaping follows when the pidfd says so. */
 static void
 fail_making(struct child *c, enum spawn_stage stage, int error)
 {
 	end_making(c);
-	c->is_killed = spawner.connector->terminate(c->pidfd) == 0;
+	c->is_killed = end_holder(c->pidfd);
 	send_failure(c->request_id, &c->trace, &c->session_id, stage, error);
 }
 
@@ -278,31 +285,29 @@ open_listener(const struct id128 *id, int *out)
 	return rc;
 }
 
+static bool
+is_user(void)
+{
+	return spawner.connector == &connector_stub &&
+	    (!proc_is_rooted() || (spawner.shell_uid != 0 && spawner.shell_gid != 0));
+}
+
 static int
 find_ids(uint32_t slot, struct launch_ids *ids)
 {
 	uint32_t base = proc_config()->session_uid_base;
 	uid_t first;
 
-	if (plan_uid(base, slot, &first) != 0 || plan_holder_uid(base, slot, &ids->holder_uid) != 0)
+	if (slots_uid(base, slot, &first) != 0 ||
+	    slots_holder_uid(base, slot, &ids->holder_uid) != 0)
 		return -ERANGE;
 	*ids = (struct launch_ids){ .change = proc_is_rooted(),
 		.holder_uid = ids->holder_uid,
-		.holder_gid = (gid_t)ids->holder_uid,
 		.shell_uid = first + 1,
-		.shell_gid = (gid_t)first + 1,
-		.home = "/tmp",
-		.user = "session",
-		.shell = "/bin/sh" };
-	if (spawner.connector == &connector_sandbox) {
-		ids->home = SANDBOX_HOME;
-		ids->user = SANDBOX_USER;
-		ids->shell = "/bin/bash";
-	} else if (spawner.user.name[0] != '\0') {
-		ids->shell_uid = spawner.user.uid;
-		ids->shell_gid = spawner.user.gid;
-		ids->home = spawner.user.home;
-		ids->user = spawner.user.name;
+		.shell_gid = (gid_t)first + 1 };
+	if (is_user()) {
+		ids->shell_uid = spawner.shell_uid;
+		ids->shell_gid = spawner.shell_gid;
 	}
 	return 0;
 }
@@ -341,15 +346,27 @@ watch_fork(pid_t pid, struct making *k, const struct msg *m)
 	return -EMFILE;
 }
 
+static struct init_plan
+first_plan(const struct pl_spawn *order)
+{
+	enum init_owner owner = is_user() ? OWNER_USER : OWNER_NOBODY;
+
+	return (struct init_plan){ .owner = spawner.connector == &connector_sandbox ? OWNER_SANDBOX
+										    : owner,
+		.session_id = order->session_id,
+		.shell = order->shell,
+		.cols = order->cols,
+		.rows = order->rows,
+		.max_sessions = proc_config()->max_sessions };
+}
+
 static int
 fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m)
 {
-	char id[ID_TEXT_SIZE];
 	struct launch l = { .connector = spawner.connector,
-		.filter = &spawner.filter,
 		.holder_filter = spawner.holder_filter,
 		.ids = *ids,
-		.session_id = id,
+		.init = first_plan(&m->u.spawn),
 		.null = spawner.null,
 		.master = -1,
 		.slave = -1,
@@ -365,8 +382,8 @@ fork_session(struct making *k, const struct launch_ids *ids, const struct msg *m
 	pid_t pid;
 	int rc;
 
-	id_format(&m->u.spawn.session_id, id);
-	spawner.connector->begin(&m->u.spawn);
+	if (spawner.connector->begin)
+		spawner.connector->begin(&m->u.spawn);
 	pid = launch_fork(&l);
 	if (pid < 0)
 		return -errno;
@@ -392,29 +409,12 @@ slot_is_taken(uint32_t slot)
 	return false;
 }
 
-/* One that the profile names, of a sandbox alone: it runs as the session, behind all its walls. */
-static int
-find_shell(const struct raw32 *shell, struct launch_ids *ids)
-{
-	const char *path = (const char *)shell->b;
-
-	if (path[0] == '\0' || spawner.connector != &connector_sandbox)
-		return 0;
-	if (path[0] != '/' || strnlen(path, sizeof(shell->b)) == sizeof(shell->b))
-		return -EINVAL;
-	ids->shell = path;
-	return 0;
-}
-
 static int
 check_order(const struct pl_spawn *order, struct launch_ids *ids)
 {
-	int rc;
-
 	if (spawner.making >= MAKING_MAX)
 		return -EAGAIN;
-	rc = slot_is_taken(order->slot) ? -EBUSY : find_ids(order->slot, ids);
-	return rc == 0 ? find_shell(&order->shell, ids) : rc;
+	return slot_is_taken(order->slot) ? -EBUSY : find_ids(order->slot, ids);
 }
 
 static int
@@ -481,7 +481,7 @@ may_kill(pid_t pid)
 	if (!spawner_process_of(pid, &uid, name, sizeof(name)))
 		return false;
 	if (proc_is_rooted())
-		return plan_owns_uid(proc_config()->session_uid_base, uid);
+		return slots_own_uid(proc_config()->session_uid_base, uid);
 	return uid == geteuid() && strcmp(name, "holder") == 0;
 }
 
@@ -500,7 +500,7 @@ broker_on_kill(void *ctx, struct peer *from, struct msg *m)
 		    pid);
 		return -FOG_E_LIAR;
 	}
-	if (spawner.connector->terminate(m->fd) != 0)
+	if (!end_holder(m->fd))
 		return 0;
 	log_info("event=session_killed sid=%s", log_id(&m->u.session_id.session_id));
 	if (c)
@@ -517,7 +517,7 @@ clean(uint32_t slot)
 	int rc;
 
 	slots_release(&spawner.unclean, slot);
-	if (slot_is_taken(slot))
+	if (!spawner.connector->release || slot_is_taken(slot))
 		return; /* whoever has it now has cleaned up */
 	rc = spawner.connector->release(slot);
 	if (rc == 0)
@@ -557,11 +557,15 @@ broker_on_release(void *ctx, struct peer *from, struct msg *m)
 static int
 broker_on_usage(void *ctx, struct peer *from, struct msg *m)
 {
-	struct pl_usage usage = { .session_id = m->u.slot.session_id };
+	struct pl_stats stats = { .session_id = m->u.slot.session_id };
+	unsigned char room[STATS_BYTES];
+	struct writer files;
 
 	(void)ctx;
-	spawner.connector->usage(m->u.slot.slot, &usage);
-	return peer_send(from, MSG_PTY_USAGE, m->request_id, &m->trace, &usage, -1);
+	writer_init(&files, room, sizeof(room));
+	if (spawner.connector->stats)
+		spawner.connector->stats(m->u.slot.slot, &stats, &files);
+	return peer_send(from, MSG_PTY_STATS, m->request_id, &m->trace, &stats, -1);
 }
 
 /* --- the role --- */
@@ -582,27 +586,6 @@ phase_of(void *ctx, struct peer *from, const struct msg *m)
 	return PH_NEW;
 }
 
-/* Whose shells these are, while files can be read. Root never: then the slot's own ids. */
-static void
-find_shell_user(void)
-{
-	const struct config *c = proc_config();
-	struct shell_user *u = &spawner.user;
-	FILE *passwd;
-
-	u->uid = proc_is_rooted() ? c->stub_shell_uid : getuid();
-	u->gid = proc_is_rooted() ? c->stub_shell_gid : getgid();
-	if (proc_is_rooted() && (u->uid == 0 || u->gid == 0))
-		return;
-	passwd = fopen("/etc/passwd", "re");
-	if (!passwd || !shell_user_find(passwd, u->uid, u)) {
-		snprintf(u->home, sizeof(u->home), "/tmp");
-		snprintf(u->name, sizeof(u->name), "%u", u->uid);
-	}
-	if (passwd)
-		fclose(passwd);
-}
-
 static int
 take_program(enum gift gift)
 {
@@ -616,26 +599,22 @@ take_program(enum gift gift)
 static int
 spawner_load(void *ctx)
 {
-	int rc;
-
 	(void)ctx;
 	if (strcmp(proc_config()->runtime, "sandbox") == 0)
 		spawner.connector = &connector_sandbox;
 	spawner.holder_exe = take_program(GIFT_SPAWNER_HOLDER);
 	spawner.init_exe = take_program(GIFT_SPAWNER_INIT);
 	spawner.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	rc = shellfilter_build(&spawner.filter);
-	if (rc == 0) {
-		spawner.holder_filter = filter_export(PROC_HOLDER);
-		rc = spawner.holder_filter < 0 ? spawner.holder_filter : 0;
-	}
-	if (spawner.holder_exe < 0 || spawner.init_exe < 0 || spawner.null < 0 || rc != 0) {
-		errno = rc ? -rc : errno;
+	spawner.holder_filter = filter_export(PROC_HOLDER);
+	if (spawner.holder_exe < 0 || spawner.init_exe < 0 || spawner.null < 0 ||
+	    spawner.holder_filter < 0) {
+		errno = spawner.holder_filter < 0 ? -spawner.holder_filter : errno;
 		log_warn("event=start_failed step=\"programs, /dev/null and filters\"");
 		return -1;
 	}
-	find_shell_user();
-	return spawner.connector->start() == 0 ? 0 : -1;
+	spawner.shell_uid = proc_is_rooted() ? proc_config()->stub_shell_uid : getuid();
+	spawner.shell_gid = proc_is_rooted() ? proc_config()->stub_shell_gid : getgid();
+	return !spawner.connector->start || spawner.connector->start() == 0 ? 0 : -1;
 }
 
 static int
@@ -661,13 +640,6 @@ spawner_edge_down(void *ctx, enum edge edge)
 }
 
 static void
-spawner_edge_up(void *ctx, struct peer *p)
-{
-	(void)ctx;
-	(void)p;
-}
-
-static void
 spawner_stop(void *ctx, bool end_sessions)
 {
 	(void)end_sessions; /* the broker tells the holders */
@@ -688,7 +660,6 @@ main(void)
 		.phase_of = phase_of,
 		.load = spawner_load,
 		.start = spawner_start,
-		.edge_up = spawner_edge_up,
 		.edge_down = spawner_edge_down,
 		.stop = spawner_stop };
 

@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parts of the spawner that can be tried alone: who the shells are, and whether a pidfd that the
- * broker wants killed is one of ours.
+ * Parts of the spawner that can be tried alone: whether a pidfd that the broker wants killed is one
+ * of ours.
  */
 #ifndef FOG_SPAWNER_H
 #define FOG_SPAWNER_H
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <sys/types.h>
-
-#define SHELL_USER_TEXT 256
-
-struct shell_user {
-	uid_t uid;
-	gid_t gid;
-	char home[SHELL_USER_TEXT], name[SHELL_USER_TEXT];
-};
-
-/* Looks the uid up in an open passwd(5) file; no other name service is asked, since root parses
- * what it answers. False: not there, or a field is too long. Sets home and name alone. */
-bool shell_user_find(FILE *passwd, uid_t uid, struct shell_user *u);
 
 /* The process of a pidfd, of this process's descriptors. 0: it has ended; -1: it is no pidfd. */
 pid_t spawner_pid_of(int pidfd);

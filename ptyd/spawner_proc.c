@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What the spawner reads from /etc/passwd and /proc: see spawner.h. */
+/* What the spawner reads from /proc: see spawner.h. */
 #include "ptyd/spawner.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
+#include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,26 +12,6 @@
 #include "common/cleanup.h"
 
 #define STATUS_FILE_BYTES 4096
-
-static bool
-copy_text(char out[static SHELL_USER_TEXT], const char *text)
-{
-	return text && *text && snprintf(out, SHELL_USER_TEXT, "%s", text) < SHELL_USER_TEXT;
-}
-
-bool
-shell_user_find(FILE *passwd, uid_t uid, struct shell_user *u)
-{
-	char room[1024];
-	struct passwd entry, *found;
-
-	while (fgetpwent_r(passwd, &entry, room, sizeof(room), &found) == 0) {
-		if (entry.pw_uid == uid)
-			return copy_text(u->home, entry.pw_dir) &&
-			    copy_text(u->name, entry.pw_name);
-	}
-	return false;
-}
 
 /* Reads a small file of /proc whole; false: it is not there. */
 static bool

@@ -359,14 +359,6 @@ open_template(const struct storage *s, uint64_t *bytes, int *out)
 	return open_or_make(s, s->dir, name, *bytes, false, out);
 }
 
-int
-storage_prepare_size(const struct storage *s, uint64_t bytes)
-{
-	cleanup_fd int template = -1;
-
-	return open_template(s, &bytes, &template);
-}
-
 static int
 add_layer(int tree, const char *name, uint32_t owner)
 {

@@ -51,10 +51,6 @@ int storage_open(struct storage *s, int state_dir, uint32_t tools_id);
 
 /* In the maker, whose SIGCHLD is not ignored; a size is rounded down to 4 KiB. */
 
-/* Sees to it that there is a template of that size. storage_scratch does it too: this is for a
- * caller who wants the few milliseconds of the first time to be another's. */
-int storage_prepare_size(const struct storage *s, uint64_t bytes);
-
 /*
  * A detached mount, nosuid and nodev, with the directories "upper" and "work" of first_id, 0755.
  * It and all in it are gone when the descriptor and the mounts made of it are.

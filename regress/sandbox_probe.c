@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs a command in a sandbox made of given directories, for the tests and for measuring.
- * links: ptyd/sandbox.c ptyd/idmap.c ptyd/shellfilter.c
+ * links: ptyd/sandbox.c ptyd/inside.c ptyd/fdtools.c ptyd/idmap.c ptyd/shellfilter_load.c ptyd/shellprogram.c
  *
  *   sandbox_probe [-t] [-h HOME] [-H HOME_FIRST_ID] [-b FIRST_ID] IMAGE WRITABLE COMMAND [ARG…]
  *   sandbox_probe [-t] IMAGE WRITABLE try ATTEMPT
@@ -45,6 +45,7 @@
 #include "common/filter.h"
 #include "common/privdrop.h"
 #include "ptyd/idmap.h"
+#include "ptyd/inside.h"
 #include "ptyd/sandbox.h"
 #include "ptyd/shellfilter.h"
 
@@ -53,7 +54,8 @@
 
 struct probe {
 	struct sandbox_plan plan;
-	struct sock_fprog filter;
+	struct inside_plan inside;
+	struct inside_limits limits;
 	char **argv;
 	bool on_terminal;
 	int exec_mark; /* closed by the exec of the command */
@@ -67,10 +69,10 @@ die(const char *what, int error)
 }
 
 static void
-must(const struct sandbox *s, int rc)
+must(enum spawn_stage stage, int rc)
 {
 	if (rc != 0)
-		die(sandbox_stage_name(s->stage), -rc);
+		die(session_stage_name(stage), -rc);
 }
 
 static int
@@ -322,17 +324,25 @@ exec_command(const struct probe *p)
 static _Noreturn void
 be_init(const struct probe *p, struct sandbox *s)
 {
-	int master = -1, slave = -1, status = 0;
+	struct inside in = { .plan = p->inside };
+	int master = -1, slave = -1, status = 0, rc;
 	pid_t child, ended;
 
-	must(s, sandbox_enter(s));
+	rc = sandbox_enter(s);
+	must(s->stage, rc);
+	memcpy(in.parts, s->parts, sizeof(in.parts));
+	rc = inside_enter(&in);
+	must(in.stage, rc);
 	if (p->on_terminal) {
-		must(s, sandbox_open_terminal(s, &master, &slave));
-		must(s, sandbox_give_terminal(s, master));
+		must(STAGE_TERMINAL, inside_open_terminal(&in, &master, &slave));
+		must(STAGE_TERMINAL, inside_give_terminal(&in, master));
 		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 			dup2(slave, fd);
 	}
-	must(s, sandbox_confine(s, &p->filter));
+	must(STAGE_LIMITS, inside_limit(&p->limits));
+	rc = inside_confine(&in);
+	must(in.stage, rc);
+	must(STAGE_FILTER, shellfilter_load());
 	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	child = fork();
 	if (child == 0)
@@ -360,16 +370,19 @@ relay(int master)
 static pid_t
 start(const struct probe *p, int *master)
 {
-	struct sandbox s = SANDBOX_EMPTY;
+	struct sandbox s;
 	pid_t init;
+	int rc = sandbox_prepare(&s, &p->plan);
 
-	must(&s, sandbox_prepare(&s, &p->plan));
-	must(&s, sandbox_clone(&s, &init));
+	must(s.stage, rc);
+	rc = sandbox_clone(&s, &init);
+	must(s.stage, rc);
 	if (init == 0)
 		be_init(p, &s);
-	must(&s, sandbox_map(&s, init));
+	rc = sandbox_map(&s, init);
+	must(s.stage, rc);
 	if (p->on_terminal)
-		must(&s, sandbox_take_terminal(&s, master));
+		must(STAGE_TERMINAL, sandbox_take_terminal(&s, master));
 	sandbox_fini(&s);
 	return init;
 }
@@ -498,21 +511,15 @@ number_of(const char *text)
 int
 main(int argc, char **argv)
 {
-	struct probe p = { .plan = { .home = -1,
-			       .cgroup = -1,
-			       .first_id = FIRST_ID,
-			       .uid = 1000,
-			       .gid = 1000,
-			       .tmp_bytes = 16 << 20,
-			       .tmp_inodes = 1000,
-			       .ptys = 4,
-			       .files = 256,
-			       .processes = 64,
-			       .hostname = "fog-probe",
-			       .user = "user" },
+	struct probe p = { .plan = { .home = -1, .cgroup = -1, .first_id = FIRST_ID },
+		.inside = { .tmp_bytes = 16 << 20,
+		    .tmp_inodes = 1000,
+		    .ptys = 4,
+		    .hostname = "fog-probe" },
+		.limits = { 256, 256, 64 },
 		.exec_mark = -1 };
 	unsigned runs = 0;
-	int c, rc;
+	int c;
 
 	if (argc == 2 && strcmp(argv[1], "--list") == 0) {
 		for (size_t i = 0; i < COUNT_OF(attempts); i++)
@@ -540,11 +547,6 @@ main(int argc, char **argv)
 	p.plan.image = open_tree_of(argv[optind]);
 	p.plan.writable = open_tree_of(argv[optind + 1]);
 	p.argv = argv + optind + 2;
-	rc = shellfilter_build(&p.filter);
-	if (rc != 0)
-		die("shell filter", -rc);
 	be_as_the_spawner();
-	rc = runs ? measure(&p, runs) : run_once(&p);
-	shellfilter_free(&p.filter);
-	return rc;
+	return runs ? measure(&p, runs) : run_once(&p);
 }

@@ -2,7 +2,7 @@
 /*
  * The small files of cgroup v2 under libFuzzer: every reader gets every input. Each either refuses
  * it and leaves its result alone, or gives what keeps the promises of cgroupfile.h.
- * links: ptyd/cgroupfile.c
+ * links: ptyd/cgroupfile.c ptyd/usage.c ptyd/span.c
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ptyd/cgroupfile.h"
+#include "ptyd/usage.h"
 
 #define INVARIANT(condition) ((condition) ? (void)0 : abort())
 
@@ -74,7 +75,7 @@ try_number(const char *text, size_t len)
 	char again[32];
 	uint64_t v = 7;
 
-	if (cgroupfile_number(text, len, &v) != 0) {
+	if (usage_number(text, len, &v) != 0) {
 		INVARIANT(v == 7);
 		return;
 	}
@@ -93,7 +94,7 @@ try_values(const char *text, size_t len)
 		int rc;
 
 		v = 7;
-		rc = cgroupfile_value(text, len, keys[i], &v);
+		rc = usage_value(text, len, keys[i], &v);
 		INVARIANT(rc == 0 || rc == -EBADMSG || rc == -ENOENT);
 		INVARIANT(rc == 0 || v == 7);
 		INVARIANT(rc != 0 || memmem(text, len, keys[i], strlen(keys[i])));
@@ -107,11 +108,24 @@ try_pressure(const char *text, size_t len)
 {
 	struct cgroup_pressure p = { UINT16_MAX, UINT16_MAX };
 
-	if (cgroupfile_pressure(text, len, &p) == 0)
+	if (usage_pressure(text, len, &p) == 0)
 		INVARIANT(p.some_centi <= CGROUP_PRESSURE_MAX &&
 		    p.full_centi <= CGROUP_PRESSURE_MAX);
 	else
 		INVARIANT(p.some_centi == UINT16_MAX && p.full_centi == UINT16_MAX);
+}
+
+/* The record of all files that the broker gets. */
+static void
+try_record(const uint8_t *data, size_t len)
+{
+	struct pl_usage u = { .holds = 1U << LIMIT_STORAGE };
+	int rc = usage_parse(view_bytes(data, len), &u);
+
+	INVARIANT(rc == 0 || rc == -EBADMSG);
+	INVARIANT(rc == 0 || (u.known == 0 && u.holds == 1U << LIMIT_STORAGE));
+	INVARIANT(u.known < 1U << USAGE_COUNT && u.holds < 1U << LIMIT_COUNT);
+	INVARIANT(u.cpu_pressure <= CGROUP_PRESSURE_MAX && u.io_pressure <= CGROUP_PRESSURE_MAX);
 }
 
 int
@@ -123,5 +137,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	try_controllers(text, len);
 	try_values(text, len);
 	try_pressure(text, len);
+	try_record(data, len);
 	return 0;
 }

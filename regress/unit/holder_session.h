@@ -2,7 +2,7 @@
 /*
  * A real holder with a real init and shell for tests, started by ptyd/launch.c as the spawner does
  * it; the test plays broker and gatewayd. As root with ids of a session's own, otherwise as it is.
- * A test that includes it links ptyd/launch.c, connector_stub.c, shellfilter.c and pty.c.
+ * A test that includes it links ptyd/launch.c, initplan.c, connector_stub.c and pty.c.
  */
 #ifndef FOG_TEST_HOLDER_SESSION_H
 #define FOG_TEST_HOLDER_SESSION_H
@@ -30,7 +30,6 @@
 #include "common/stream.h"
 #include "ptyd/connector.h"
 #include "ptyd/pty.h"
-#include "ptyd/shellfilter.h"
 #include "regress/unit/wire.h"
 
 #define WAIT_MS WIRE_WAIT_MS
@@ -68,7 +67,6 @@ struct stream {
 
 static char folder[] = "/tmp/fog-holder-XXXXXX";
 static int holder_exe, init_exe;
-static struct sock_fprog filter;
 static uint64_t confirm_by_boot_ms; /* of the sessions that are made from here on */
 
 /* --- making one --- */
@@ -134,10 +132,8 @@ start_session_of(struct session *s, uint32_t ttl_seconds, uint32_t idle_timeout_
 {
 	const struct pl_spawn order = { .cols = 80, .rows = 24 };
 	struct launch l = { .connector = &connector_stub,
-		.filter = &filter,
 		.holder_filter = filter_export(PROC_HOLDER),
-		.ids = { geteuid() == 0, SESSION_UID, SESSION_UID + 1, SESSION_UID, SESSION_UID + 1,
-		    "/tmp", "session", "/bin/sh" },
+		.ids = { geteuid() == 0, SESSION_UID, SESSION_UID + 1, SESSION_UID + 1 },
 		.order = &order,
 		.master = -1,
 		.slave = -1,
@@ -151,7 +147,11 @@ start_session_of(struct session *s, uint32_t ttl_seconds, uint32_t idle_timeout_
 		.broker.fd = -1 };
 	assert_int_equal(id_session_new(1, &s->id), 0);
 	id_format(&s->id, s->id_text);
-	l.session_id = s->id_text;
+	l.init = (struct init_plan){ .owner = OWNER_NOBODY,
+		.session_id = s->id,
+		.cols = order.cols,
+		.rows = order.rows,
+		.max_sessions = 1 };
 	assert_int_equal(secret_random(&s->nonce, sizeof(s->nonce)), 0);
 	assert_int_equal(secret_random(&s->broker_nonce, sizeof(s->broker_nonce)), 0);
 	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
@@ -519,14 +519,13 @@ set_up(void **state)
 	if (holder_exe < 0 || init_exe < 0)
 		fail_msg("build holder and session-init first: make programs");
 	assert_non_null(mkdtemp(folder));
-	return shellfilter_build(&filter);
+	return 0;
 }
 
 static inline int
 tear_down(void **state)
 {
 	(void)state;
-	shellfilter_free(&filter);
 	return rmdir(folder);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Tests of the limits by cgroup v2: the parser; the module on a directory tree that imitates
  * cgroupfs, with each system call made to fail in turn; and on the kernel's own, as far as
- * this host has one. links: ptyd/cgroup.c ptyd/cgroupfile.c
+ * this host has one. links: ptyd/cgroup.c ptyd/cgroupfile.c ptyd/span.c ptyd/usage.c
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +32,7 @@
 #include "common/mono.h"
 #include "common/session.h"
 #include "ptyd/cgroup.h"
+#include "ptyd/usage.h"
 
 #define ALL_CONTROLLERS (CGROUP_CPU | CGROUP_MEMORY | CGROUP_PIDS | CGROUP_IO)
 #define END_MS 5000
@@ -171,8 +172,8 @@ values_are_read(void **state)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const struct value_case *k = &cases[i];
 		uint64_t v = 0;
-		int rc = k->key ? cgroupfile_value(k->text, strlen(k->text), k->key, &v)
-				: cgroupfile_number(k->text, strlen(k->text), &v);
+		int rc = k->key ? usage_value(k->text, strlen(k->text), k->key, &v)
+				: usage_number(k->text, strlen(k->text), &v);
 
 		if (rc != k->rc)
 			print_error("value: %s", k->text);
@@ -225,7 +226,7 @@ pressure_is_read(void **state)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct cgroup_pressure p = { 0, 0 };
 
-		assert_int_equal(cgroupfile_pressure(cases[i].text, strlen(cases[i].text), &p),
+		assert_int_equal(usage_pressure(cases[i].text, strlen(cases[i].text), &p),
 		    cases[i].rc);
 		assert_int_equal(p.some_centi, cases[i].out.some_centi);
 		assert_int_equal(p.full_centi, cases[i].out.full_centi);
@@ -254,12 +255,12 @@ limits_have_bounds(void **state)
 	struct cgroup_limits l = good;
 
 	(void)state;
-	assert_null(cgroup_limits_check(&l));
+	assert_true(cgroup_limits_fit(&l));
 #define BAD(field, v) \
 	do { \
 		l = good; \
 		l.field = (v); \
-		assert_non_null(cgroup_limits_check(&l)); \
+		assert_false(cgroup_limits_fit(&l)); \
 	} while (0)
 	BAD(cpu_milli, 0);
 	BAD(cpu_milli, CGROUP_CPU_MAX_MILLI + 1);
@@ -271,9 +272,9 @@ limits_have_bounds(void **state)
 #undef BAD
 	l = (struct cgroup_limits){ CGROUP_CPU_MAX_MILLI, CGROUP_MEMORY_MAX_BYTES, CGROUP_PIDS_MAX,
 		CGROUP_IO_WEIGHT_MAX };
-	assert_null(cgroup_limits_check(&l));
+	assert_true(cgroup_limits_fit(&l));
 	l = (struct cgroup_limits){ 1, CGROUP_MEMORY_MIN_BYTES, CGROUP_PIDS_MIN, 0 };
-	assert_null(cgroup_limits_check(&l));
+	assert_true(cgroup_limits_fit(&l));
 }
 
 /* --- an imitation of cgroupfs on plain directories --- */
@@ -281,7 +282,7 @@ limits_have_bounds(void **state)
 static struct imitation {
 	char dir[PATH_MAX], mount[PATH_MAX + 16], own[PATH_MAX + 16];
 	struct cgroup_sys sys;
-	long type;           /* of what fs_type is asked */
+	long type;           /* of what fs_info is asked */
 	const char *missing; /* a file that new groups do not have */
 	unsigned calls, fail_at;
 	int fail_with;
@@ -312,12 +313,12 @@ im_open_below(int dir, const char *path, int flags)
 }
 
 static int
-im_fs_type(int fd, long *type)
+im_fs_info(int fd, struct statfs *out)
 {
 	(void)fd;
 	if (must_fail())
 		return -1;
-	*type = im.type;
+	out->f_type = im.type;
 	return 0;
 }
 
@@ -368,11 +369,11 @@ fill_group(int dir)
 }
 
 static int
-im_make_dir(int parent, const char *name)
+im_make_dir(int parent, const char *name, mode_t mode)
 {
 	cleanup_fd int dir = -1;
 
-	if (must_fail() || mkdirat(parent, name, 0755) != 0)
+	if (must_fail() || mkdirat(parent, name, mode) != 0)
 		return -1;
 	dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
@@ -400,7 +401,7 @@ is_populated(int dir)
 }
 
 static int
-im_remove_dir(int parent, const char *name)
+im_remove_dir(int parent, const char *name, int flags)
 {
 	cleanup_fd int dir = -1;
 
@@ -415,7 +416,7 @@ im_remove_dir(int parent, const char *name)
 	}
 	for (size_t i = 0; i < COUNT_OF(group_files); i++)
 		unlinkat(dir, group_files[i].name, 0);
-	return unlinkat(parent, name, AT_REMOVEDIR);
+	return unlinkat(parent, name, flags);
 }
 
 static ssize_t
@@ -479,12 +480,12 @@ setup(void **state)
 	snprintf(im.mount, sizeof(im.mount), "%s/mount", im.dir);
 	snprintf(im.own, sizeof(im.own), "%s/own", im.dir);
 	im.type = CGROUP2_SUPER_MAGIC;
-	im.sys = (struct cgroup_sys){ im.mount, im.own, im_open_root, im_open_below, im_fs_type,
+	im.sys = (struct cgroup_sys){ im.mount, im.own, im_open_root, im_open_below, im_fs_info,
 		im_make_dir, im_remove_dir, im_read_at, im_write, im_wait };
 	assert_int_equal(mkdir(im.mount, 0755), 0);
 	mount = open_dir(im.mount);
 	fill_group(mount);
-	assert_int_equal(im_make_dir(mount, "fog.service"), 0);
+	assert_int_equal(im_make_dir(mount, "fog.service", 0755), 0);
 	put_file(AT_FDCWD, im.own, "0::/fog.service\n");
 	return 0;
 }
@@ -567,7 +568,6 @@ opening_finds_the_own_group(void **state)
 	struct cgroup c = opened();
 
 	(void)state;
-	assert_false(c.is_hybrid || c.is_in_leaf);
 	assert_int_equal(c.available, ALL_CONTROLLERS);
 	assert_int_equal(c.enabled, 0);
 	assert_true(has_group(&c, "cgroup.procs"));
@@ -597,8 +597,6 @@ opening_refuses_what_is_no_cgroup2(void **state)
 	assert_int_equal(symlinkat("fog.service", mount, "link"), 0);
 	put_file(AT_FDCWD, im.own, "0::/link\n");
 	assert_int_equal(cgroup_open(&c, &im.sys, NULL), -ENOTDIR);
-	put_file(AT_FDCWD, im.own, "0::/link/service\n");
-	assert_int_equal(cgroup_open(&c, &im.sys, NULL), -ENOTDIR);
 	put_file(AT_FDCWD, im.own, "0::/link/below\n");
 	assert_int_equal(cgroup_open(&c, &im.sys, NULL), -ELOOP);
 	assert_int_equal(c.base, -1);
@@ -608,22 +606,20 @@ opening_refuses_what_is_no_cgroup2(void **state)
 static void
 opening_finds_another_unit(void **state)
 {
-	static const char *const own[] = { "0::/fog.service\n", "0::/fog.service/service\n",
-		"0::/\n", "0::/service\n" };
+	static const char *const own[] = { "0::/fog.service\n", "0::/\n" };
 	struct cgroup c = CGROUP_EMPTY;
 	cleanup_fd int mount = open_dir(im.mount), other = -1;
 	char name[CGROUPFILE_MAX_BYTES];
 
 	(void)state;
 	assert_int_equal(cgroup_open(&c, &im.sys, "other.service"), -ENOENT);
-	assert_int_equal(im_make_dir(mount, "other.service"), 0);
+	assert_int_equal(im_make_dir(mount, "other.service", 0755), 0);
 	other = openat(mount, "other.service", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	put_file(other, "cgroup.controllers", "pids\n");
 	for (size_t i = 0; i < COUNT_OF(own); i++) {
 		put_file(AT_FDCWD, im.own, own[i]);
 		assert_int_equal(cgroup_open(&c, &im.sys, "other.service"), 0);
 		assert_int_equal(c.available, CGROUP_PIDS);
-		assert_int_equal(c.is_in_leaf, i % 2);
 		cgroup_close(&c);
 	}
 	assert_int_equal(cgroup_open(&c, &im.sys, "a/b"), -EINVAL);
@@ -636,7 +632,7 @@ opening_finds_another_unit(void **state)
 }
 
 static int
-im_hybrid_type(int fd, long *type)
+im_hybrid_info(int fd, struct statfs *out)
 {
 	char path[64], target[PATH_MAX];
 	ssize_t n;
@@ -645,7 +641,7 @@ im_hybrid_type(int fd, long *type)
 	n = readlink(path, target, sizeof(target) - 1);
 	assert_true(n > 0);
 	target[n] = '\0';
-	*type = strstr(target, "/unified") ? CGROUP2_SUPER_MAGIC : TMPFS_MAGIC;
+	out->f_type = strstr(target, "/unified") ? CGROUP2_SUPER_MAGIC : TMPFS_MAGIC;
 	return 0;
 }
 
@@ -658,13 +654,12 @@ a_hybrid_tree_has_no_controllers(void **state)
 	unsigned holds = 0;
 
 	(void)state;
-	im.sys.fs_type = im_hybrid_type;
-	assert_int_equal(im_make_dir(mount, "unified"), 0);
+	im.sys.fs_info = im_hybrid_info;
+	assert_int_equal(im_make_dir(mount, "unified", 0755), 0);
 	unified = openat(mount, "unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	put_file(unified, "cgroup.controllers", "hugetlb\n");
 	put_file(AT_FDCWD, im.own, "8:pids:/x\n0::/\n");
 	c = prepared();
-	assert_true(c.is_hybrid);
 	assert_int_equal(c.available | c.enabled, 0);
 	assert_int_equal(cgroup_session_make(&c, 0, &some_limits, CGROUP_NEEDED, &dir, &holds),
 	    -EOPNOTSUPP);
@@ -675,27 +670,6 @@ a_hybrid_tree_has_no_controllers(void **state)
 	close_fd(&dir);
 	assert_int_equal(cgroup_session_end(&c, 0, END_MS), 0);
 	cgroup_close(&c);
-}
-
-static void
-the_leaf_is_made_and_found_again(void **state)
-{
-	struct cgroup c = CGROUP_EMPTY;
-	cleanup_fd int leaf = -1;
-
-	(void)state;
-	assert_int_equal(cgroup_enter_leaf(&im.sys), 0);
-	c = opened();
-	leaf = openat(c.base, "service", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_file(leaf, "cgroup.procs", "0");
-	cgroup_close(&c);
-	assert_int_equal(cgroup_enter_leaf(&im.sys), 0); /* the directory is there already */
-	put_file(AT_FDCWD, im.own, "0::/fog.service/service\n");
-	c = opened();
-	assert_true(c.is_in_leaf);
-	assert_true(has_group(&c, "service"));
-	cgroup_close(&c);
-	assert_int_equal(cgroup_enter_leaf(&im.sys), 0);
 }
 
 static void
@@ -871,13 +845,6 @@ ending_kills_waits_and_removes(void **state)
 	cgroup_close(&c);
 }
 
-static bool
-keep_seven(void *ctx, uint32_t slot)
-{
-	(void)ctx;
-	return slot == 7;
-}
-
 static void
 sweeping_removes_what_is_left_over(void **state)
 {
@@ -895,16 +862,34 @@ sweeping_removes_what_is_left_over(void **state)
 			populate(dir);
 	}
 	assert_int_equal(mkdirat(c.base, "s5x", 0755), 0);
-	assert_int_equal(cgroup_sweep(&c, NULL, NULL, END_MS), 0);
+	assert_int_equal(cgroup_sweep(&c), 0);
 	assert_true(has_group(&c, "s0") && has_group(&c, "s7") && has_group(&c, "s4094"));
 	assert_false(has_group(&c, "s3"));
-	im.is_immortal = true;
-	assert_int_equal(cgroup_sweep(&c, keep_seven, NULL, 10), 2);
-	im.is_immortal = false;
-	assert_int_equal(cgroup_sweep(&c, keep_seven, NULL, END_MS), 0);
-	assert_true(has_group(&c, "s7") && has_group(&c, "s5x"));
-	assert_false(has_group(&c, "s0") || has_group(&c, "s4094"));
+	assert_true(has_group(&c, "s5x"));
 	cgroup_close(&c);
+}
+
+#define ALL_USAGE ((1U << USAGE_COUNT) - 1)
+#define RECORD_BYTES 8192
+
+/* As the spawner reads it and the broker makes sense of it. */
+static int
+usage_of(const struct cgroup *c, int dir, struct pl_usage *u)
+{
+	unsigned char room[RECORD_BYTES];
+	struct writer files;
+	int rc;
+
+	*u = (struct pl_usage){ 0 };
+	writer_init(&files, room, sizeof(room));
+	rc = cgroup_pack_stats(c, dir, &files);
+	return rc ? rc : usage_parse(view_bytes(room, files.len), u);
+}
+
+static bool
+knows(const struct pl_usage *u, enum session_usage what)
+{
+	return u->known >> what & 1;
 }
 
 static void
@@ -912,33 +897,76 @@ usage_is_read(void **state)
 {
 	struct cgroup c = prepared();
 	cleanup_fd int dir = -1;
-	struct cgroup_usage u;
+	struct pl_usage u;
 	unsigned holds;
 
 	(void)state;
 	assert_int_equal(cgroup_session_make(&c, 1, &some_limits, 0, &dir, &holds), 0);
-	assert_int_equal(cgroup_usage_read(&c, dir, &u), 0);
-	for (size_t i = 0; i < CGROUP_FIGURES; i++)
-		assert_true(u.has_figure[i]);
-	for (size_t i = 0; i < CGROUP_WAITS; i++)
-		assert_true(u.has_pressure[i]);
-	assert_int_equal(u.figure[CGROUP_CPU_USEC], 1500);
-	assert_int_equal(u.figure[CGROUP_MEMORY_BYTES], 4096);
-	assert_int_equal(u.figure[CGROUP_MEMORY_PEAK_BYTES], 8192);
-	assert_int_equal(u.figure[CGROUP_PIDS_NOW], 3);
-	assert_int_equal(u.figure[CGROUP_OOM_KILLS], 2);
-	assert_int_equal(u.pressure[CGROUP_WAIT_CPU].some_centi, 150);
-	assert_int_equal(u.pressure[CGROUP_WAIT_IO].full_centi, 100);
+	assert_int_equal(usage_of(&c, dir, &u), 0);
+	assert_int_equal(u.known, ALL_USAGE);
+	assert_int_equal(u.cpu_usec, 1500);
+	assert_int_equal(u.memory_bytes, 4096);
+	assert_int_equal(u.memory_peak_bytes, 8192);
+	assert_int_equal(u.pids, 3);
+	assert_int_equal(u.oom_kills, 2);
+	assert_int_equal(u.cpu_pressure, 150);
+	assert_int_equal(u.io_pressure, 200);
+	assert_int_equal(u.holds,
+	    1U << LIMIT_CPU | 1U << LIMIT_MEMORY | 1U << LIMIT_SWAP | 1U << LIMIT_PIDS |
+		1U << LIMIT_IO);
 	assert_int_equal(unlinkat(dir, "memory.peak", 0), 0);
 	assert_int_equal(unlinkat(dir, "io.pressure", 0), 0);
-	assert_int_equal(cgroup_usage_read(&c, dir, &u), 0);
-	assert_false(u.has_figure[CGROUP_MEMORY_PEAK_BYTES] || u.has_pressure[CGROUP_WAIT_IO]);
-	assert_true(u.has_figure[CGROUP_MEMORY_BYTES]);
+	assert_int_equal(unlinkat(dir, "memory.swap.max", 0), 0);
+	assert_int_equal(usage_of(&c, dir, &u), 0);
+	assert_int_equal(u.known, ALL_USAGE & ~(1U << USAGE_MEMORY_PEAK | 1U << USAGE_IO_PRESSURE));
+	assert_int_equal(u.holds,
+	    1U << LIMIT_CPU | 1U << LIMIT_MEMORY | 1U << LIMIT_PIDS | 1U << LIMIT_IO);
 	put_file(dir, "pids.current", "many\n");
-	assert_int_equal(cgroup_usage_read(&c, dir, &u), -EBADMSG);
+	assert_int_equal(usage_of(&c, dir, &u), -EBADMSG);
+	assert_int_equal(u.known, 0);
 	assert_int_equal(cgroup_session_remove(&c, 1), 0);
-	assert_int_equal(cgroup_usage_read(&c, dir, &u), -ENOENT);
+	assert_int_equal(usage_of(&c, dir, &u), -ENOENT);
 	cgroup_close(&c);
+}
+
+/* What no spawner sends. */
+static void
+bad_records_are_refused(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		int rc;
+	} cases[] = { { "", 0, 0 },
+		{ "\1\0\2"
+		  "7\n",
+		    5, 0 },
+		{ "\1\0\2"
+		  "7\n"
+		  "\1\0\2"
+		  "8\n",
+		    10, -EBADMSG },
+		{ "\377\0\0", 3, -EBADMSG }, { "\1", 1, -EBADMSG },
+		{ "\1\0\3"
+		  "7\n",
+		    5, -EBADMSG },
+		{ "\1\0\2"
+		  "7\n"
+		  "\5",
+		    6, -EBADMSG },
+		{ "\5\0\0", 3, -EBADMSG } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct pl_usage u = { .holds = 1U << LIMIT_STORAGE };
+
+		assert_int_equal(usage_parse(view_bytes(cases[i].bytes, cases[i].len), &u),
+		    cases[i].rc);
+		assert_int_equal(u.holds, 1U << LIMIT_STORAGE);
+		assert_int_equal(u.known,
+		    cases[i].rc == 0 && cases[i].len ? 1U << USAGE_MEMORY : 0);
+		assert_int_equal(u.memory_bytes, u.known ? 7 : 0);
+	}
 }
 
 /* --- each system call fails once --- */
@@ -960,14 +988,6 @@ run_open(struct cgroup *c, int *dir)
 	assert_int_equal(got.base >= 0, rc == 0);
 	cgroup_close(&got);
 	return rc;
-}
-
-static int
-run_leaf(struct cgroup *c, int *dir)
-{
-	(void)c;
-	(void)dir;
-	return cgroup_enter_leaf(&im.sys);
 }
 
 static int
@@ -1010,12 +1030,6 @@ run_end(struct cgroup *c, int *dir)
 		assert_int_equal(rc, -EEXIST); /* of the failure before */
 	use_calls(fail_at, im.fail_with);
 	return cgroup_session_end(c, 8, END_MS);
-}
-
-static bool
-no_leaf(const struct cgroup *c)
-{
-	return !has_group(c, "service");
 }
 
 static bool
@@ -1073,7 +1087,6 @@ faults_leave_nothing_half_made(void **state)
 {
 	static const struct fault faults[] = {
 		{ "open", run_open, no_session },
-		{ "leaf", run_leaf, no_leaf },
 		{ "prepare", run_prepare, not_enabled },
 		{ "make", run_make, no_session },
 		{ "end", run_end, still_there },
@@ -1100,7 +1113,7 @@ a_sweep_takes_what_a_failed_cleanup_left(void **state)
 	use_calls(0, 0);
 	assert_true(has_group(&c, "s1"));
 	assert_int_equal(cgroup_session_make(&c, 1, &some_limits, 0, &s1, &holds), -EEXIST);
-	assert_int_equal(cgroup_sweep(&c, NULL, NULL, 0), 0);
+	assert_int_equal(cgroup_sweep(&c), 0);
 	assert_int_equal(cgroup_session_make(&c, 1, &some_limits, 0, &s1, &holds), 0);
 	cgroup_close(&c);
 }
@@ -1165,9 +1178,9 @@ static void
 try_life(const struct cgroup *c)
 {
 	cleanup_fd int dir = -1;
-	struct cgroup_usage u;
+	struct pl_usage u;
 	unsigned holds = 77;
-	struct cgroup_usage all;
+	struct pl_usage all;
 	pid_t pids[2];
 
 	assert_int_equal(cgroup_session_make(c, 3, &some_limits, 0, &dir, &holds), 0);
@@ -1175,20 +1188,20 @@ try_life(const struct cgroup *c)
 	assert_int_not_equal(mkdirat(dir, "nested", 0755), 0);
 	for (size_t i = 0; i < COUNT_OF(pids); i++)
 		pids[i] = sleeper_in(dir);
-	assert_int_equal(cgroup_usage_read(c, dir, &u), 0);
-	assert_true(u.has_figure[CGROUP_CPU_USEC]);
-	assert_false(u.has_figure[CGROUP_MEMORY_BYTES] || u.has_figure[CGROUP_PIDS_NOW]);
+	assert_int_equal(usage_of(c, dir, &u), 0);
+	assert_true(knows(&u, USAGE_CPU));
+	assert_false(knows(&u, USAGE_MEMORY) || knows(&u, USAGE_PIDS));
 	assert_int_equal(cgroup_session_remove(c, 3), -EBUSY);
-	assert_int_equal(cgroup_sweep(c, NULL, NULL, 0), 0);
+	assert_int_equal(cgroup_sweep(c), 0);
 	assert_int_equal(cgroup_session_end(c, 3, END_MS), 0);
 	for (size_t i = 0; i < COUNT_OF(pids); i++)
 		assert_int_equal(signal_of(pids[i]), SIGKILL);
 	assert_false(has_group(c, "s3"));
-	assert_int_equal(cgroup_usage_read(c, dir, &all), -ENOENT);
+	assert_int_equal(usage_of(c, dir, &all), -ENOENT);
 	/* The base goes on to count it. */
-	assert_int_equal(cgroup_usage_read(c, c->base, &all), 0);
-	assert_true(all.has_figure[CGROUP_CPU_USEC]);
-	assert_true(all.figure[CGROUP_CPU_USEC] >= u.figure[CGROUP_CPU_USEC]);
+	assert_int_equal(usage_of(c, c->base, &all), 0);
+	assert_true(knows(&all, USAGE_CPU));
+	assert_true(all.cpu_usec >= u.cpu_usec);
 }
 
 static void
@@ -1219,8 +1232,6 @@ why_not_delegated(struct cgroup *c)
 		return "the cgroup v2 of this host has no controllers for cpu, memory and pids";
 	if (geteuid() != 0)
 		return "not root";
-	if (c->is_in_leaf)
-		return NULL;
 	snprintf(self, sizeof(self), "%d\n", getpid());
 	get_file(c->base, "cgroup.procs", procs, sizeof(procs));
 	return strcmp(procs, self) == 0 ? NULL : "this process is not alone in a group of its own";
@@ -1264,7 +1275,7 @@ eat_memory(size_t bytes)
 static void
 try_memory_bomb(const struct cgroup *c, int dir)
 {
-	struct cgroup_usage u;
+	struct pl_usage u;
 	pid_t bystander = sleeper_in(dir), eater = fork_into(dir);
 
 	if (eater == 0)
@@ -1272,37 +1283,34 @@ try_memory_bomb(const struct cgroup *c, int dir)
 	assert_true(eater > 0);
 	assert_int_equal(signal_of(eater), SIGKILL);
 	assert_int_equal(signal_of(bystander), SIGKILL); /* the group goes as one */
-	assert_int_equal(cgroup_usage_read(c, dir, &u), 0);
-	for (size_t i = 0; i < CGROUP_FIGURES; i++)
-		assert_true(u.has_figure[i] || i == CGROUP_MEMORY_PEAK_BYTES);
-	for (size_t i = 0; i < CGROUP_WAITS; i++)
-		assert_true(u.has_pressure[i]);
-	assert_true(u.figure[CGROUP_OOM_KILLS] >= 1);
-	assert_int_equal(u.figure[CGROUP_PIDS_NOW], 0);
+	assert_int_equal(usage_of(c, dir, &u), 0);
+	assert_int_equal(u.known | 1U << USAGE_MEMORY_PEAK, ALL_USAGE);
+	assert_true(u.oom_kills >= 1);
+	assert_int_equal(u.pids, 0);
 }
 
 /* What the base says of groups that are gone, and of what is in its leaf: this process. */
 static void
 try_usage_of_all(const struct cgroup *c)
 {
-	struct cgroup_usage u;
+	struct pl_usage u;
 
-	assert_int_equal(cgroup_usage_read(c, c->base, &u), 0);
-	assert_true(u.figure[CGROUP_CPU_USEC] >= 1000);
-	assert_true(u.figure[CGROUP_OOM_KILLS] >= 1);
-	assert_int_equal(u.figure[CGROUP_PIDS_NOW], 1);
-	for (size_t i = 0; i < CGROUP_WAITS; i++)
-		assert_true(u.has_pressure[i]);
+	assert_int_equal(usage_of(c, c->base, &u), 0);
+	assert_true(u.cpu_usec >= 1000);
+	assert_true(u.oom_kills >= 1);
+	assert_int_equal(u.pids, 1);
+	for (unsigned i = USAGE_CPU_PRESSURE; i <= USAGE_IO_PRESSURE; i++)
+		assert_true(knows(&u, i));
 }
 
 /* A tenth of a CPU for 500 ms of spinning: some 50 ms, and never half of it. */
 static void
 try_cpu_hog(const struct cgroup *c, int dir)
 {
-	struct cgroup_usage before, after;
+	struct pl_usage before, after;
 	pid_t pid;
 
-	assert_int_equal(cgroup_usage_read(c, dir, &before), 0);
+	assert_int_equal(usage_of(c, dir, &before), 0);
 	pid = fork_into(dir);
 	if (pid == 0) {
 		for (uint64_t until = mono_ms() + 500; mono_ms() < until;)
@@ -1311,9 +1319,8 @@ try_cpu_hog(const struct cgroup *c, int dir)
 	}
 	assert_true(pid > 0);
 	assert_int_equal(signal_of(pid), 0);
-	assert_int_equal(cgroup_usage_read(c, dir, &after), 0);
-	assert_in_range(after.figure[CGROUP_CPU_USEC] - before.figure[CGROUP_CPU_USEC], 1000,
-	    250000);
+	assert_int_equal(usage_of(c, dir, &after), 0);
+	assert_in_range(after.cpu_usec - before.cpu_usec, 1000, 250000);
 }
 
 static void
@@ -1361,6 +1368,17 @@ try_bounds(const struct cgroup *c)
 	}
 }
 
+/* Out of the group that is to hand controllers on. */
+static void
+go_below(const struct cgroup *c)
+{
+	cleanup_fd int leaf = -1;
+
+	assert_int_equal(mkdirat(c->base, "service", 0755), 0);
+	leaf = openat(c->base, "service", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	put_file(leaf, "cgroup.procs", "0");
+}
+
 static void
 the_kernel_enforces(void **state)
 {
@@ -1373,15 +1391,11 @@ the_kernel_enforces(void **state)
 		cgroup_close(&c);
 		skip();
 	}
-	if (!c.is_in_leaf)
-		assert_int_equal(cgroup_prepare(&c), -EBUSY);
-	cgroup_close(&c);
-	assert_int_equal(cgroup_enter_leaf(&cgroup_kernel), 0);
-	assert_int_equal(cgroup_open(&c, &cgroup_kernel, NULL), 0);
-	assert_true(c.is_in_leaf);
+	assert_int_equal(cgroup_prepare(&c), -EBUSY);
+	go_below(&c);
 	assert_int_equal(cgroup_prepare(&c), 0);
 	assert_int_equal(c.enabled, c.available);
-	assert_int_equal(cgroup_sweep(&c, NULL, NULL, 0), 0);
+	assert_int_equal(cgroup_sweep(&c), 0);
 	try_bounds(&c);
 	try_limits(&c);
 	cgroup_close(&c);
@@ -1403,7 +1417,6 @@ main(void)
 		ON_IMITATION(opening_finds_another_unit),
 		ON_IMITATION(opening_refuses_what_is_no_cgroup2),
 		ON_IMITATION(a_hybrid_tree_has_no_controllers),
-		ON_IMITATION(the_leaf_is_made_and_found_again),
 		ON_IMITATION(preparing_enables_all_at_once),
 		ON_IMITATION(preparing_adds_what_is_missing),
 		ON_IMITATION(preparing_refuses_a_group_with_processes),
@@ -1414,6 +1427,7 @@ main(void)
 		ON_IMITATION(ending_kills_waits_and_removes),
 		ON_IMITATION(sweeping_removes_what_is_left_over),
 		ON_IMITATION(usage_is_read),
+		cmocka_unit_test(bad_records_are_refused),
 		ON_IMITATION(faults_leave_nothing_half_made),
 		ON_IMITATION(a_sweep_takes_what_a_failed_cleanup_left),
 		cmocka_unit_test(the_kernel_kills_and_removes),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several clients of a real holder: a driver and viewers, slow ones, and ones that misbehave.
- * links: ptyd/launch.c ptyd/connector_stub.c ptyd/shellfilter.c ptyd/pty.c
+ * links: ptyd/launch.c ptyd/initplan.c ptyd/connector_stub.c ptyd/pty.c
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /*
  * How long the clients of a real holder may stay attached: until their identity ends, is renewed or
  * is revoked (S10, S21).
- * links: ptyd/launch.c ptyd/connector_stub.c ptyd/shellfilter.c ptyd/pty.c
+ * links: ptyd/launch.c ptyd/initplan.c ptyd/connector_stub.c ptyd/pty.c
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of ptyd/plan.c: ptyd's own limits, whatever placerd says. */
+/* Tests of ptyd's own limits, whatever placerd says. links: ptyd/plan.c ptyd/slots.c */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -112,22 +112,22 @@ test_slots(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < SESSION_SLOTS; i++) {
-		assert_int_equal(slots_lowest(&s, SESSION_SLOTS, &slot), 0);
+		assert_int_equal(plan_free_slot(&s, SESSION_SLOTS, &slot), 0);
 		assert_int_equal(slot, i);
 		assert_false(slots_has(&s, slot));
 		assert_true(slots_take(&s, slot));
 		assert_true(slots_has(&s, slot));
 		assert_false(slots_take(&s, slot));
 	}
-	assert_int_equal(slots_lowest(&s, SESSION_SLOTS, &slot), -FOG_E_FULL);
+	assert_int_equal(plan_free_slot(&s, SESSION_SLOTS, &slot), -FOG_E_FULL);
 	assert_false(slots_take(&s, SESSION_SLOTS));
 	assert_false(slots_has(&s, SESSION_SLOTS));
 	slots_release(&s, 1000);
 	slots_release(&s, 63);
 	slots_release(&s, SESSION_SLOTS);
-	assert_int_equal(slots_lowest(&s, SESSION_SLOTS, &slot), 0);
+	assert_int_equal(plan_free_slot(&s, SESSION_SLOTS, &slot), 0);
 	assert_int_equal(slot, 63);
-	assert_int_equal(slots_lowest(&s, 63, &slot), -FOG_E_FULL);
+	assert_int_equal(plan_free_slot(&s, 63, &slot), -FOG_E_FULL);
 }
 
 /* No session's range has a holder's id in it, and each holder's id tells its slot. */
@@ -139,10 +139,10 @@ test_holders(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < SESSION_SLOTS; i++) {
-		assert_int_equal(plan_holder_uid(UID_BASE, i, &uid), 0);
+		assert_int_equal(slots_holder_uid(UID_BASE, i, &uid), 0);
 		assert_true(plan_slot_of_holder(UID_BASE, uid, &slot));
 		assert_int_equal(slot, i);
-		assert_int_equal(plan_uid(UID_BASE, i, &first), 0);
+		assert_int_equal(slots_uid(UID_BASE, i, &first), 0);
 		assert_true(uid >= UID_BASE + SESSION_SLOTS * 65536u);
 		/* as builds before this one had it */
 		assert_true(plan_slot_of_holder(UID_BASE, first, &slot));
@@ -160,24 +160,24 @@ test_uids(void **state)
 	uid_t uid;
 
 	(void)state;
-	assert_int_equal(plan_uid(UID_BASE, 0, &uid), 0);
+	assert_int_equal(slots_uid(UID_BASE, 0, &uid), 0);
 	assert_int_equal(uid, UID_BASE);
-	assert_int_equal(plan_uid(UID_BASE, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(slots_uid(UID_BASE, SESSION_SLOTS - 1, &uid), 0);
 	assert_int_equal(uid, UID_BASE + (SESSION_SLOTS - 1) * 65536u);
-	assert_int_equal(plan_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
-	assert_int_equal(plan_uid(0, 0, &uid), -FOG_E_BOUNDS);
-	assert_int_equal(plan_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
-	assert_int_equal(plan_holder_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(slots_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
+	assert_int_equal(slots_uid(0, 0, &uid), -FOG_E_BOUNDS);
+	assert_int_equal(slots_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(slots_holder_uid(4026466304u, SESSION_SLOTS - 1, &uid), 0);
 	/* The holders' range of a higher base would hold (uid_t)-1. */
-	assert_int_equal(plan_uid(4026531840u, SESSION_SLOTS - 1, &uid), 0);
-	assert_int_equal(plan_holder_uid(4026531840u, 0, &uid), -FOG_E_BOUNDS);
-	assert_int_equal(plan_holder_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
-	assert_false(plan_owns_uid(UID_BASE, 0));
-	assert_false(plan_owns_uid(UID_BASE, 1000));
-	assert_false(plan_owns_uid(UID_BASE, UID_BASE - 1));
-	assert_true(plan_owns_uid(UID_BASE, UID_BASE));
-	assert_true(plan_owns_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u - 1));
-	assert_false(plan_owns_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u));
+	assert_int_equal(slots_uid(4026531840u, SESSION_SLOTS - 1, &uid), 0);
+	assert_int_equal(slots_holder_uid(4026531840u, 0, &uid), -FOG_E_BOUNDS);
+	assert_int_equal(slots_holder_uid(UID_BASE, SESSION_SLOTS, &uid), -FOG_E_BOUNDS);
+	assert_false(slots_own_uid(UID_BASE, 0));
+	assert_false(slots_own_uid(UID_BASE, 1000));
+	assert_false(slots_own_uid(UID_BASE, UID_BASE - 1));
+	assert_true(slots_own_uid(UID_BASE, UID_BASE));
+	assert_true(slots_own_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u - 1));
+	assert_false(slots_own_uid(UID_BASE, UID_BASE + SESSION_RANGES * 65536u));
 }
 
 int

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of ptyd/pty.c on real terminals. */
+/* Tests of ptyd/pty.c on real terminals. links: ptyd/pty.c ptyd/inside.c ptyd/fdtools.c */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "ptyd/inside.h"
 #include "ptyd/pty.h"
 
 static void
@@ -25,7 +26,8 @@ test_open(void **state)
 	struct termios t;
 
 	(void)state;
-	assert_int_equal(pty_open(&p, 132, 43), 0);
+	assert_int_equal(pty_open(&p), 0);
+	assert_int_equal(inside_prepare_terminal(p.slave, 132, 43), 0);
 	assert_int_equal(ioctl(p.slave, TIOCGWINSZ, &size), 0);
 	assert_int_equal(size.ws_col, 132);
 	assert_int_equal(size.ws_row, 43);
@@ -34,7 +36,7 @@ test_open(void **state)
 	assert_true(fcntl(p.master, F_GETFL) & O_NONBLOCK);
 	assert_true(fcntl(p.master, F_GETFD) & FD_CLOEXEC);
 	assert_true(fcntl(p.slave, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(pty_resize(p.master, 80, 24), 0);
+	assert_int_equal(inside_prepare_terminal(p.slave, 80, 24), 0);
 	assert_int_equal(ioctl(p.slave, TIOCGWINSZ, &size), 0);
 	assert_int_equal(size.ws_col, 80);
 	pty_close(&p);
@@ -49,7 +51,7 @@ test_bytes(void **state)
 	char got[16] = "";
 
 	(void)state;
-	assert_int_equal(pty_open(&p, 80, 24), 0);
+	assert_int_equal(pty_open(&p), 0);
 	assert_int_equal(write(p.slave, "out", 3), 3);
 	assert_int_equal(read(p.master, got, sizeof(got)), 3);
 	assert_memory_equal(got, "out", 3);
@@ -68,7 +70,7 @@ test_owner(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(pty_open(&p, 80, 24), 0);
+	assert_int_equal(pty_open(&p), 0);
 	assert_int_equal(pty_give(&p, uid, gid), 0);
 	assert_int_equal(fstat(p.slave, &st), 0);
 	assert_int_equal(st.st_uid, uid);
@@ -91,10 +93,10 @@ test_exhausted(void **state)
 	few = old;
 	few.rlim_cur = (rlim_t)lowest + 1; /* room for the master alone */
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	assert_int_equal(pty_open(&p, 80, 24), -EMFILE);
+	assert_int_equal(pty_open(&p), -EMFILE);
 	assert_int_equal(p.master, -1);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	assert_int_equal(pty_open(&p, 80, 24), 0);
+	assert_int_equal(pty_open(&p), 0);
 	pty_close(&p);
 }
 

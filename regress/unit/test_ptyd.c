@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: ptyd/record.c ptyd/plan.c */
+/* links: ptyd/record.c ptyd/plan.c ptyd/slots.c */
 /*
  * The real ptyd, spawner, holder and session-init, started as fogd starts them; the test plays
  * fogd, placerd and gatewayd on their edges, kills each of them, and looks at what is left.
@@ -1373,10 +1373,10 @@ test_spawner_measures_all(void **state)
 	wire_hello(&as_broker, EDGE_PTY_SPAWN, epoch);
 	assert_true(wire_expect(&as_broker, MSG_HELLO));
 	assert_true(wire_send(&as_broker, MSG_SPAWN_USAGE, ++next_request, &all, -1));
-	assert_true(wire_expect(&as_broker, MSG_PTY_USAGE));
+	assert_true(wire_expect(&as_broker, MSG_PTY_STATS));
 	assert_true(id_is_zero(&as_broker.m.u.usage.session_id));
 	assert_true(wire_send(&as_broker, MSG_SPAWN_RELEASE, 0, &all, -1));
-	assert_false(wire_expect(&as_broker, MSG_PTY_USAGE)); /* it hangs up */
+	assert_false(wire_expect(&as_broker, MSG_PTY_STATS)); /* it hangs up */
 	assert_true(wire_expect(&spawner.control, MSG_CTL_PEER_BAD));
 	close(as_broker.fd);
 	wire_spawner();
@@ -1480,7 +1480,7 @@ play_holder(const struct fake *f, int listener, int ready)
 
 	prctl(PR_SET_NAME, "holder", 0, 0, 0);
 	if (uid == 0 &&
-	    (plan_holder_uid(1879048192, FAKE_SLOT, &uid) != 0 || setresuid(uid, uid, uid) != 0))
+	    (slots_holder_uid(1879048192, FAKE_SLOT, &uid) != 0 || setresuid(uid, uid, uid) != 0))
 		_exit(97);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of ids */
 	listen(listener, 4);
