@@ -301,12 +301,16 @@ sanitize:
 		'unit tests' '$(MAKE) --no-print-directory B=build-asan unit' \
 		'integration tests' '$(MAKE) --no-print-directory B=build-asan INTEGRATION="$(filter-out $(PAGES),$(INTEGRATION))" integration'
 
-# Without the tests that start programs: those, under their filters, cannot write their counters.
+# Only tests that link one of these can run a line of it. Without those that start programs: those, under their filters,
+# cannot write their counters.
+COVERED = gatewayd/http1.c placerd/policy.c
+COVERING = $(foreach t,$(filter-out test_holder test_holder_clients test_holder_identity test_ptyd,$(UNIT)),$(if \
+	$(filter $(COVERED),$(call links_of,$(t))),$(t)))
 coverage:
-	$(SUBMAKE) B=build-cov $(COV_ARGS) unit-bin
+	$(SUBMAKE) B=build-cov $(COV_ARGS) $(COVERING:%=build-cov/regress/unit/%)
 	@find build-cov -name '*.gcda' -delete
-	@$(RUN_TESTS) unit build-cov/regress $(filter-out test_holder test_holder_clients test_holder_identity test_ptyd,$(UNIT))
-	@build-aux/coverage.sh build-cov 90 gatewayd/http1.c placerd/policy.c
+	@$(RUN_TESTS) unit build-cov/regress $(COVERING)
+	@build-aux/coverage.sh build-cov 90 $(COVERED)
 
 $(B)/regress/bench: $(call objs,$(wildcard regress/bench/*.c)) $(B)/libcommon.a
 	$(link) $(SSL_LIBS) $(CRYPTO_LIBS)
@@ -453,7 +457,7 @@ uninstall: $(CONFIG)
 
 .PHONY: clean distclean dist
 clean:
-	rm -rf build build-asan build-cov build-fuzz build-clang build-gcc build-install $(filter-out build,$(B))
+	rm -rf build build-asan build-cov build-fuzz build-clang build-install $(filter-out build,$(B))
 
 distclean: clean
 	rm -rf configure config.mk config.log config.status autom4te.cache web/node_modules regress/node_modules
@@ -470,7 +474,7 @@ help:
 	@echo 'unit         cmocka tests, and which libraries the programs link'
 	@echo 'fuzz-smoke   each fuzzer over its seeds and for 5 s'
 	@echo 'fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'integration  node:test against private instances, TEST_JOBS=$(TEST_JOBS) files at once'
+	@echo 'integration  node:test against private instances, TEST_JOBS=$(TEST_JOBS) files at once and as many that wait'
 	@echo 'sanitize     unit and integration tests under ASAN and UBSAN'
 	@echo 'coverage     line coverage of the parsers by unit tests'
 	@echo 'lint         clang-format, bash -n, mandoc, cppcheck, clang-tidy'

@@ -1,7 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run-tests.sh unit|fuzz|integration DIR TEST...: runs the tests, TEST_JOBS at a time, each with a deadline
-# and its own log in DIR/log, and prints one line for each. The log of a failed test follows its line.
+# run-tests.sh unit|fuzz|integration DIR TEST...: runs the tests, each with a deadline and its own log in DIR/log,
+# and prints one line for each, the slowest of all at the end. The log of a failed test follows its line.
+#
+# TEST_JOBS at a time, and beside them as many of those that mostly wait, the longest of each first: regress/durations
+# says which and how long. TEST_JOBS=1 runs one at a time.
 set -uo pipefail
 kind=${1:?usage: run-tests.sh unit|fuzz|integration DIR TEST...}
 dir=${2:?usage: run-tests.sh unit|fuzz|integration DIR TEST...}
@@ -10,6 +13,7 @@ jobs=${TEST_JOBS:-2}
 fuzz_seconds=${FUZZ_SECONDS:-5}
 logs=$dir/log
 mkdir -p "$logs"
+: >"$logs/.took"
 
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
@@ -18,7 +22,8 @@ run_unit() {
 	timeout -k 5 "${TEST_TIMEOUT:-120}" "$dir/unit/$1"
 }
 
-# First every seed once, then new inputs for a while, starting from the seeds.
+# First every seed once, then new inputs for a while, starting from the seeds. libFuzzer ends in the second after the
+# one that it is told.
 run_fuzz() {
 	local seeds=regress/fuzz/seeds/${1#fuzz_} dict=regress/fuzz/${1#fuzz_}.dict
 	local corpus=$dir/corpus/$1 args=(-timeout=10 -rss_limit_mb=1024 -print_final_stats=1)
@@ -29,7 +34,7 @@ run_fuzz() {
 		"$dir/fuzz/$1" "${args[@]}" -runs=0 "$seeds" || return
 		set -- "$1" "$seeds"
 	fi
-	timeout -k 5 $((fuzz_seconds + 60)) "$dir/fuzz/$1" "${args[@]}" -max_total_time="$fuzz_seconds" \
+	timeout -k 5 $((fuzz_seconds + 60)) "$dir/fuzz/$1" "${args[@]}" -max_total_time=$((fuzz_seconds - 1)) \
 		"$corpus" "${@:2}"
 }
 
@@ -48,13 +53,14 @@ count() {
 
 one() {
 	local name start=$EPOCHREALTIME took result=ok
-	name=$(basename "$1" .test.mjs)
+	name=$(name_of "$1")
 	"run_$kind" "$1" >"$logs/$name.log" 2>&1 </dev/null
 	local status=$?
 	[ $status = 0 ] || result=FAILED
 	took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 	{
 		flock 9
+		echo "$took $name" >>"$logs/.took"
 		printf '%-6s %-28s %7s s  %s\n' $result "$name" "$took" "$(count "$logs/$name.log")"
 		if [ $status != 0 ]; then
 			[ $status = 124 ] && echo "    deadline passed"
@@ -65,20 +71,60 @@ one() {
 	return $status
 }
 
-total=$#
-failed=0
-running=0
-for test in "$@"; do
-	if [ $running -ge "$jobs" ]; then
-		wait -n || failed=$((failed + 1))
-		running=$((running - 1))
+name_of() {
+	local name=${1##*/}
+	echo "${name%.test.mjs}"
+}
+
+# Two queues, the longest first.
+busy=()
+waiting=()
+sort_tests() {
+	local name seconds how test
+	local -A seconds_of=() how_of=()
+	while read -r name seconds how; do
+		seconds_of[$name]=$seconds
+		how_of[$name]=$how
+	done < <(grep '^[a-z]' regress/durations)
+	while read -r seconds how test; do
+		if [ "$how" = waits ]; then waiting+=("$test"); else busy+=("$test"); fi
+	done < <(for test in "$@"; do
+		name=$(name_of "$test")
+		echo "${seconds_of[$name]:-1} ${how_of[$name]:-works} $test"
+	done | sort -s -k1,1nr)
+}
+
+# The first lanes are for any test, the others for those that wait.
+start_next() {
+	local lane=$1
+	if [ "$lane" -lt "$jobs" ] && [ ${#busy[@]} -gt 0 ]; then
+		test=${busy[0]}
+		busy=("${busy[@]:1}")
+	elif [ ${#waiting[@]} -gt 0 ]; then
+		test=${waiting[0]}
+		waiting=("${waiting[@]:1}")
+	else
+		return
 	fi
-	one "$test" &
-	running=$((running + 1))
+	TEST_LANE=$lane one "$test" &
+	lane_of[$!]=$lane
+}
+
+lanes=$((jobs > 1 ? 2 * jobs : 1))
+declare -A lane_of=()
+failed=0
+sort_tests "$@"
+for ((lane = 0; lane < lanes; lane++)); do
+	start_next "$lane"
 done
-while [ $running -gt 0 ]; do
-	wait -n || failed=$((failed + 1))
-	running=$((running - 1))
+while [ ${#lane_of[@]} -gt 0 ]; do
+	wait -n -p pid || failed=$((failed + 1))
+	lane=${lane_of[$pid]}
+	unset "lane_of[$pid]"
+	start_next "$lane"
 done
-printf '%s: %d of %d passed\n' "$kind" $((total - failed)) "$total"
+if [ "$kind" != fuzz ]; then
+	echo "$kind: slowest: $(sort -nr "$logs/.took" | head -n 8 | awk '{ printf "%s%s %s s", (NR > 1 ? ", " : ""), $2, $1 }')"
+fi
+printf '%s: %d of %d passed\n' "$kind" $(($# - failed)) $#
 [ $failed = 0 ]

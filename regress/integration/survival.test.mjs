@@ -36,7 +36,7 @@ const vim = process.env.FOG_EDITOR ??
 const editor = vim
 	? { start: `${vim} -u NONE -i NONE -n -N --cmd 'set ruler showcmd ttimeoutlen=100'`, command: /^\S*\/vim\S* /,
 		opened: /VIM - Vi IMproved|All/, write: (text) => `o${text}\x1b`, busy: /-- INSERT --/, quit: ":q!\n" }
-	: { start: "sh ./editor", command: /^sh .*editor/, opened: /0 typed/, write: (text) => `${text},`, quit: "Q" };
+	: { start: 'sh -c "$editor"', command: /^sh -c [^]* editor /, opened: /0 typed/, write: (text) => `${text},`, quit: "Q" };
 
 // A person's terminal: what arrives goes to the screen, and the screen's answers to questions go back.
 class Screen {
@@ -174,7 +174,7 @@ suite("survival", { env: { LISTEN_ADDR: "127.0.0.1:0" } }, ({ fog, test }) => {
 		terminal.resize(COLS, ROWS);
 		[, shellPid] = await terminal.run("echo pid=$$ do''ne", /pid=(\d+) done/);
 		if (!vim)
-			await terminal.run(`cat >editor <<'END'\n${EDITOR}END\necho rea''dy`, /ready/);
+			await terminal.run(`editor=$(cat <<'END'\n${EDITOR}END\n)\necho rea''dy`, /ready/);
 		const [holder] = fog.holders();
 		terminal.type(`${editor.start}\n`);
 		const read = (pid, file) => fs.readFileSync(`/proc/${pid}/${file}`, "latin1");

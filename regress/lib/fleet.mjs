@@ -11,7 +11,7 @@ import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { build, Instance, policyOf } from "./harness.mjs";
+import { build, Instance, policyOf, uidBase } from "./harness.mjs";
 import { CLIENT, OidcProvider, TestCa } from "./oidc.mjs";
 import { sleep, until } from "./proc.mjs";
 import { listen } from "./testca.mjs";
@@ -205,7 +205,7 @@ export class Fleet {
 			NODE_NAME: node.name, NODES_CONFIG: node.nodesFile, NODE_KEY_FILE: node.keyFile, FLEET_CA_FILE: this.ca.file,
 			FLEET_ORIGINS: this.#nodes.map(({ url }) => url).join(" "),
 			OIDC_ISSUER_URL: this.idp.issuer, OIDC_CLIENT_ID: CLIENT, OIDC_AUDIENCE: "fog", OIDC_CA_FILE: this.ca.file,
-			SESSION_UID_BASE: `${1879048192 + node.number * 268435456 / 2}`,
+			SESSION_UID_BASE: String(uidBase(node.number)),
 			...this.#options.env, ...node.env,
 		};
 	}

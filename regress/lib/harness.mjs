@@ -39,6 +39,10 @@ export const DEFAULT_POLICY = policyOf([
 // What makes sanitizers, coverage and malloc variants work also for the instance.
 const PASSED_ENV = /^(PATH|LANG|LC_ALL|[AUL]SAN_OPTIONS|LLVM_PROFILE_FILE|GCOV_\w+|MALLOC_\w+|GLIBC_TUNABLES)$/;
 
+// The kernel counts processes by id, so files that run at once share none: build-aux/run-tests.sh gives each a lane of its
+// own. number: among the instances of one file, below 8. 64 sessions each; in lane 0 the first is the option's default.
+export const uidBase = (number = 0) => 0x7000_0000 + (Number(process.env.TEST_LANE ?? 0) % 8 * 8 + number) * 64 * 65536;
+
 export function instanceEnv(dir, extra = {}) {
 	const env = {
 		...Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED_ENV.test(name))),
@@ -49,6 +53,7 @@ export function instanceEnv(dir, extra = {}) {
 		POLICY_CONFIG: path.join(dir, "policy.yaml"),
 		RUN_DIR: path.join(dir, "run"),
 		STATE_DIR: path.join(dir, "state"),
+		SESSION_UID_BASE: String(uidBase()),
 		// All tests come from one address; those of the limits set their own.
 		FAILED_TOKENS_PER_MINUTE: "0",
 		ATTACHES_PER_MINUTE: "0",
