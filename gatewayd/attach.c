@@ -189,11 +189,17 @@ put_frame(struct attach *a, enum stream_type type, const void *payload)
 }
 
 static void
-flush_to_holder(struct attach *a)
+put_ack(struct attach *a)
 {
 	if (a->ack_waits)
 		put_frame(a, STREAM_ACK, &a->ack);
 	a->ack_waits = false;
+}
+
+static void
+flush_to_holder(struct attach *a)
+{
+	put_ack(a);
 	if (a->w->turn->outbox.of == a)
 		send_outbox(a);
 	if (evbuffer_get_length(a->to_holder) > 0)
@@ -294,6 +300,7 @@ take_input(struct attach *a, const struct term_event *e)
 {
 	uint64_t offset = e->has_offset ? e->offset : a->in_next;
 
+	put_ack(a); /* in the client's order: behind one that ends the stream nothing is typed */
 	for (size_t at = 0; at < e->bytes.len; at += STREAM_DATA_MAX) {
 		size_t left = e->bytes.len - at;
 		size_t len = left < STREAM_DATA_MAX ? left : STREAM_DATA_MAX;
