@@ -84,6 +84,7 @@ static const struct member usage_members[] = {
 	{ "pids", KIND_COUNT, OPTIONAL, 0, NULL },
 	{ "oom_kills", KIND_COUNT, OPTIONAL, 0, NULL },
 	{ "pressure", KIND_OBJECT, OPTIONAL, 0, pressure_members },
+	{ "egress_denied", KIND_COUNT, OPTIONAL, 0, NULL },
 	END_OF_MEMBERS,
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/egress_nft.h"
 #include "common/err.h"
 #include "common/fleetorigins.h"
 #include "common/log.h"
@@ -273,6 +274,22 @@ check_fleet(const struct config *c, char *err, size_t err_size)
 }
 
 static int
+check_egress(const struct config *c, char *err, size_t err_size)
+{
+	struct egress_net net;
+	char four[80], six[80];
+	const char *wrong = egress_net_parse(c->egress_network, c->egress_network6, &net);
+
+	if (wrong)
+		snprintf(err, err_size,
+		    "EGRESS_NETWORK=%s, EGRESS_NETWORK6=%s: must be an IPv4 /19 and an IPv6 /112, "
+		    "such as 100.127.224.0/19 and fd66:6f67:5e55::/112 (%s)",
+		    log_escape(view_of(c->egress_network), four, sizeof(four)),
+		    log_escape(view_of(c->egress_network6), six, sizeof(six)), wrong);
+	return wrong ? -1 : 0;
+}
+
+static int
 check_together(struct config *c, char *err, size_t err_size)
 {
 	static const char levels[] = " error warn info debug ";
@@ -299,7 +316,8 @@ check_together(struct config *c, char *err, size_t err_size)
 		    "GATEWAY_URL: must be scheme, name and port, with no path behind");
 		return -1;
 	}
-	if (check_issuer(c, err, err_size) != 0 || check_fleet(c, err, err_size) != 0)
+	if (check_issuer(c, err, err_size) != 0 || check_fleet(c, err, err_size) != 0 ||
+	    check_egress(c, err, err_size) != 0)
 		return -1;
 	return settle_runtime(c, err, err_size);
 }

@@ -115,9 +115,11 @@ static const char *const host_lines[] = {
 	"add map " TABLE "senders { type ifname : verdict; }",
 	"add map " TABLE "receivers { type ifname : verdict; }",
 	"add counter " TABLE "spoofed",
+	"add counter " TABLE EGRESS_DENIED_COUNTER,
 	"add chain " TABLE "from",
 	"add chain " TABLE "to",
 	"add chain " TABLE "answers",
+	"add chain " TABLE "crowded",
 	"add chain " TABLE "prerouting { type filter hook prerouting priority raw; }",
 	"add chain " TABLE "input { type filter hook input priority filter; }",
 	"add chain " TABLE "forward { type filter hook forward priority filter; }",
@@ -126,6 +128,7 @@ static const char *const host_lines[] = {
 	"flush chain " TABLE "from",
 	"flush chain " TABLE "to",
 	"flush chain " TABLE "answers",
+	"flush chain " TABLE "crowded",
 	"flush chain " TABLE "prerouting",
 	"flush chain " TABLE "input",
 	"flush chain " TABLE "forward",
@@ -150,6 +153,9 @@ static const char *const host_lines[] = {
 	"add rule " TABLE "to drop",
 	"add rule " TABLE "answers ct state established accept",
 	"add rule " TABLE "answers ct state related " ICMP "accept",
+	"add rule " TABLE "crowded counter name " EGRESS_DENIED_COUNTER,
+	"add rule " TABLE "crowded limit rate 5/second log prefix \"fog-deny egress.connections \"",
+	"add rule " TABLE "crowded reject with icmpx admin-prohibited",
 };
 
 void
@@ -240,13 +246,17 @@ egress_script_add(struct egress_script *s, const struct egress_net *net, uint32_
 	/* Before any rule: the host's table of connections is everybody's. */
 	say(s,
 	    "add rule " TABLE "s%u ct state new ct count over %u counter name s%u_deny "
-	    "reject with icmpx admin-prohibited\n",
+	    "goto crowded\n",
 	    slot, EGRESS_CONNECTIONS_MAX, slot);
 	for (unsigned i = 0; i < count; i++)
 		say_rule(s, net, slot, i + 1, &rules[i], mark);
-	say(s, "add rule " TABLE "s%u counter name s%u_deny\n", slot, slot);
-	say(s, "add rule " TABLE "s%u limit rate 5/second log prefix \"fog-deny s%u \"\n", slot,
-	    slot);
+	say(s,
+	    "add rule " TABLE "s%u counter name s%u_deny counter name " EGRESS_DENIED_COUNTER "\n",
+	    slot, slot);
+	say(s,
+	    "add rule " TABLE "s%u limit rate 5/second "
+	    "log prefix \"fog-deny s%u egress.no_rule \"\n",
+	    slot, slot);
 	say(s, "add rule " TABLE "s%u reject with icmpx admin-prohibited\n", slot);
 	say(s, "add rule " TABLE "r%u ct mark 0x%x goto answers\n", slot, mark);
 	say_own(s, net, slot, "add");

@@ -13,11 +13,13 @@
 
 #include "common/egress.h"
 
-#define EGRESS_TABLE "inet cloudshell_fog"
-#define EGRESS_GROUP 0x666f67  /* IFLA_GROUP of our interfaces */
-#define EGRESS_NAME_SIZE 16    /* IFNAMSIZ */
-#define EGRESS_NET_PREFIX 19   /* a /31 for each slot */
-#define EGRESS_NET_PREFIX6 112 /* a /127 */
+#define EGRESS_TABLE_NAME "cloudshell_fog"
+#define EGRESS_TABLE "inet " EGRESS_TABLE_NAME
+#define EGRESS_DENIED_COUNTER "denied" /* of all sessions, also of those that are gone */
+#define EGRESS_GROUP 0x666f67          /* IFLA_GROUP of our interfaces */
+#define EGRESS_NAME_SIZE 16            /* IFNAMSIZ */
+#define EGRESS_NET_PREFIX 19           /* a /31 for each slot */
+#define EGRESS_NET_PREFIX6 112         /* a /127 */
 #define EGRESS_LINK_PREFIX 31
 #define EGRESS_LINK_PREFIX6 127
 #define EGRESS_CONNECTIONS_MAX 1024 /* of a session at once; the host's table has room for all */

@@ -128,6 +128,8 @@ usage_json(const struct pl_shown *s)
 	set_if_known(pressure, "io", s->known, USAGE_IO_PRESSURE, percent_json(s->io_pressure));
 	if (json_object_size(pressure) > 0)
 		json_object_set(obj, "pressure", pressure);
+	set_if_known(obj, "egress_denied", s->known, USAGE_EGRESS_DENIED,
+	    count_json(s->egress_denied));
 	json_decref(pressure);
 	return obj;
 }

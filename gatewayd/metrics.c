@@ -95,6 +95,9 @@ static const struct node_row {
 	    "{resource=\"memory\"}", 4, WHEN_MEASURED, USAGE_MEMORY_PRESSURE },
 	{ SESSIONS "_pressure_ratio", "gauge", "", OF_NODE(io_pressure), "{resource=\"io\"}", 4,
 	    WHEN_MEASURED, USAGE_IO_PRESSURE },
+	{ SESSIONS "_egress_denied_total", "counter",
+	    "Packets that the rules of sessions' profiles did not let out.", OF_NODE(egress_denied),
+	    "", 0, WHEN_MEASURED, USAGE_EGRESS_DENIED },
 };
 
 static const int refusals[] = { FOG_E_NO_TOKEN, FOG_E_BAD_TOKEN, FOG_E_BAD_ATTACH_TOKEN,

@@ -384,6 +384,8 @@ static const struct yaml_type egress_type = { .kind = YAML_KIND_SCALAR, .set = s
 #define OPTIONAL_LIST(key, appender, item_type, most) \
 	LIST_AS(key, YAML_OPTIONAL, appender, item_type, 0, most)
 
+#define IMAGES_HINT "write NAME@sha256:HEX, `fogctl image list` shows it, or remove the key"
+
 static const struct yaml_key profile_keys[] = {
 	SCALAR("name", set_profile_name, name, 1, POLICY_NAME_MAX_BYTES),
 	SCALAR("cpu", yaml_set_cpu, limits.cpu_milli, 1, POLICY_CPU_MAX_MILLI),
@@ -403,7 +405,9 @@ static const struct yaml_key profile_keys[] = {
 	OPTIONAL("io_weight", yaml_set_u32, limits.io_weight, 1, POLICY_IO_WEIGHT_MAX),
 	OPTIONAL("home", set_home, limits.home, 0, 0),
 	OPTIONAL("limits", set_limits_mode, limits.limits_mode, 0, 0),
-	OPTIONAL_LIST("images", append_image, image_type, POLICY_IMAGES_MAX),
+	{ "images", YAML_OPTIONAL, 0,
+	  { .kind = YAML_KIND_LIST, .append = append_image, .item = &image_type,
+	    .min = 1, .max = POLICY_IMAGES_MAX, .hint = IMAGES_HINT } },
 	OPTIONAL_LIST("egress", append_egress, egress_type, EGRESS_RULES_MAX),
 	OPTIONAL("dns", set_dns, limits.dns, 0, 0),
 	OPTIONAL("shell", set_shell, limits.shell, 0, 0),

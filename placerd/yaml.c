@@ -469,7 +469,8 @@ read_next(struct yaml_reader *r)
 	if (r->event.type != YAML_SEQUENCE_END_EVENT)
 		return read_item(r, f);
 	if (f->items < f->type->min)
-		return fail(r, f->line, "needs at least %ju item", (uintmax_t)f->type->min);
+		return fail(r, f->line, "needs at least %ju item%s%s", (uintmax_t)f->type->min,
+		    f->type->hint ? ": " : "", f->type->hint ? f->type->hint : "");
 	return end_many(r);
 }
 

@@ -53,7 +53,8 @@ struct yaml_type {
 	yaml_set_fn *set;             /* scalar */
 	yaml_append_fn *append;       /* list */
 	const struct yaml_type *item; /* list */
-	const struct yaml_key *keys;  /* map; the last row has no name */
+	const char *hint; /* list with a min: what to write, said where it is empty; or NULL */
+	const struct yaml_key *keys; /* map; the last row has no name */
 };
 
 struct yaml_key {

@@ -496,6 +496,8 @@ spawner_on_stats(void *ctx, struct peer *from, struct msg *m)
 	pending_done(p);
 	/* What cannot be read is not known. */
 	usage_parse(m->u.stats.files, &usage);
+	usage.egress_denied = m->u.stats.egress_denied;
+	usage.known |= (uint32_t)m->u.stats.knows_denied << USAGE_EGRESS_DENIED;
 	if (!s)
 		usage.holds = 0; /* all together have none */
 	return proc_send(EDGE_PLACE_PTY, MSG_PLACE_USAGE, m->request_id, &m->trace, &usage, -1) ==

@@ -20,6 +20,7 @@
 
 #include "common/cleanup.h"
 #include "common/egress.h"
+#include "common/egress_denied.h"
 #include "common/log.h"
 #include "common/mono.h"
 #include "common/proc.h"
@@ -521,6 +522,8 @@ sandbox_stats(uint32_t slot, struct pl_stats *out, struct writer *files)
 
 	if (!is_all)
 		out->holds = 1U << LIMIT_STORAGE;
+	out->knows_denied = (is_all || slots_has(&host.linked, slot)) &&
+	    egress_denied(is_all ? SESSION_RANGES : slot, &out->egress_denied) == 0;
 	if (host.cgroup.base < 0 || (!is_all && cgroup_session_open(&host.cgroup, slot, &dir) != 0))
 		return;
 	if (cgroup_pack_stats(&host.cgroup, is_all ? host.cgroup.base : dir, files) == 0)

@@ -145,11 +145,12 @@ writes_what_is_used(void **state)
 	s.cpu_pressure = 7;
 	s.memory_pressure = 10000;
 	s.io_pressure = 0;
+	s.egress_denied = 12;
 	snprintf(text, sizeof(text), RUNNING, "running",
 	    ",\"limits\":{\"enforced\":[\"cpu\",\"memory\",\"swap\",\"pids\",\"io\",\"storage\"]},"
 	    "\"usage\":{\"cpu_seconds\":1.5,\"memory_bytes\":9223372036854775807,"
 	    "\"memory_peak_bytes\":8192,\"pids\":3,\"oom_kills\":1,"
-	    "\"pressure\":{\"cpu\":0.07,\"memory\":100.0,\"io\":0.0}}");
+	    "\"pressure\":{\"cpu\":0.07,\"memory\":100.0,\"io\":0.0},\"egress_denied\":12}");
 	assert_json(api_json_shown(&s), text);
 	s.known = 1u << USAGE_PIDS | 1u << USAGE_IO_PRESSURE;
 	s.holds = 0;

@@ -173,6 +173,17 @@ test_issuer(void **state)
 		{ "GATEWAY_URL", "https://shell.example.org/fog", "with no path behind" },
 		{ "GATEWAY_URL", "https://a@shell.example.org", "with no path behind" },
 		{ "GATEWAY_URL", "https://", "with no path behind" },
+		{ "EGRESS_NETWORK", "10.1.32.0/19", NULL },
+		{ "EGRESS_NETWORK", "10.1.0.0/16",
+		    "EGRESS_NETWORK=\"10.1.0.0/16\", EGRESS_NETWORK6=\"fd66" },
+		{ "EGRESS_NETWORK", "10.1.0.0/16", "must be an IPv4 /19 and an IPv6 /112" },
+		{ "EGRESS_NETWORK", "10.1.1.0/19", "must be an IPv4 /19" },
+		{ "EGRESS_NETWORK", "10.1.32.0/19 tcp", "must be an IPv4 /19" },
+		{ "EGRESS_NETWORK", "nonsense!", "must be an IPv4 /19" },
+		{ "EGRESS_NETWORK", "fd00::/112", "must be an IPv4 /19" },
+		{ "EGRESS_NETWORK", "127.0.0.0/19", "must be an IPv4 /19" },
+		{ "EGRESS_NETWORK6", "fd00:1::/112", NULL },
+		{ "EGRESS_NETWORK6", "fd00:1::/64", "EGRESS_NETWORK6=\"fd00:1::/64\": must be" },
 	};
 
 	(void)state;

@@ -10,10 +10,16 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/egress.h"
+#include "common/egress_denied.h"
 #include "common/egress_nft.h"
 #include "common/egress_rtnl.h"
 #include "common/err.h"
@@ -365,16 +371,79 @@ a_session_becomes_rules(void **state)
 	assert_says(T "r7 ct mark 0xabc1 goto answers\n");
 	/* How many connections it may have is looked at before any rule. */
 	assert_non_null(strstr(script.text,
-	    T "s7 ct state new ct count over 1024 counter name s7_deny "));
+	    T "s7 ct state new ct count over 1024 counter name s7_deny goto crowded\n"));
 	assert_true(strstr(script.text, "ct count over") < strstr(script.text, "accept comment"));
 	/* The deny is last in its chain. */
 	assert_true(strstr(script.text, "comment \"5: ::/0\"") <
-	    strstr(script.text, T "s7 counter name s7_deny\n"));
+	    strstr(script.text, T "s7 counter name s7_deny counter name denied\n"));
 	start();
 	egress_script_remove(&script, &net, 7);
 	assert_says("delete element inet cloudshell_fog own4 { \"fog7\" . 100.127.224.15 }\n");
 	assert_says("delete chain inet cloudshell_fog s7\n");
 	assert_says("delete counter inet cloudshell_fog s7_deny\n");
+}
+
+/* An answer as the kernel writes it: the object with its data, a counter of bytes and packets. */
+static size_t
+answer_with(char *to, uint16_t type, uint64_t packets)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(to);
+	struct nlattr *data;
+
+	h->nlmsg_type = type;
+	mnl_nlmsg_put_extra_header(h, sizeof(struct nfgenmsg));
+	mnl_attr_put_strz(h, NFTA_OBJ_NAME, "s7_deny");
+	data = mnl_attr_nest_start(h, NFTA_OBJ_DATA);
+	mnl_attr_put_u64(h, NFTA_COUNTER_BYTES, htobe64(packets * 60));
+	mnl_attr_put_u64(h, NFTA_COUNTER_PACKETS, htobe64(packets));
+	mnl_attr_nest_end(h, data);
+	return h->nlmsg_len;
+}
+
+static size_t
+error_with(char *to, int error)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(to);
+	struct nlmsgerr *e = mnl_nlmsg_put_extra_header(h, sizeof(*e));
+
+	h->nlmsg_type = NLMSG_ERROR;
+	e->error = error;
+	return h->nlmsg_len;
+}
+
+static void
+what_was_denied_is_read(void **state)
+{
+	const uint16_t object = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWOBJ;
+	_Alignas(struct nlmsghdr) char answer[512];
+	uint64_t packets = 5;
+	size_t len;
+
+	(void)state;
+	len = error_with(answer, -ENOENT);
+	assert_int_equal(egress_denied_read(answer, len, &packets), -ENOENT);
+	len = error_with(answer, 0);
+	assert_int_equal(egress_denied_read(answer, len, &packets), -EBADMSG);
+	len = answer_with(answer, object + 1, 12);
+	assert_int_equal(egress_denied_read(answer, len, &packets), -EBADMSG);
+	len = answer_with(answer, object, 12);
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(egress_denied_read(answer, cut, &packets), -EBADMSG);
+	assert_int_equal(packets, 5);
+	assert_int_equal(egress_denied_read(answer, len, &packets), 0);
+	assert_int_equal(packets, 12);
+}
+
+static void
+what_was_denied_is_asked_by_name(void **state)
+{
+	struct egress_denied_query one = egress_denied_ask(7);
+	struct egress_denied_query all = egress_denied_ask(SESSION_RANGES);
+
+	(void)state;
+	assert_non_null(memmem(one.bytes, one.len, "s7_deny", sizeof("s7_deny")));
+	assert_non_null(memmem(all.bytes, all.len, "denied", sizeof("denied")));
+	assert_non_null(memmem(all.bytes, all.len, "cloudshell_fog", sizeof("cloudshell_fog")));
 }
 
 static void
@@ -466,6 +535,8 @@ main(void)
 		cmocka_unit_test(networks_are_read),
 		cmocka_unit_test(slots_have_addresses),
 		cmocka_unit_test(a_session_becomes_rules),
+		cmocka_unit_test(what_was_denied_is_read),
+		cmocka_unit_test(what_was_denied_is_asked_by_name),
 		cmocka_unit_test(the_host_is_made_anew),
 		cmocka_unit_test(scripts_are_bounded),
 		cmocka_unit_test(requests_are_bounded),

@@ -85,7 +85,7 @@ says_type_and_help_once_for_a_name(void **state)
 /* No figures without somebody who told them; of those told only what is known. */
 static const struct {
 	struct pl_gate_ready node;
-	const char *lines[4]; /* to be there, whole */
+	const char *lines[5]; /* to be there, whole */
 	const char *absent[2];
 } node_rows[] = {
 	{ { .sessions_known = 1, .running = 2, .detached = 3, .made = 7, .expired = 1 },
@@ -109,8 +109,11 @@ static const struct {
 		"\nfog_node_sessions_oom_kills_total 4\n",
 		"\nfog_node_sessions_pressure_ratio{resource=\"io\"} 0.0125\n" },
 	    { "resource=\"cpu\"", "fog_node_sessions_processes" } },
-	{ { .known = (1u << USAGE_COUNT) - 1, .pids = 8, .cpu_pressure = 10000 },
-	    { "\nfog_node_sessions_processes 8\n",
+	{ { .known = (1u << USAGE_COUNT) - 1,
+	      .pids = 8,
+	      .cpu_pressure = 10000,
+	      .egress_denied = 9 },
+	    { "\nfog_node_sessions_processes 8\n", "\nfog_node_sessions_egress_denied_total 9\n",
 		"\nfog_node_sessions_pressure_ratio{resource=\"cpu\"} 1.0000\n",
 		"\nfog_node_sessions_pressure_ratio{resource=\"memory\"} 0.0000\n",
 		"\nfog_node_sessions_cpu_seconds_total 0.000000\n" },

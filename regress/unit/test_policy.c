@@ -479,11 +479,13 @@ static const struct {
 	{ 8, BOX("limits: best-effort"), 0, NULL },
 	{ 8, BOX("limits: best_effort"), 9, "profiles[0].limits: must be required or best-effort" },
 	{ 8, BOX("limits: {pids: 5}"), 9, "limits: must be a single value, but here is a mapping" },
-	{ 8, BOX("images: []"), 0, NULL },
+	{ 8, BOX("images: []"), 9,
+	    "profiles[0].images: needs at least 1 item: write NAME@sha256:HEX, `fogctl image list` "
+	    "shows it, or remove the key" },
 	{ 8, BOX("images: [" DIGEST_A "]"), 0, NULL },
 	{ 8, BOX("images:\n    - base@" DIGEST_A "\n    - " DIGEST_B), 0, NULL },
 	{ 8, BOX("images: [\"base@" DIGEST_A "\"]"), 0, NULL },
-	{ 8, BOX("images: base@" DIGEST_A), 9, "images: must be a list ([] for an empty one)" },
+	{ 8, BOX("images: base@" DIGEST_A), 9, "images: must be a list" },
 	{ 8, BOX("images: [base]"), 9, "profiles[0].images[0]: a name or a tag can be moved" },
 	{ 8, BOX("images: [base]"), 9, "so a digest is needed" },
 	{ 8, BOX("images: [base]"), 9, "`fogctl image list` shows it" },
@@ -1069,9 +1071,10 @@ make_policy(const struct world *w)
 	for (size_t i = 0; i < COUNT_OF(world_names); i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 		    "- {name: %s, cpu: 1, memory: 1Gi, storage: 1Gi, max_ttl_seconds: %u,"
-		    " max_sessions: %zu, allowed_groups: [%s], images: [%s]}\n",
+		    " max_sessions: %zu, allowed_groups: [%s]%s}\n",
 		    world_names[i], w->max_ttl[i], 3 - i, groups[i],
-		    i == 2 || w->all_have_images ? "base@" DIGEST_A ", " DIGEST_B : "");
+		    i == 2 || w->all_have_images ? ", images: [base@" DIGEST_A ", " DIGEST_B "]"
+						 : "");
 	policy = policy_new_from_yaml("p.yaml", text, len, err, sizeof(err));
 	if (!policy)
 		fail_msg("%s", err);
