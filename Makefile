@@ -342,6 +342,7 @@ sim-short: $(SIM_BIN)
 VM = $(B)/vm
 VM_PAYLOAD = $(B)/vm-payload
 ECHO_CLIENT = $(B)/regress/echo_client
+CGROUP_TEST = $(B)/regress/unit/test_cgroup
 
 $(VM)/root.img: regress/vm/build.sh
 	@echo '  VM      $(VM)'
@@ -354,14 +355,14 @@ $(ECHO_CLIENT): $(call objs,regress/echo_client.c)
 # packages are built. How fast this machine is goes along, so that the emulated one can tell how much slower it is.
 .PHONY: vmtest vm-payload
 vmtest:
-	@build-aux/deps.sh run vm package
-	$(SUBMAKE) B=$(B) $(VM)/root.img vm-payload
+	@build-aux/deps.sh run test vm package
+	$(SUBMAKE) B=$(B) $(VM)/root.img vm-payload regress-npm
 	@$(ECHO_CLIENT) speed >$(VM_PAYLOAD)/builder_speed
-	@regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
+	@VMTEST_BESIDE=regress/vm/browse.mjs regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
 
-vm-payload: $(ECHO_CLIENT) $(WEB)/index.html
+vm-payload: $(ECHO_CLIENT) $(CGROUP_TEST) $(WEB)/index.html
 	@rm -rf $(VM_PAYLOAD) && cp -R regress/vm/payload $(VM_PAYLOAD)
-	@cp $(ECHO_CLIENT) $(VM_PAYLOAD)/
+	@cp $(ECHO_CLIENT) $(CGROUP_TEST) $$(ldd $(CGROUP_TEST) | sed -n 's/^.*libcmocka.* => \(.*\) (.*/\1/p') $(VM_PAYLOAD)/
 	@regress/vm/package.sh $(WEB) $(VM_PAYLOAD)
 
 # ---- lint -------------------------------------------------------------------------------------------

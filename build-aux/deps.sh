@@ -10,11 +10,11 @@ declare -A groups=(
 		libcurl4-openssl-dev libjansson-dev libyaml-dev libseccomp-dev libnftables-dev libmnl-dev mke2fs=e2fsprogs
 		node=nodejs npm=npm"
 	[test]="clang libclang-rt-14-dev llvm libcmocka-dev openssl curl chromium fonts-dejavu-core
-		jq vim-tiny nftables iproute2"
+		jq vim-tiny nftables iproute2 skopeo umoci"
 	[lint]="clang-format clang-tidy cppcheck mandoc git"
 	[vm]="mmdebstrap kmod cpio busybox-static e2fsprogs qemu-system-x86"
 	[bench]="bwrap=bubblewrap crun=crun"
-	[package]="dpkg-dev debhelper"
+	[package]="dpkg-dev debhelper lintian"
 )
 readonly least_node=18
 

@@ -166,7 +166,7 @@ describe("what a session may reach", { skip: whyNot() }, () => {
 		await denies(s, () => s.ping("198.51.100.1"));
 		assert.match(rulesOfHost(), /tcp dport 443-443 .* comment "1: 198\.51\.100\.0\/24 tcp 443"/);
 		assert.match(must(inHost("nft", "list", "chain", "inet", "cloudshell_fog", "s3")), /counter packets [1-9]\d* .*comment "1: /);
-		assert.match(rulesOfHost(), /limit rate 5\/second .*log prefix "fog-deny s3 "/);
+		assert.match(rulesOfHost(), /limit rate 5\/second .*log prefix "fog-deny s3 egress\.no_rule "/);
 	});
 
 	it("a denied connection is refused at once, not left waiting", async () => {

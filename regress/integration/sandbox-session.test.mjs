@@ -26,7 +26,7 @@ const profiles = [
 	["kept", { storage: "128Mi", more: { home: "persistent" } }],
 	["strict", { more: { limits: "required" } }],
 	["imageless", { more: { images: `["sha256:${"ab".repeat(32)}"]` } }],
-	["unnamed", { more: { images: "[]" } }],
+	["unnamed", { more: { images: undefined } }],
 ];
 
 // What the kernel would let a program do, if it could be started as its owner.

@@ -27,7 +27,7 @@ const profile = (name, { cpu = "500m", memory = "512Mi", storage = "1Gi", ttl = 
     max_ttl_seconds: ${ttl}
     max_sessions: ${sessions}
     allowed_groups: [${groups.join(", ")}]
-${Object.entries(more).map(([key, value]) => `    ${key}: ${value}\n`).join("")}`;
+${Object.entries(more).filter(([, value]) => value !== undefined).map(([key, value]) => `    ${key}: ${value}\n`).join("")}`;
 
 export const policyOf = (profiles) => `profiles:\n${profiles.map(([name, options]) => profile(name, options)).join("")}`;
 

@@ -869,7 +869,7 @@ sweeping_removes_what_is_left_over(void **state)
 	cgroup_close(&c);
 }
 
-#define ALL_USAGE ((1U << USAGE_COUNT) - 1)
+#define ALL_USAGE ((1U << USAGE_EGRESS_DENIED) - 1) /* that is no group's */
 #define RECORD_BYTES 8192
 
 /* As the spawner reads it and the broker makes sense of it. */

@@ -13,13 +13,14 @@ packages=(
 	systemd systemd-sysv dbus udev kmod ca-certificates
 	libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libwslay1 libssl3 libcurl4
 	libjansson4 libyaml-0-2 libseccomp2 libnftables1 libmnl0 e2fsprogs
-	iproute2 nftables openssl procps util-linux curl jq
+	iproute2 nftables openssl procps util-linux curl jq skopeo umoci
 )
 # Debian's cloud kernel has these as modules. The first three lead to the disk and are in the initial RAM disk.
 disk_modules=(virtio_pci virtio_blk ext4)
 modules=(
 	virtio_console virtio_rng virtio_net overlay loop veth dummy sch_netem
 	nf_tables nft_ct nft_nat nft_masq nft_limit nft_log nft_reject_inet nft_fib_inet nft_chain_nat
+	nft_connlimit nft_objref nf_log_syslog
 )
 # Units that are of no use to a machine that lives for a minute, and slow it down.
 idle_units=(

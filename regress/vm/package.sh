@@ -18,8 +18,22 @@ copy_tree() {
 		while IFS= read -r -d '' file; do
 			if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 		done | tar --null -T - -cf - | tar -C "$work/src" -xf -
+}
+
+# What debian/rules takes for the page comes from here or from web/node_modules; never from the network.
+add_page() {
+	if (cd "$work/src" && debian/rules page) >"$work/log" 2>&1 ||
+		! grep -q 'neither a page in debian/page nor web/node_modules' "$work/log"; then
+		fail 'debian/rules says nothing of a page that is missing'
+	fi
 	mkdir "$work/src/debian/page"
 	cp "$page"/* "$work/src/debian/page/"
+}
+
+fail() {
+	tail -n 40 "$work/log" >&2
+	echo "vm/package.sh: $*" >&2
+	exit 1
 }
 
 # The unit tests have their place elsewhere. -d: node and npm are not needed with a page.
@@ -27,11 +41,13 @@ build() {
 	local jobs
 	jobs=$(nproc)
 	export DEB_BUILD_OPTIONS="nocheck parallel=$jobs"
-	if ! (cd "$work/src" && dpkg-buildpackage -d -us -uc -b -Ppkg.cloudshell-fog.page) >"$work/log" 2>&1; then
-		tail -n 40 "$work/log" >&2
-		echo "vm/package.sh: the packages could not be built" >&2
-		exit 1
-	fi
+	(cd "$work/src" && dpkg-buildpackage -d -us -uc -b -Ppkg.cloudshell-fog.page) >"$work/log" 2>&1 ||
+		fail 'the packages could not be built'
+}
+
+look() {
+	lintian --allow-root --tag-display-limit 0 --fail-on error "$work"/*.changes >"$work/log" 2>&1 ||
+		fail 'lintian has errors'
 }
 
 # An upgrade of one file more than the version number: the programs of the two are the same build.
@@ -47,7 +63,9 @@ make_next() {
 }
 
 copy_tree
+add_page
 build
+look
 mkdir "$work/debs"
 cp "$work"/cloudshell-fog_*.deb "$work"/cloudshell-fog-web_*.deb "$work/debs/"
 make_next

@@ -20,6 +20,33 @@ says_in_one_line() {
 	}
 }
 
+has_conffiles() {
+	equal "$(dpkg-query -W -f '${Conffiles}' cloudshell-fog | awk 'NF { print $1 }' | sort | tr '\n' ' ')" \
+		'/etc/cloudshell-fog/gateway.env /etc/cloudshell-fog/policy.yaml '
+}
+
+has_files() {
+	local file
+	for file in sbin/fogd bin/fogctl libexec/cloudshell-fog/session-init lib/sysusers.d/cloudshell-fog.conf \
+		lib/tmpfiles.d/cloudshell-fog.conf share/bash-completion/completions/fogctl \
+		share/zsh/vendor-completions/_fogctl share/fish/vendor_completions.d/fogctl.fish; do
+		[ -s "/usr/$file" ] || {
+			echo "not installed: /usr/$file"
+			return 1
+		}
+	done
+}
+
+has_users() {
+	local user
+	for user in $(awk '$1 == "u" { print $2 }' /usr/lib/sysusers.d/cloudshell-fog.conf); do
+		getent passwd "$user" >/dev/null || {
+			echo "no user $user"
+			return 1
+		}
+	done
+}
+
 states_are() {
 	equal "$(systemctl "$1" $unit $sessions_unit | tr '\n' ' ')" "$2 $2 "
 }
@@ -77,6 +104,10 @@ sets_up() {
 state_of_machine >files/before
 check 'install: dpkg -i' installs || exit
 check 'install: it says in one line what comes next' says_in_one_line
+check 'install: programs, completions and the rest are there' has_files
+check 'install: two conffiles' has_conffiles
+check 'install: the users of sysusers.d' has_users
+check 'install: fogd -n takes what is installed' fogd -n
 check 'install: both units are enabled' states_are is-enabled enabled
 check 'install: both units are active' states_are is-active active
 check 'install: /healthz is ok' wait_for api GET /healthz

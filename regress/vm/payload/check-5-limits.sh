@@ -68,6 +68,15 @@ is_gone() {
 	[ ! -e "$1" ]
 }
 
+# The unit test that has to be root, alone in a group with all controllers: nothing of it may be left out here.
+the_module_holds() {
+	systemd-run -q --wait --pipe -p Delegate=yes -p WorkingDirectory="$PWD" -E LD_LIBRARY_PATH=. ./test_cgroup \
+		>files/test_cgroup 2>&1 && ! grep SKIPPED files/test_cgroup || {
+		cat files/test_cgroup
+		return 1
+	}
+}
+
 above() {
 	local now
 	now=$(awk -v name="$2" '$1 == name { print $2 }' "$group/$1")
@@ -106,6 +115,7 @@ host_has_room() {
 	}
 }
 
+check 'limits: the module by itself, on the groups of this kernel' the_module_holds
 exec 3>&1
 victim=$(create_session default)
 check 'limits: it is there' [ -n "$victim" ] || exit
@@ -116,6 +126,7 @@ check 'limits: memory.max is the profile'"'"'s' file_is memory.max $small_memory
 check 'limits: no swap' file_is memory.swap.max 0
 check 'limits: the group is killed as one' file_is memory.oom.group 1
 check 'limits: pids.max is the profile'"'"'s' file_is pids.max $small_pids
+check 'limits: io.weight is the profile'"'"'s' file_is io.weight 'default 50'
 check 'limits: cpu.max is half a CPU' file_is cpu.max '50000 100000'
 check 'limits: the storage is not larger than the profile says' type_line "$hog" \
 	"[ \$(df -B 1 --output=size / | tail -n 1) -le $small_storage ] && echo fit\"s\"" '^fits'

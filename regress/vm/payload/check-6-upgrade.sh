@@ -15,6 +15,11 @@ upgrades() {
 	}
 }
 
+# What an administrator has written stays, and nobody is told to begin.
+leaves_settings_alone() {
+	cmp /etc/cloudshell-fog/policy.yaml files/policy.yaml && ! grep '^cloudshell-fog: ' files/dpkg-next
+}
+
 is_another() {
 	local now
 	now=$(main_pid)
@@ -52,8 +57,10 @@ idle=$(keeper)
 check 'upgrade: a variable is set' type_line "$session" 'kept="as it was"; echo "stor"ed' '^stored$'
 
 before=$(main_pid)
+cp /etc/cloudshell-fog/policy.yaml files/policy.yaml
 check 'upgrade: dpkg -i of the next version' upgrades
 check 'upgrade: it is installed' equal "$(dpkg-query -W -f '${Version}' cloudshell-fog | grep -o 'next$')" next
+check 'upgrade: the settings are left alone, without a word' leaves_settings_alone
 check 'upgrade: fogd is another process' wait_for is_another "$before"
 check 'upgrade: the unit of the sessions was not restarted' equal "$(keeper)" "$idle"
 still_there upgrade

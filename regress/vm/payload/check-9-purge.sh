@@ -35,5 +35,7 @@ check 'remove: no mount, loop device, link, group or filter is left' wait_for ke
 check 'remove: the homes are kept' [ -n "$(find /var/lib/cloudshell-fog/homes -type f)" ]
 check 'remove: the images are kept' [ -s /var/lib/cloudshell-fog/images/index ]
 check 'remove: the configuration is kept' [ -s /etc/cloudshell-fog/policy.yaml ]
+check 'remove: the audit log is kept' [ -s /var/lib/cloudshell-fog/audit/audit.jsonl ]
+check 'remove: the users are kept' getent passwd cloudshell-fog-auth
 check 'purge: dpkg -P' removes -P
 check 'purge: no file, user, mount, group is left' nothing_is_left

@@ -147,6 +147,7 @@ state_of_machine() {
 		-path /root -o -name 'passwd-' -o -name 'shadow-' -o -name 'group-' -o -name 'gshadow-' \) -prune -o \
 		-printf 'file /%P\n' | sort
 	find /run /var/lib/dpkg/info /var/lib/systemd -name '*cloudshell*' -printf 'file %p\n'
+	sed 's/^/trigger /' /var/lib/dpkg/triggers/File
 	cut -d : -f 1 /etc/passwd | sed 's/^/user /'
 	cut -d : -f 1 /etc/group | sed 's/^/group /'
 	findmnt -rno TARGET,FSTYPE | sort | sed 's/^/kernel mount /'
