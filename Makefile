@@ -357,7 +357,7 @@ $(ECHO_CLIENT): $(call objs,regress/echo_client.c)
 vmtest:
 	@build-aux/deps.sh run test vm package
 	$(SUBMAKE) B=$(B) $(VM)/root.img vm-payload regress-npm
-	@$(ECHO_CLIENT) speed >$(VM_PAYLOAD)/builder_speed
+	@for i in 1 2 3 4 5; do $(ECHO_CLIENT) speed; done | sort -n | head -n 1 >$(VM_PAYLOAD)/builder_speed
 	@VMTEST_BESIDE=regress/vm/browse.mjs regress/vm/run.sh $(VM) $(VM_PAYLOAD) $(B)/vm-out
 
 vm-payload: $(ECHO_CLIENT) $(CGROUP_TEST) $(WEB)/index.html

@@ -14,10 +14,9 @@ static int
 stub_allocate(struct launch *l)
 {
 	struct pty pty;
-	int rc;
+	int rc = pty_open(&pty);
 
 	l->stage = STAGE_PTY;
-	rc = pty_open(&pty);
 	if (rc != 0)
 		return rc;
 	l->master = pty.master;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -68,6 +69,19 @@ must(const struct launch *l, int report, int rc)
 		fail(report, l->stage, -rc);
 }
 
+/*
+ * The terminals go before what runs in them, or on a busy machine a key would wait behind that: by
+ * the session's scheduling group where the kernel makes such (sched(7), autogroup), else by process.
+ */
+static void
+give_way(void)
+{
+	cleanup_fd int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "10", 2) < 0)
+		setpriority(PRIO_PROCESS, 0, 10);
+}
+
 static _Noreturn void
 become_init(struct launch *l, int init_plan)
 {
@@ -79,6 +93,7 @@ become_init(struct launch *l, int init_plan)
 	char *const argv[] = { "session-init", NULL };
 
 	setsid();
+	give_way();
 	must(l, report, l->connector->enter(l));
 	l->stage = STAGE_INIT;
 	for (int i = 0; i < INIT_FD_HOLDER; i++)
@@ -117,7 +132,8 @@ make_session(struct launch *l)
 	int pidfd, init_plan;
 	pid_t init = -1;
 
-	setsid(); /* signals of fogd's terminal are not a session's */
+	/* Signals of fogd's terminal are not a session's. */
+	setpgid(0, 0);
 	l->stage = STAGE_FORK;
 	/* Before anybody can send: what was sent without it names no sender. */
 	if (chdir("/") != 0 ||
