@@ -341,21 +341,33 @@ read_id(const char *text, struct id128 *out)
 	return 0;
 }
 
-/* The status is taken out of obj before its members are held against the table. */
+/* Beside the claims of all: what a status has to have, and an ask may. */
+static const char *const more_names[] = {
+	[NODETOKEN_ASK] = "suspects",
+	[NODETOKEN_STATUS] = "status",
+};
+
+static bool
+is_more_fit(const json_t *more, enum nodetoken_kind kind)
+{
+	return kind == NODETOKEN_ASK ? !more || json_is_array(more) : json_is_object(more);
+}
+
+/* What is more is taken out of obj before its members are held against the table. */
 static int
 read_claims(json_t *obj, enum nodetoken_kind kind, struct nodetoken *out)
 {
-	json_t *status = json_incref(json_object_get(obj, "status"));
+	json_t *more = json_incref(json_object_get(obj, more_names[kind]));
 	struct json_error_text err;
 	struct claims c;
-	bool ok = kind == NODETOKEN_ASK ? !status : json_is_object(status);
+	bool ok = is_more_fit(more, kind);
 
-	if (ok && status)
-		json_object_del(obj, "status");
+	if (ok && more)
+		json_object_del(obj, more_names[kind]);
 	ok = ok && json_read_members(obj, claim_members, COUNT_OF(claim_members), &c, &err) == 0 &&
 	    read_id(c.jti.s, &out->id) == 0;
 	if (!ok) {
-		json_decref(status);
+		json_decref(more);
 		return -1;
 	}
 	out->kind = kind;
@@ -363,7 +375,8 @@ read_claims(json_t *obj, enum nodetoken_kind kind, struct nodetoken *out)
 	memcpy(out->audience, c.aud.s, c.aud.len + 1);
 	out->issued_s = c.iat;
 	out->expires_s = c.exp;
-	out->status = status;
+	out->status = kind == NODETOKEN_STATUS ? more : NULL;
+	out->suspects = kind == NODETOKEN_ASK ? more : NULL;
 	return 0;
 }
 
@@ -403,14 +416,15 @@ split(struct view token, struct view parts[static COMPACT_PARTS], enum nodetoken
 static json_t *
 claims_to_json(const struct nodetoken *t)
 {
+	json_t *more = t->kind == NODETOKEN_STATUS ? t->status : t->suspects, *obj;
 	char jti[ID_DIGITS + 1];
-	json_t *obj;
 
 	for (size_t i = 0; i < ID_BYTES; i++)
 		snprintf(jti + 2 * i, 3, "%02x", t->id.b[i]);
 	obj = json_pack("{s:s, s:s, s:I, s:I, s:s}", "iss", t->issuer, "aud", t->audience, "iat",
 	    (json_int_t)t->issued_s, "exp", (json_int_t)t->expires_s, "jti", jti);
-	if (obj && t->kind == NODETOKEN_STATUS && json_object_set(obj, "status", t->status) != 0) {
+	if (obj && (more || t->kind == NODETOKEN_STATUS) &&
+	    json_object_set(obj, more_names[t->kind], more) != 0) {
 		json_decref(obj);
 		return NULL;
 	}
@@ -527,7 +541,8 @@ void
 nodetoken_fini(struct nodetoken *t)
 {
 	json_release(t->status);
-	t->status = NULL;
+	json_release(t->suspects);
+	t->status = t->suspects = NULL;
 }
 
 /* --- before the filter --- */

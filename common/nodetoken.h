@@ -3,9 +3,10 @@
  * The words of nodes to each other: JWTs (RFC 7519) in compact form, ES256 (RFC 7518 3.4) and nothing
  * else, made with the node's own key and checked with the one that nodes.yaml pins for that name.
  *
- * An ask: {"typ":"fog-node-ask+jwt"} iss, aud, iat, exp (30 s), jti. An answer:
- * {"typ":"fog-node-status+jwt"} iss, aud, iat, exp, jti of the ask, so that an old one is worth
- * nothing, and "status", one JSON object.
+ * An ask: {"typ":"fog-node-ask+jwt"} iss, aud, iat, exp (30 s), jti, and, where there is something to
+ * tell, "suspects", an array. An answer: {"typ":"fog-node-status+jwt"} iss, aud, iat, exp, jti of the
+ * ask, so that an old one is worth nothing, and "status", one JSON object. What stands in the array and
+ * the object is read by placerd/nodestatus.h.
  */
 #ifndef COMMON_NODETOKEN_H
 #define COMMON_NODETOKEN_H
@@ -32,7 +33,8 @@ struct nodetoken {
 	char issuer[65], audience[65]; /* names of nodes */
 	struct id128 id;               /* jti: 32 hexadecimal digits */
 	uint64_t issued_s, expires_s;
-	struct json_t *status; /* NODETOKEN_STATUS: owned; else NULL */
+	struct json_t *status;   /* NODETOKEN_STATUS: owned; else NULL */
+	struct json_t *suspects; /* NODETOKEN_ASK: owned, or NULL: none; else NULL */
 };
 
 /*
@@ -56,7 +58,7 @@ bool nodetoken_is_point(const unsigned char point[static NODETOKEN_KEY_BYTES]);
 struct nodetoken_pin *nodetoken_pin_new(const unsigned char point[static NODETOKEN_KEY_BYTES]);
 void nodetoken_pin_free(struct nodetoken_pin *pin);
 
-/* Makes one; t->status is borrowed. 0, -FOG_E_BOUNDS: does not fit, or -FOG_E_INTERNAL. */
+/* Makes one; t->status and t->suspects are borrowed. 0, -FOG_E_BOUNDS: does not fit, or -FOG_E_INTERNAL. */
 int nodetoken_make(const struct nodetoken_key *key, const struct nodetoken *t, char *out,
     size_t out_size);
 
@@ -73,6 +75,6 @@ int nodetoken_peek_issuer(struct view token, char out[static 65]);
  */
 int nodetoken_verify(const struct nodetoken_pin *pin, enum nodetoken_kind kind, struct view token,
     const char *audience, uint64_t now_s, struct nodetoken *out, const char **why);
-void nodetoken_fini(struct nodetoken *t); /* the status of a verified one */
+void nodetoken_fini(struct nodetoken *t); /* what a verified one owns */
 
 #endif

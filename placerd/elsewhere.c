@@ -348,7 +348,7 @@ note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *
 	    said->detail.len ? said->detail.p : "");
 	/* No word about its health: a reason to ask. */
 	if (said->result == FORWARD_FAILED && node != SIZE_MAX)
-		fleet_hinted(d->fleet, node, mono_ms());
+		fleet_hinted(d->fleet, node, nodes_self(d->nodes), mono_ms());
 	log_info("event=forward_failed node=%s result=%u status=%u", e->name, said->result,
 	    said->status);
 }

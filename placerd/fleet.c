@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The failure detector. Whoever may be asked stands in one of two heaps by the moment at which that
- * is due: all nodes in turn, and those that are urgent, which are suspect or hinted at. Nothing here
- * walks through the fleet but its making.
+ * The failure detector. Whoever may be asked stands in one of three heaps by the moment at which that
+ * is due: those that are near, those that are urgent, which are suspect or hinted at, and all others
+ * in turn. Nothing here walks through the fleet but its making.
  */
 #include "placerd/fleet.h"
 
@@ -11,25 +11,38 @@
 
 #define NO_POSITION UINT32_MAX
 #define MS_PER_PROBE (1000 / FLEET_PROBES_PER_SECOND)
-#define MS_PER_CALM_PROBE (1000 / FLEET_CALM_PER_SECOND)
+#define MS_PER_URGENT_PROBE (1000 / FLEET_URGENT_PER_SECOND)
+#define URGENT_BURST 32 /* in advance: eight that die at once are asked four times each */
 #define MS_PER_HINT (1000 / FLEET_HINTS_PER_SECOND)
-#define BURST 4             /* urgent probes, and hints, in advance */
-#define URGENT_IN_A_ROW 3   /* then somebody in turn: an urgent mass starves nobody */
-#define LOST_TO_TELL 2      /* in a row, before others are told */
-#define LOST_TO_HURRY 3     /* before there is an alarm: the answer of a far node comes after two */
+#define HINTS_BURST 16 /* a whole answer's */
+#define MS_PER_NEWS 400
+#define NEWS_BURST 2
+/*
+ * Losses in a row before others are told. They then ask as well, and tell others when they have lost
+ * as often: where each tenth probe is lost by chance one tells in a hundred that were told, and not
+ * one of FLEET_NEAR, so that a false word dies out.
+ */
+#define LOST_TO_TELL 2
+#define FIRST_TRIES 3       /* of who has never been heard of, before it waits for a whole round */
+#define HINTED_MORE_MS 100  /* than half as long again as its mean, for one that is hinted at */
 #define HINT_COUNTS_MS 4000 /* so long another node's loss counts beside our own */
 #define HINT_STALE_MS 300   /* an answer that is newer than this beats a hint */
 #define TELL_MS 10000       /* a loss is told so long */
 #define STALE_MIN_MS 30000  /* what was heard before that, and three calm rounds, is not known */
 
+enum queue { QUEUE_NEAR, QUEUE_URGENT, QUEUE_TURN, QUEUES };
+
 struct node {
 	uint64_t due_ms;
 	uint64_t asked_ms, heard_ms, hinted_ms, lost_ms;
+	uint64_t silent_ms;         /* when the first that was lost in a row was asked */
+	uint32_t hinted_by;         /* the latest */
 	uint32_t order;             /* among those due at the same moment */
 	uint32_t position;          /* in its heap */
+	uint32_t every_ms;          /* of who is near; 0: it is asked in turn */
 	uint32_t mean8, deviation4; /* of its answers, ms, scaled as in RFC 6298 2 */
 	uint16_t lost;              /* in a row */
-	bool is_urgent;             /* which heap */
+	uint8_t queue;              /* enum queue */
 	bool is_asked, is_heard, is_hinted, is_down, is_told;
 	bool is_ready, is_draining, is_cordoned;
 	bool is_changed;
@@ -47,16 +60,20 @@ struct heap {
 struct fleet {
 	size_t n, self;
 	struct node *nodes;
-	struct heap turn, urgent;
+	struct heap heaps[QUEUES];
+	uint32_t near[FLEET_NEAR];
+	size_t n_near;
 	TAILQ_HEAD(, node) told, changed;
 	uint64_t seed;
 	uint64_t now_ms;    /* the latest that was said */
 	uint64_t probes_ms; /* GCRA: the theoretical arrival time of the next probe */
 	uint64_t step_ms;   /* from one probe to the next, by which probes_ms was reckoned */
 	uint64_t alarm_until_ms;
-	uint64_t hints_ms; /* GCRA, of hints that cost a probe */
+	uint64_t urgent_ms; /* GCRA, likewise */
+	uint64_t hints_ms;  /* GCRA, of hints that cost a probe */
+	uint64_t told_ms;   /* GCRA, of the rounds in which news is told */
+	uint64_t news_ms;   /* who is near and was asked before that does not know the latest */
 	uint32_t order_last;
-	unsigned urgent_in_a_row;
 };
 
 /* --- heaps --- */
@@ -114,7 +131,7 @@ heap_down(struct fleet *f, struct heap *h, uint32_t position)
 static void
 leave_heap(struct fleet *f, struct node *n)
 {
-	struct heap *h = n->is_urgent ? &f->urgent : &f->turn;
+	struct heap *h = &f->heaps[n->queue];
 	uint32_t position = n->position;
 
 	if (position == NO_POSITION)
@@ -129,24 +146,16 @@ leave_heap(struct fleet *f, struct node *n)
 }
 
 static void
-enter_heap(struct fleet *f, struct node *n, bool is_urgent, uint64_t due_ms)
+enter_heap(struct fleet *f, struct node *n, enum queue queue, uint64_t due_ms)
 {
-	struct heap *h = is_urgent ? &f->urgent : &f->turn;
+	struct heap *h = &f->heaps[queue];
 
 	leave_heap(f, n);
-	n->is_urgent = is_urgent;
+	n->queue = (uint8_t)queue;
 	n->due_ms = due_ms;
 	n->order = ++f->order_last;
 	h->at[h->n] = (uint32_t)(n - f->nodes);
 	heap_up(f, h, h->n++);
-}
-
-static struct node *
-first_due(const struct fleet *f, const struct heap *h, uint64_t now_ms)
-{
-	struct node *n = h->n > 0 ? &f->nodes[h->at[0]] : NULL;
-
-	return n && n->due_ms <= now_ms ? n : NULL;
 }
 
 /* --- the pace --- */
@@ -154,7 +163,7 @@ first_due(const struct fleet *f, const struct heap *h, uint64_t now_ms)
 static uint64_t
 calm_step_ms(const struct fleet *f)
 {
-	return f->n <= FLEET_SMALL ? MS_PER_PROBE : MS_PER_CALM_PROBE;
+	return f->n <= FLEET_SMALL ? MS_PER_PROBE : FLEET_CALM_EVERY_MS;
 }
 
 /* What was taken in advance stays as many probes as it was, at whichever pace. */
@@ -168,7 +177,7 @@ keep_pace(struct fleet *f, uint64_t now_ms)
 	f->step_ms = step_ms;
 }
 
-/* Somebody has gone or come: who asks faster hears sooner of whom else that is true. */
+/* Somebody is out, or back: who asks faster hears sooner of whom else that is true. */
 static void
 raise_alarm(struct fleet *f, uint64_t now_ms)
 {
@@ -189,7 +198,54 @@ next_random(uint64_t *seed)
 	return x ^ (x >> 31);
 }
 
-/* All are due at once, in an order of this node's own: or all nodes would ask the same one first. */
+/* Fisher and Yates, inside out. */
+static void
+shuffle(uint32_t *order, size_t n, uint64_t *seed)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t with = next_random(seed) % (i + 1);
+
+		order[i] = order[with];
+		order[with] = (uint32_t)i;
+	}
+}
+
+static uint32_t
+next_in_ring(const uint32_t *order, size_t n, size_t self)
+{
+	size_t at = 0;
+
+	while (order[at] != self)
+		at++;
+	return order[(at + 1) % n];
+}
+
+/*
+ * In each of so many rings, which are the same for all nodes that have the same file, the one after
+ * this node is near to it. So as many have this one near, and a word that each passes on to those
+ * near it is everywhere after as many steps as it takes FLEET_NEAR to grow to the fleet's size.
+ */
+static void
+choose_near(struct fleet *f, uint32_t *order)
+{
+	for (uint64_t ring = 0; f->n > FLEET_SMALL && ring < FLEET_NEAR; ring++) {
+		uint64_t seed = ring;
+		uint32_t next;
+
+		shuffle(order, f->n, &seed);
+		next = next_in_ring(order, f->n, f->self);
+		if (f->nodes[next].every_ms)
+			continue;
+		f->near[f->n_near++] = next;
+		f->nodes[next].every_ms = ring < FLEET_WATCHED ? FLEET_PROBE_EVERY_MS
+							       : FLEET_NEAR_EVERY_MS;
+	}
+}
+
+/*
+ * All are due at once, in an order of this node's own: or all nodes would ask the same one first.
+ * Those that are near within a second, since nothing else spreads them.
+ */
 static int
 enter_all(struct fleet *f, uint64_t now_ms)
 {
@@ -197,17 +253,29 @@ enter_all(struct fleet *f, uint64_t now_ms)
 
 	if (!order)
 		return -1;
+	choose_near(f, order);
+	shuffle(order, f->n, &f->seed);
 	for (size_t i = 0; i < f->n; i++) {
-		size_t with = next_random(&f->seed) % (i + 1);
+		struct node *n = &f->nodes[order[i]];
 
-		order[i] = order[with];
-		order[with] = (uint32_t)i;
-	}
-	for (size_t i = 0; i < f->n; i++) {
-		if (order[i] != f->self)
-			enter_heap(f, &f->nodes[order[i]], false, now_ms);
+		if (n->every_ms)
+			enter_heap(f, n, QUEUE_NEAR,
+			    now_ms + next_random(&f->seed) % FLEET_PROBE_EVERY_MS);
+		else if (order[i] != f->self)
+			enter_heap(f, n, QUEUE_TURN, now_ms);
 	}
 	free(order);
+	return 0;
+}
+
+static int
+make_heaps(struct fleet *f)
+{
+	for (size_t i = 0; i < QUEUES; i++) {
+		f->heaps[i].at = calloc(f->n, sizeof(*f->heaps[i].at));
+		if (!f->heaps[i].at)
+			return -1;
+	}
 	return 0;
 }
 
@@ -227,9 +295,7 @@ fleet_new(size_t n, size_t self, uint64_t seed, uint64_t now_ms)
 	TAILQ_INIT(&f->told);
 	TAILQ_INIT(&f->changed);
 	f->nodes = calloc(n, sizeof(*f->nodes));
-	f->turn.at = calloc(n, sizeof(*f->turn.at));
-	f->urgent.at = calloc(n, sizeof(*f->urgent.at));
-	if (!f->nodes || !f->turn.at || !f->urgent.at)
+	if (!f->nodes || make_heaps(f) != 0)
 		goto fail;
 	for (size_t i = 0; i < n; i++)
 		f->nodes[i] = (struct node){ .position = NO_POSITION, .logged = NODE_UNKNOWN };
@@ -245,9 +311,9 @@ fleet_free(struct fleet *f)
 {
 	if (!f)
 		return;
+	for (size_t i = 0; i < QUEUES; i++)
+		free(f->heaps[i].at);
 	free(f->nodes);
-	free(f->turn.at);
-	free(f->urgent.at);
 	free(f);
 }
 
@@ -318,6 +384,42 @@ fleet_take_change(struct fleet *f, size_t *node, enum node_state *was, enum node
 
 /* --- whom others are told of --- */
 
+static uint64_t
+max_ms(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Generic Cell Rate Algorithm: when the next may be taken, of so many in advance. */
+static uint64_t
+token_ms(uint64_t tat_ms, uint64_t step_ms, unsigned burst)
+{
+	return tat_ms > burst * step_ms ? tat_ms - burst * step_ms : 0;
+}
+
+static void
+take_token(uint64_t *tat_ms, uint64_t now_ms, uint64_t step_ms)
+{
+	*tat_ms = max_ms(*tat_ms, now_ms) + step_ms;
+}
+
+/* Those that are near are asked at once, and so told; who is being asked is so afterwards. */
+static void
+spread_news(struct fleet *f, uint64_t now_ms)
+{
+	if (f->news_ms > now_ms)
+		return; /* it goes with what is told then */
+	f->news_ms = max_ms(now_ms, token_ms(f->told_ms, MS_PER_NEWS, NEWS_BURST));
+	take_token(&f->told_ms, now_ms, MS_PER_NEWS);
+	for (size_t i = 0; i < f->n_near; i++) {
+		struct node *n = &f->nodes[f->near[i]];
+
+		if (n->position != NO_POSITION && n->queue == QUEUE_NEAR && !n->is_down &&
+		    n->due_ms > f->news_ms)
+			enter_heap(f, n, QUEUE_NEAR, f->news_ms);
+	}
+}
+
 static void
 tell(struct fleet *f, struct node *n, uint64_t now_ms)
 {
@@ -366,32 +468,22 @@ again_ms(const struct node *n)
 	return n->is_hinted || n->lost < LOST_TO_TELL ? FLEET_AGAIN_SOON_MS : FLEET_AGAIN_MS;
 }
 
+/* The deviation of few answers is large: who is said to be dead is not waited for by that. */
+static uint32_t
+first_timeout_of(const struct node *n)
+{
+	uint32_t ms = n->mean8 / 8 + n->deviation4, hinted_ms = n->mean8 * 3 / 16 + HINTED_MORE_MS;
+
+	return clamp_timeout(n->is_hinted && hinted_ms < ms ? hinted_ms : ms);
+}
+
 /* A suspect is asked again and again while the earlier answers may still come. */
 static uint32_t
 timeout_of(const struct node *n)
 {
 	if (!n->is_heard || n->is_down)
 		return FLEET_TIMEOUT_MAX_MS;
-	return n->lost > 0 ? again_ms(n) : clamp_timeout(n->mean8 / 8 + n->deviation4);
-}
-
-static uint64_t
-max_ms(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* Generic Cell Rate Algorithm: when the next may be taken, of so many in advance. */
-static uint64_t
-token_ms(uint64_t tat_ms, uint64_t step_ms, unsigned burst)
-{
-	return tat_ms > burst * step_ms ? tat_ms - burst * step_ms : 0;
-}
-
-static void
-take_token(uint64_t *tat_ms, uint64_t now_ms, uint64_t step_ms)
-{
-	*tat_ms = max_ms(*tat_ms, now_ms) + step_ms;
+	return n->lost > 0 ? again_ms(n) : first_timeout_of(n);
 }
 
 static uint32_t
@@ -402,30 +494,50 @@ ms_until(uint64_t due_ms, uint64_t now_ms)
 	return wait < FLEET_PROBE_EVERY_MS ? (uint32_t)wait : FLEET_PROBE_EVERY_MS;
 }
 
-static uint32_t
-until_next_due(const struct fleet *f, uint64_t now_ms)
+/* When the next of a queue may be asked: those that are near are few. */
+static uint64_t
+paced_ms(const struct fleet *f, enum queue queue)
 {
-	uint64_t due_ms = UINT64_MAX;
-
-	if (f->urgent.n > 0)
-		due_ms = f->nodes[f->urgent.at[0]].due_ms;
-	if (f->turn.n > 0 && f->nodes[f->turn.at[0]].due_ms < due_ms)
-		due_ms = f->nodes[f->turn.at[0]].due_ms;
-	return ms_until(due_ms, now_ms);
+	switch (queue) {
+	case QUEUE_URGENT:
+		return token_ms(f->urgent_ms, MS_PER_URGENT_PROBE, URGENT_BURST);
+	case QUEUE_TURN:
+		return f->probes_ms;
+	default:
+		return 0;
+	}
 }
 
-/*
- * Who is urgent goes first, and at once: those in turn leave it some probes in advance. NULL: nobody
- * yet; *burst says how many in advance may be taken for who is chosen.
- */
-static struct node *
-choose(const struct fleet *f, uint64_t now_ms, unsigned *burst)
+static void
+pay(struct fleet *f, enum queue queue, uint64_t now_ms)
 {
-	struct node *urgent = first_due(f, &f->urgent, now_ms);
-	struct node *in_turn = first_due(f, &f->turn, now_ms);
+	if (queue == QUEUE_URGENT)
+		take_token(&f->urgent_ms, now_ms, MS_PER_URGENT_PROBE);
+	else if (queue == QUEUE_TURN)
+		take_token(&f->probes_ms, now_ms, f->step_ms);
+}
 
-	*burst = urgent ? BURST : 0;
-	return !urgent || (in_turn && f->urgent_in_a_row >= URGENT_IN_A_ROW) ? in_turn : urgent;
+/* NULL: nobody yet, and *wait_ms is when to come again. */
+static struct node *
+choose(struct fleet *f, uint64_t now_ms, uint32_t *wait_ms)
+{
+	uint64_t next_ms = UINT64_MAX;
+
+	for (enum queue queue = QUEUE_NEAR; queue < QUEUES; queue++) {
+		const struct heap *h = &f->heaps[queue];
+		uint64_t at_ms;
+
+		if (h->n == 0)
+			continue;
+		at_ms = max_ms(f->nodes[h->at[0]].due_ms, paced_ms(f, queue));
+		if (at_ms <= now_ms) {
+			pay(f, queue, now_ms);
+			return &f->nodes[h->at[0]];
+		}
+		next_ms = at_ms < next_ms ? at_ms : next_ms;
+	}
+	*wait_ms = ms_until(next_ms, now_ms);
+	return NULL;
 }
 
 static void
@@ -440,21 +552,12 @@ size_t
 fleet_next(struct fleet *f, uint64_t now_ms, uint32_t *wait_ms)
 {
 	struct node *n;
-	unsigned burst;
 
 	f->now_ms = max_ms(f->now_ms, now_ms);
 	keep_pace(f, now_ms);
-	n = choose(f, now_ms, &burst);
-	if (!n) {
-		*wait_ms = until_next_due(f, now_ms);
+	n = choose(f, now_ms, wait_ms);
+	if (!n)
 		return SIZE_MAX;
-	}
-	if (token_ms(f->probes_ms, f->step_ms, burst) > now_ms) {
-		*wait_ms = ms_until(token_ms(f->probes_ms, f->step_ms, burst), now_ms);
-		return SIZE_MAX;
-	}
-	take_token(&f->probes_ms, now_ms, f->step_ms);
-	f->urgent_in_a_row = n->is_urgent ? f->urgent_in_a_row + 1 : 0;
 	leave_heap(f, n);
 	n->is_asked = true;
 	n->asked_ms = now_ms;
@@ -486,23 +589,46 @@ learn(struct node *n, uint32_t took_ms)
 	    n->deviation4 / 4);
 }
 
+/* Not quite regularly: or those who watch a node would ask it at the same moment after a while. */
+static uint64_t
+next_near_ms(struct fleet *f, const struct node *n)
+{
+	if (n->asked_ms < f->news_ms && !n->is_down)
+		return f->news_ms;
+	return n->asked_ms + n->every_ms * 4 / 5 + next_random(&f->seed) % (n->every_ms * 2 / 5);
+}
+
 /*
  * Its turn comes round a second after it was asked, or later where many stand before it. Where all
  * nodes have asked it at the same moment, as they do after a death or a hint, each takes up another
  * place in its round: or nobody would look at it until all do so again. How long its round is at
- * present, by the paces of the last one, is seen from who waits longest.
+ * present, by the paces of the last one, is seen from who waits longest. Who was lost when it was asked
+ * for the first time comes next after those that have not been asked.
  */
 static uint64_t
 next_turn_ms(struct fleet *f, const struct node *n, bool is_scattered)
 {
+	const struct heap *turn = &f->heaps[QUEUE_TURN];
 	uint64_t due_ms = n->asked_ms + FLEET_PROBE_EVERY_MS, first_ms;
 
-	if (!is_scattered || f->turn.n == 0)
+	if (turn->n == 0)
 		return due_ms;
-	first_ms = f->nodes[f->turn.at[0]].due_ms + FLEET_PROBE_EVERY_MS;
-	if (due_ms > first_ms)
+	first_ms = f->nodes[turn->at[0]].due_ms + FLEET_PROBE_EVERY_MS;
+	if (!n->is_heard && n->lost < FIRST_TRIES)
+		return first_ms;
+	if (is_scattered && due_ms > first_ms)
 		due_ms -= next_random(&f->seed) % (due_ms - first_ms);
 	return due_ms;
+}
+
+/* Nothing about it is urgent. */
+static void
+ask_as_ever(struct fleet *f, struct node *n, bool is_scattered)
+{
+	if (n->every_ms)
+		enter_heap(f, n, QUEUE_NEAR, next_near_ms(f, n));
+	else
+		enter_heap(f, n, QUEUE_TURN, next_turn_ms(f, n, is_scattered));
 }
 
 void
@@ -516,7 +642,7 @@ fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report, uin
 		return;
 	f->now_ms = max_ms(f->now_ms, now_ms);
 	learn(n, took_ms);
-	was_urgent = n->is_urgent || n->is_down || n->lost > 0;
+	was_urgent = n->queue == QUEUE_URGENT || n->is_down || n->lost > 0;
 	if (n->is_down)
 		raise_alarm(f, now_ms);
 	n->is_heard = true;
@@ -528,8 +654,19 @@ fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report, uin
 	n->load = report->load;
 	n->promised = (struct place_room){ 0 };
 	tell_no_more(f, n);
-	enter_heap(f, n, false, next_turn_ms(f, n, was_urgent));
+	ask_as_ever(f, n, was_urgent);
 	note_change(f, n);
+}
+
+/* Suspects are asked again soon; who was never there, or is out, has time. */
+static void
+ask_later(struct fleet *f, struct node *n, uint64_t now_ms)
+{
+	/* A refused connection is lost in no time: a node that starts anew is not out by that. */
+	if (n->is_heard && !n->is_down && n->lost > 0)
+		enter_heap(f, n, QUEUE_URGENT, max_ms(now_ms, n->asked_ms + again_ms(n)));
+	else
+		ask_as_ever(f, n, n->queue == QUEUE_URGENT);
 }
 
 static bool
@@ -540,17 +677,14 @@ counts_as_hinted(struct node *n, uint64_t now_ms)
 	return n->is_hinted;
 }
 
-/* Suspects are asked again soon; who was never there, or is out, has time. */
-static void
-ask_later(struct fleet *f, struct node *n, uint64_t now_ms)
+/* A far node's answer to the second ask is still under way when that has been lost. */
+static bool
+is_to_tell(const struct node *n, uint64_t now_ms)
 {
-	bool was_urgent = n->is_urgent;
+	uint32_t answer_ms = n->mean8 / 8 * 5 / 4;
 
-	/* A refused connection is lost in no time: a node that starts anew is not out by that. */
-	if (n->is_heard && !n->is_down && n->lost > 0)
-		enter_heap(f, n, true, max_ms(now_ms, n->asked_ms + again_ms(n)));
-	else
-		enter_heap(f, n, false, next_turn_ms(f, n, was_urgent));
+	return n->is_heard && n->lost >= LOST_TO_TELL &&
+	    now_ms - n->silent_ms >= first_timeout_of(n) + answer_ms;
 }
 
 void
@@ -564,15 +698,19 @@ fleet_lost(struct fleet *f, size_t node, uint64_t now_ms)
 	f->now_ms = max_ms(f->now_ms, now_ms);
 	was_down = n->is_down;
 	n->is_asked = false;
+	if (n->lost == 0)
+		n->silent_ms = n->asked_ms;
 	if (n->lost < UINT16_MAX)
 		n->lost++;
 	if (n->lost >= (counts_as_hinted(n, now_ms) ? FLEET_LOST_HINTED : FLEET_LOST_MAX))
 		n->is_down = true;
+	if (n->is_heard && n->is_down && !was_down)
+		raise_alarm(f, now_ms);
 	/* Once it is out, others are told for a while and no more. */
-	if (n->is_heard && !was_down && n->lost >= (n->is_hinted ? 1 : LOST_TO_TELL)) {
+	if (!was_down && is_to_tell(n, now_ms)) {
+		if (!n->is_told)
+			spread_news(f, now_ms);
 		tell(f, n, now_ms);
-		if (n->is_hinted || n->lost >= LOST_TO_HURRY)
-			raise_alarm(f, now_ms);
 	}
 	ask_later(f, n, now_ms);
 	note_change(f, n);
@@ -589,23 +727,39 @@ fleet_unasked(struct fleet *f, size_t node, uint64_t now_ms)
 	ask_later(f, n, now_ms);
 }
 
-/* Only who is thought to be there is asked; an answer that is newer than the hint may be beats it. */
+/* Whether another one has said so lately. */
+static bool
+is_second_hint(struct node *n, uint32_t by, uint64_t now_ms)
+{
+	return counts_as_hinted(n, now_ms) && n->hinted_by != by;
+}
+
+/*
+ * Only who is thought to be there is asked; an answer that is newer than the hint may be beats it.
+ * What two nodes say needs no token: so one liar, who can use them up, keeps no news from being heard.
+ */
 void
-fleet_hinted(struct fleet *f, size_t node, uint64_t now_ms)
+fleet_hinted(struct fleet *f, size_t node, size_t by, uint64_t now_ms)
 {
 	struct node *n = find_other(f, node);
+	bool is_new, is_free;
 
-	if (!n || !n->is_heard || n->is_down)
+	if (!n || !n->is_heard || n->is_down || by >= f->n || by == node)
 		return;
-	if (n->lost == 0 && !n->is_asked) {
-		if (n->is_urgent || now_ms - n->heard_ms < HINT_STALE_MS ||
-		    token_ms(f->hints_ms, MS_PER_HINT, BURST) > now_ms)
-			return;
-		take_token(&f->hints_ms, now_ms, MS_PER_HINT);
-		enter_heap(f, n, true, now_ms);
-	}
+	is_new = n->lost == 0 && !n->is_asked;
+	if (is_new && now_ms - n->heard_ms < HINT_STALE_MS)
+		return;
+	is_free = is_second_hint(n, (uint32_t)by, now_ms);
 	n->is_hinted = true;
 	n->hinted_ms = now_ms;
+	n->hinted_by = (uint32_t)by;
+	if (!is_new || n->queue == QUEUE_URGENT)
+		return;
+	if (!is_free && token_ms(f->hints_ms, MS_PER_HINT, HINTS_BURST) > now_ms)
+		return;
+	if (!is_free)
+		take_token(&f->hints_ms, now_ms, MS_PER_HINT);
+	enter_heap(f, n, QUEUE_URGENT, now_ms);
 }
 
 void
@@ -613,13 +767,13 @@ fleet_seen(struct fleet *f, size_t node, uint64_t now_ms)
 {
 	struct node *n = find_other(f, node);
 
-	if (!n || n->is_asked || n->is_urgent || (n->is_heard && !n->is_down))
+	if (!n || n->is_asked || n->queue == QUEUE_URGENT || (n->is_heard && !n->is_down))
 		return;
 	if (now_ms < n->asked_ms + FLEET_AGAIN_MS ||
-	    token_ms(f->hints_ms, MS_PER_HINT, BURST) > now_ms)
+	    token_ms(f->hints_ms, MS_PER_HINT, HINTS_BURST) > now_ms)
 		return;
 	take_token(&f->hints_ms, now_ms, MS_PER_HINT);
-	enter_heap(f, n, true, now_ms);
+	enter_heap(f, n, QUEUE_URGENT, now_ms);
 	if (n->is_down)
 		raise_alarm(f, now_ms);
 }
@@ -683,24 +837,25 @@ fleet_mean_ms(const struct fleet *f, size_t node)
 
 /* --- another table of the same nodes --- */
 
+/* Who is near, and by whom one was hinted at, is of the table. */
 static void
 adopt(struct fleet *f, struct node *n, const struct node *from)
 {
-	uint32_t position = n->position, order = n->order;
-	uint64_t due_ms = n->due_ms;
-	bool was_told = from->is_told;
+	const struct node fresh = *n;
 
 	*n = *from;
-	n->position = position;
-	n->order = order;
-	n->due_ms = due_ms;
-	n->is_urgent = n->is_asked = n->is_changed = n->is_told = false;
+	n->position = fresh.position;
+	n->order = fresh.order;
+	n->due_ms = fresh.due_ms;
+	n->queue = fresh.queue;
+	n->every_ms = fresh.every_ms;
+	n->is_asked = n->is_hinted = n->is_changed = n->is_told = false;
 	if (n == &f->nodes[f->self])
 		return;
-	if (was_told)
+	if (from->is_told)
 		tell(f, n, from->lost_ms);
 	if (n->is_heard && !n->is_down && n->lost > 0)
-		enter_heap(f, n, true, due_ms);
+		enter_heap(f, n, QUEUE_URGENT, fresh.due_ms);
 	note_change(f, n);
 }
 
@@ -712,7 +867,9 @@ fleet_adopt(struct fleet *f, const struct fleet *from, const size_t *map)
 	f->now_ms = max_ms(f->now_ms, from->now_ms);
 	f->probes_ms = from->probes_ms;
 	f->step_ms = from->step_ms;
+	f->urgent_ms = from->urgent_ms;
 	f->hints_ms = from->hints_ms;
+	f->told_ms = from->told_ms;
 	for (size_t i = 0; i < f->n; i++) {
 		if (map[i] < from->n)
 			adopt(f, &f->nodes[i], &from->nodes[map[i]]);

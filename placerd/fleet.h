@@ -4,27 +4,35 @@
  * the clock is an argument, and the asking is done by whoever calls (probe.c; the simulator).
  *
  * No decision hangs on one lost probe. A node is suspect after one, and is asked again sooner; it is
- * out when FLEET_LOST_MAX in a row are lost, or FLEET_LOST_HINTED where another node has lost it too:
- * in fleets of up to FLEET_SMALL nodes within FLEET_DEAD_MS of its death. Where each tenth probe is
- * lost by chance that is one wrong "out" in a million probes, less than one a day of a node that asks
- * eight times a second; it is mended by the next answer. When a probe counts as lost follows the
- * node's answers (the mean and the mean deviation of their times, as in RFC 6298 2), within bounds, so
- * that a far or busy node is not taken for a dead one. An answer that is later than that is an answer
- * still, and is learned from.
+ * out when FLEET_LOST_MAX in a row are lost, or FLEET_LOST_HINTED where another node has lost it too.
+ * Where each twentieth probe is lost by chance that is about one wrong "out" in a million probes, and
+ * ten where each tenth is; it is mended by the next answer. When a probe counts
+ * as lost follows the node's answers (the mean and the mean deviation of their times, as in RFC 6298
+ * 2), within bounds, so that a far or busy node is not taken for a dead one. An answer that is later
+ * than that is an answer still, and is learned from.
  *
- * The cost is bounded whatever the fleet's size: at most FLEET_PROBES_PER_SECOND. In a fleet of up to
- * FLEET_SMALL nodes each is asked again before its connection is closed, and a probe takes about 1.2
- * ms of CPU: 1 % of a core. In a larger one most probes are a new connection, of about 4.5 ms, and
- * FLEET_CALM_PER_SECOND cost as much. It is asked at the full rate in its first round, and for
- * FLEET_ALARM_MS after trouble: somebody who was there is lost three times in a row, or once after
- * another node has lost it too, or one that was out is back. Who is out for long is no trouble, nor is
- * a loss by chance.
+ * In a fleet of up to FLEET_SMALL nodes all are asked in turn, each again before its connection is
+ * closed. In a larger one a node has others near it, the same as long as the fleet is the same: it
+ * watches FLEET_WATCHED of them once a second, and as many watch it; FLEET_NEAR in all it asks often
+ * enough to keep their connections open. All the others it asks in turn, one each FLEET_CALM_EVERY_MS;
+ * at the full rate in its first round and for FLEET_ALARM_MS after somebody is out, or back.
  *
- * Each answer names whom its sender has lost, and those are asked next (FLEET_HINTS_PER_SECOND at
- * most, so that a liar moves few probes and decides nothing). So a death is seen by someone within a
- * second or two, is out there within about 5 s, and the others hear of it one from the other: where
- * no probe is lost by chance, all know after about 8 s among 100 nodes, and after about 14 s
- * among 1,000 of which eight die at once (docs/placement-figures.md).
+ * Who has lost a node twice says so in each ask and each answer, and asks those that are near at once,
+ * so that they know. They look for themselves, and when they have lost it twice they do the same: so a
+ * death is at every node after a few steps, each of the time it takes to lose two probes, and a word
+ * about a node that lives goes no further than to those who were told. Within FLEET_DEAD_MS a dead
+ * node is out at all others in fleets of up to 5,000 nodes, also where eight die at once and each
+ * twentieth probe is lost by chance (regress/unit/test_fleet.c, docs/placement-figures.md: 1,000 nodes;
+ * each step more is enough for some ten times as many). Where many die at once, as in a cut,
+ * FLEET_URGENT_PER_SECOND bounds it: three in a second.
+ *
+ * A word is a reason to ask, and no more: nobody is out by what others say. One liar moves
+ * FLEET_HINTS_PER_SECOND probes; several, who name the same nodes, FLEET_URGENT_PER_SECOND.
+ *
+ * The cost is bounded whatever the fleet's size. An ask and being asked as often cost 1.2 to 1.5 ms of
+ * CPU on a connection that is kept, and about 4 ms on a new one: eight a second of the former are 1 % of
+ * a core, and those to who is near with one each FLEET_CALM_EVERY_MS are less
+ * (regress/bench/probes.mjs measures it).
  */
 #ifndef PLACERD_FLEET_H
 #define PLACERD_FLEET_H
@@ -39,11 +47,19 @@
 #define FLEET_PROBE_EVERY_MS 1000 /* one node, where the fleet is small enough */
 #define FLEET_PROBES_PER_SECOND 8
 #define FLEET_SMALL 64 /* nodes: up to here each is asked on a connection that is still open */
-#define FLEET_CALM_PER_SECOND 2 /* in larger ones, while nothing happens */
-#define FLEET_ALARM_MS 10000    /* so long after the last trouble that rate is the higher one */
+#define FLEET_CALM_EVERY_MS 2000 /* in turn, in larger ones, while nothing happens */
+#define FLEET_WATCHED 3          /* in larger ones: so many are asked once a second all the same */
+#define FLEET_NEAR 20            /* with them: who is told of a loss at once */
+/*
+ * The others of those: their connections stay open, and are not the oldest of the 64 that are kept
+ * (fetcher/requests.c), among which those to nodes that are asked in turn come and go.
+ */
+#define FLEET_NEAR_EVERY_MS 30000
+#define FLEET_ALARM_MS 10000 /* so long after the last trouble the rate is the higher one */
+#define FLEET_URGENT_PER_SECOND 16
 #define FLEET_HINTS_PER_SECOND 2
-#define FLEET_LOST_MAX 6
-#define FLEET_LOST_HINTED 5
+#define FLEET_LOST_MAX 6        /* in a row */
+#define FLEET_LOST_HINTED 5     /* where another node has lost it too */
 #define FLEET_AGAIN_MS 500      /* from one asking of a suspect to the next */
 #define FLEET_AGAIN_SOON_MS 250 /* likewise at first, and where another node has lost it too */
 #define FLEET_DEAD_MS 5000
@@ -88,8 +104,8 @@ void fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report
 void fleet_lost(struct fleet *f, size_t node, uint64_t now_ms);
 /* It could not be asked, by no fault of its own: it is asked later, and nothing follows. */
 void fleet_unasked(struct fleet *f, size_t node, uint64_t now_ms);
-/* Another node has lost it: a reason to ask it soon, and no more. */
-void fleet_hinted(struct fleet *f, size_t node, uint64_t now_ms);
+/* Another node (by) has lost it: a reason to ask it soon, and no more. */
+void fleet_hinted(struct fleet *f, size_t node, size_t by, uint64_t now_ms);
 
 /* It has asked us, under its key: one that was lost is asked soon. */
 void fleet_seen(struct fleet *f, size_t node, uint64_t now_ms);

@@ -37,14 +37,14 @@ static const struct json_member rows[] = {
 
 /* --- to JSON --- */
 
-static json_t *
-suspects_to_json(const struct nodestatus *s)
+json_t *
+nodestatus_suspects_to_json(const struct suspects *s)
 {
 	json_t *list = json_array();
 	bool ok = list != NULL;
 
-	for (size_t i = 0; ok && i < s->n_suspects; i++)
-		ok = json_array_append_new(list, json_string(s->suspects[i])) == 0;
+	for (size_t i = 0; ok && i < s->n; i++)
+		ok = json_array_append_new(list, json_string(s->names[i])) == 0;
 	if (ok)
 		return list;
 	json_decref(list);
@@ -54,7 +54,7 @@ suspects_to_json(const struct nodestatus *s)
 json_t *
 nodestatus_to_json(const struct nodestatus *s)
 {
-	json_t *suspects = suspects_to_json(s);
+	json_t *suspects = nodestatus_suspects_to_json(&s->suspects);
 
 	if (!suspects)
 		return NULL;
@@ -110,14 +110,14 @@ read_name(const json_t *value, char out[static NODESTATUS_NAME_MAX_BYTES + 1])
 	return true;
 }
 
-static int
-read_suspects(const json_t *list, struct nodestatus *out)
+int
+nodestatus_suspects_from_json(const json_t *list, struct suspects *out)
 {
 	if (!json_is_array(list) || json_array_size(list) > FLEET_SUSPECTS_MAX)
 		return -1;
-	out->n_suspects = json_array_size(list);
-	for (size_t i = 0; i < out->n_suspects; i++) {
-		if (!read_name(json_array_get(list, i), out->suspects[i]))
+	out->n = json_array_size(list);
+	for (size_t i = 0; i < out->n; i++) {
+		if (!read_name(json_array_get(list, i), out->names[i]))
 			return -1;
 	}
 	return 0;
@@ -130,7 +130,7 @@ nodestatus_from_json(const json_t *obj, struct nodestatus *out, const char **why
 
 	if (read_members(obj, &read, why) != 0)
 		return -1;
-	if (read_suspects(json_object_get(obj, "suspects"), &read) != 0) {
+	if (nodestatus_suspects_from_json(json_object_get(obj, "suspects"), &read.suspects) != 0) {
 		*why = "suspects";
 		return -1;
 	}

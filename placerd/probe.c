@@ -179,19 +179,48 @@ token_of(const struct placerd *d, enum nodetoken_kind kind, const char *audience
 	return t;
 }
 
+static void
+own_suspects(const struct placerd *d, struct suspects *out)
+{
+	size_t lost[FLEET_SUSPECTS_MAX];
+
+	out->n = fleet_suspects(d->fleet, lost);
+	for (size_t i = 0; i < out->n; i++)
+		snprintf(out->names[i], sizeof(out->names[i]), "%s",
+		    nodes_at(d->nodes, lost[i])->name);
+}
+
+/* Whom this node has lost goes along: who is asked need not ask to know. */
+static int
+make_ask(const struct placerd *d, const struct ask *a, const char *to, char *out, size_t out_size)
+{
+	struct nodetoken t = token_of(d, NODETOKEN_ASK, to);
+	struct suspects lost;
+	int rc = 0;
+
+	t.id = a->jti;
+	own_suspects(d, &lost);
+	if (lost.n > 0) {
+		t.suspects = nodestatus_suspects_to_json(&lost);
+		rc = t.suspects ? 0 : -FOG_E_NOMEM;
+	}
+	if (rc == 0)
+		rc = nodetoken_make(d->node_key, &t, out, out_size);
+	nodetoken_fini(&t);
+	return rc;
+}
+
 static int
 send_ask(struct probe *p, const struct ask *a, const struct node *node)
 {
 	char url[512], bearer[NODETOKEN_MAX_BYTES + 8] = "Bearer ";
-	struct nodetoken t = token_of(p->d, NODETOKEN_ASK, node->name);
 	struct pl_fetch get = { .to = FETCH_TO_NODE,
 		.method = METHOD_GET,
 		.max_bytes = NODETOKEN_MAX_BYTES,
 		.timeout_ms = FLEET_ANSWER_MAX_MS };
 
-	t.id = a->jti;
 	if ((size_t)snprintf(url, sizeof(url), "%s" STATUS_PATH, node->url) >= sizeof(url) ||
-	    nodetoken_make(p->d->node_key, &t, bearer + strlen(bearer), NODETOKEN_MAX_BYTES) != 0)
+	    make_ask(p->d, a, node->name, bearer + strlen(bearer), NODETOKEN_MAX_BYTES) != 0)
 		return -FOG_E_INTERNAL;
 	get.url = view_of(url);
 	get.authorization = view_of(bearer);
@@ -318,23 +347,29 @@ probe_on_part(struct probe *p, uint64_t request_id, const struct pl_fetched_part
 	return 0;
 }
 
+/* Those that another node has lost; its word of itself is none. */
+static void
+take_hints(struct probe *p, size_t by, const struct suspects *lost)
+{
+	for (size_t i = 0; i < lost->n; i++) {
+		size_t node = find_node(p, lost->names[i]);
+
+		if (node != SIZE_MAX)
+			fleet_hinted(p->d->fleet, node, by, mono_ms());
+	}
+}
+
 static void
 hear(struct probe *p, struct ask *a, size_t index, const struct nodestatus *s)
 {
-	struct fleet *f = p->d->fleet;
 	uint64_t now_ms = mono_ms();
 	const struct fleet_report report = { .load = s->load,
 		.is_ready = s->is_ready,
 		.is_draining = s->is_draining,
 		.version = NODESTATUS_V };
 
-	fleet_heard(f, index, &report, (uint32_t)(now_ms - a->asked_ms), now_ms);
-	for (size_t i = 0; i < s->n_suspects; i++) {
-		size_t lost = find_node(p, s->suspects[i]);
-
-		if (lost != SIZE_MAX && lost != index)
-			fleet_hinted(f, lost, now_ms);
-	}
+	fleet_heard(p->d->fleet, index, &report, (uint32_t)(now_ms - a->asked_ms), now_ms);
+	take_hints(p, index, &s->suspects);
 	settle_all(p, a->name);
 	note_trouble(p, index, s->is_ready ? NULL : "not_ready");
 }
@@ -434,9 +469,24 @@ refuse_ask(struct probe *p, int error, const char *name, const char *why)
 	return error;
 }
 
+static bool
+take_news(struct probe *p, size_t by, const struct nodetoken *ask)
+{
+	struct suspects lost;
+
+	if (!ask->suspects)
+		return true;
+	if (nodestatus_suspects_from_json(ask->suspects, &lost) != 0)
+		return false;
+	take_hints(p, by, &lost);
+	arm(p, mono_ms(), 0);
+	return true;
+}
+
 /*
  * An ask is good for as often as it is shown in its minute of life: what it gives is signed for who
- * asked and of no use to others, changes nothing here, and costs no more than a forged one.
+ * asked and of no use to others, changes nothing here but whom this node asks next, within the bounds
+ * of fleet_hinted and fleet_seen, and costs no more than a forged one.
  */
 static int
 check_ask(struct placerd *d, struct view token, struct nodetoken *out)
@@ -459,6 +509,11 @@ check_ask(struct placerd *d, struct view token, struct nodetoken *out)
 	rc = nodetoken_verify(pin, NODETOKEN_ASK, token, self_name(d), (uint64_t)wall_s(), out,
 	    &why);
 	nodetoken_pin_free(pin);
+	if (rc == 0 && !take_news(p, index, out)) {
+		nodetoken_fini(out);
+		rc = -FOG_E_NODE_TOKEN;
+		why = "suspects";
+	}
 	if (rc != 0)
 		return refuse_ask(p, rc, nodes_at(d->nodes, index)->name, why);
 	fleet_seen(d->fleet, index, mono_ms());
@@ -468,16 +523,12 @@ check_ask(struct placerd *d, struct view token, struct nodetoken *out)
 static struct json_t *
 own_status(struct placerd *d)
 {
-	size_t suspects[FLEET_SUSPECTS_MAX];
 	struct nodestatus s = { .version = FOG_VERSION,
 		.is_ready = d->is_synced && audit_retry(d->keepers.audit) == 0,
 		.is_draining = d->is_draining };
 
 	where_own_load(d, &s.load);
-	s.n_suspects = fleet_suspects(d->fleet, suspects);
-	for (size_t i = 0; i < s.n_suspects; i++)
-		snprintf(s.suspects[i], sizeof(s.suspects[i]), "%s",
-		    nodes_at(d->nodes, suspects[i])->name);
+	own_suspects(d, &s.suspects);
 	return nodestatus_to_json(&s);
 }
 

@@ -15,13 +15,17 @@
 #include "common/nodetoken.h"
 #include "placerd/fleet.h"
 
-/* As many as the detector's rate can have under way: it asks again before an answer is given up. */
-#define PROBE_UNDER_WAY_MAX (FLEET_PROBES_PER_SECOND * FLEET_ANSWER_MAX_MS / 1000)
+/*
+ * As many as the detector has under way when eight nodes die at once: it asks again before an answer
+ * is given up. Whoever is due when there are more waits.
+ */
+#define PROBE_UNDER_WAY_MAX 96
 /* What the prober has over its deadline to say that it has passed. */
 #define PROBE_SILENCE_MS 2000
 /*
  * Signatures checked for those who ask, in all: strangers can send forged ones. Seventy of a core's
- * milliseconds in a second at most go there; a node of the fleet asks 8 times a second altogether.
+ * milliseconds in a second at most go there; the fleet asks a node 8 times a second altogether, and
+ * some 40 times after a death.
  */
 #define PROBE_ANSWERS_PER_SECOND 200
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The status of another node under libFuzzer: what is read is within its bounds, and the same when it
- * is written and read again. links: placerd/nodestatus.c
+ * is written and read again; so are suspects alone, as an ask has them.
+ * links: placerd/nodestatus.c
  */
 #include "placerd/nodestatus.h"
 
@@ -25,16 +26,33 @@ check_read(const struct nodestatus *s)
 	json_t *obj;
 
 	INVARIANT(s->version[0] && text_is_clean(view_of(s->version)));
-	INVARIANT(s->n_suspects <= FLEET_SUSPECTS_MAX);
-	for (size_t i = 0; i < s->n_suspects; i++)
-		INVARIANT(s->suspects[i][0] && text_is_clean(view_of(s->suspects[i])));
+	INVARIANT(s->suspects.n <= FLEET_SUSPECTS_MAX);
+	for (size_t i = 0; i < s->suspects.n; i++)
+		INVARIANT(s->suspects.names[i][0] && text_is_clean(view_of(s->suspects.names[i])));
 	obj = nodestatus_to_json(s);
 	INVARIANT(obj && nodestatus_from_json(obj, &again, &why) == 0);
 	INVARIANT(strcmp(again.version, s->version) == 0 && again.is_ready == s->is_ready);
 	INVARIANT(again.load.sessions == s->load.sessions &&
 	    again.load.cpu_milli == s->load.cpu_milli &&
 	    again.load.memory_bytes == s->load.memory_bytes);
-	INVARIANT(memcmp(again.suspects, s->suspects, sizeof(s->suspects)) == 0);
+	INVARIANT(memcmp(&again.suspects, &s->suspects, sizeof(s->suspects)) == 0);
+	json_decref(obj);
+}
+
+static void
+check_suspects(const json_t *list)
+{
+	struct suspects s, again;
+	json_t *obj;
+
+	memset(&s, 0, sizeof(s));
+	memset(&again, 0, sizeof(again));
+	if (nodestatus_suspects_from_json(list, &s) != 0)
+		return;
+	INVARIANT(json_is_array(list) && s.n == json_array_size(list));
+	obj = nodestatus_suspects_to_json(&s);
+	INVARIANT(obj && nodestatus_suspects_from_json(obj, &again) == 0);
+	INVARIANT(memcmp(&s, &again, sizeof(s)) == 0);
 	json_decref(obj);
 }
 
@@ -49,6 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len > STATUS_MAX_BYTES || json_init() != 0 ||
 	    json_parse_strict((const char *)data, len, JSON_DEPTH_DEFAULT, &obj, &err) != 0)
 		return 0;
+	check_suspects(obj);
 	if (nodestatus_from_json(obj, &s, &why) == 0)
 		check_read(&s);
 	else

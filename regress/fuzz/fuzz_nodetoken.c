@@ -61,6 +61,7 @@ check_taken(const struct nodetoken *t, enum nodetoken_kind kind)
 	char token[NODETOKEN_MAX_BYTES + 1], issuer[65];
 
 	INVARIANT(t->kind == kind && (t->status != NULL) == (kind == NODETOKEN_STATUS));
+	INVARIANT(!t->suspects || (kind == NODETOKEN_ASK && json_is_array(t->suspects)));
 	INVARIANT(t->issuer[0] && strcmp(t->audience, "fog-2") == 0);
 	INVARIANT(text_is_clean(view_of(t->issuer)));
 	INVARIANT(t->expires_s > t->issued_s && t->expires_s - t->issued_s <= NODETOKEN_LIFE_S);

@@ -303,13 +303,19 @@ describe("nodes that lie", { skip }, () => {
 		const marks = Object.fromEntries(REAL.map((name) => [name, fleet.at(name).logMark()]));
 		for (const name of PLAYED)
 			played[name].onStatus = (asked) => played[name].say(asked, { status: { suspects: [...REAL, ...PLAYED] } });
-		for (const end = Date.now() + 4000; Date.now() < end; await sleep(100))
+		const ask = (by, name, suspects) => fleet.at(by).api("GET", "/v1/node/status",
+			{ headers: { Authorization: `Bearer ${played[name].key.ask({ iss: name, aud: by, suspects })}` } });
+		const end = Date.now() + 4000;
+		for (let turn = 0; Date.now() < end; turn++, await sleep(100))
 			for (const by of REAL) {
+				assert.equal((await ask(by, PLAYED[turn % PLAYED.length], [...REAL, ...PLAYED, "nobody"])).status, 200);
 				const states = await fleet.states(by, alice);
 				assert.deepEqual([...REAL, ...PLAYED].filter((name) => states[name] !== "up"), [], JSON.stringify(states));
 			}
 		for (const by of REAL)
 			assert.deepEqual(fleet.at(by).events({ event: "node_state" }, marks[by]), []);
+		for (const suspects of [Array(17).fill("south"), ["south\nevent=forged"], ["x".repeat(65)], [1], {}, null])
+			assert.equal((await ask("north", "mallory", suspects)).status, 401, JSON.stringify(suspects));
 	});
 
 	test("a load of nothing prefers nobody against a rule; one of all there is leaves no room", async () => {

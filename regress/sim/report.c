@@ -24,10 +24,10 @@ static const char model[] =
     "the entry finds it by its own probes.\n"
     "- Every node dies about once in ten days for 20 minutes in the mean and is drained once in thirty; "
     "twice a day some regions are cut off from the others for ten minutes. What a node knows of "
-    "another's load is as old as its probes make it, eight a second in fleets of up to 64 nodes and two "
-    "in larger ones, and half of the sessions come in by other nodes. A death is known within 5 s in "
-    "the small ones and within 14 s in the larger, which is what the failure detector's part found for "
-    "1,000 nodes.\n"
+    "another's load is as old as its probes make it, eight a second in fleets of up to 64 nodes and "
+    "one each two seconds in larger ones, and half of the sessions come in by other nodes. A death is known within 5 s, "
+    "which is the bound of the failure detector's part, and a cut within what the detector takes to "
+    "lose half of the fleet: 2.5 minutes among 1,000 nodes.\n"
     "- One person in fifty sends latencies out of the air, one node in fifty says that it has no "
     "load.\n";
 

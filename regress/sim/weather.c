@@ -7,7 +7,6 @@
 #define DAY_MS (24 * HOUR_MS)
 #define DEATH_EVERY_MS (10 * DAY_MS) /* of one node */
 #define DEAD_MS (20 * HOUR_MS / 60)
-#define DEAD_IN_LARGE_MS 14000 /* known to all of a fleet that is not small */
 #define DRAIN_EVERY_MS (30 * DAY_MS)
 #define DRAIN_MS HOUR_MS
 #define CUT_EVERY_MS (12 * HOUR_MS)
@@ -145,8 +144,8 @@ report(struct days *d, uint32_t node)
 static void
 hear(struct days *d, uint64_t to_ms)
 {
-	uint64_t each_ms = 1000 /
-	    (d->w->n > FLEET_SMALL ? FLEET_CALM_PER_SECOND : FLEET_PROBES_PER_SECOND);
+	uint64_t each_ms = d->w->n > FLEET_SMALL ? FLEET_CALM_EVERY_MS
+						 : 1000 / FLEET_PROBES_PER_SECOND;
 	uint64_t due = (to_ms - d->heard_ms) / each_ms;
 
 	d->heard_ms += due * each_ms;
@@ -160,12 +159,22 @@ hear(struct days *d, uint64_t to_ms)
 
 /* --- death, drain, partition --- */
 
-/* What detector.c finds for so many nodes. */
+/* The bound of detector.c, which is for few that die at once. */
 static uint64_t
 detection_ms(struct days *d)
 {
+	return prng_between(&d->r, FLEET_TIMEOUT_MIN_MS, FLEET_DEAD_MS);
+}
+
+/* Half of the fleet is lost, one after the other: as long as they can be asked often enough. */
+static uint64_t
+cut_detection_ms(struct days *d)
+{
+	uint64_t all_ms = FLEET_DEAD_MS +
+	    (uint64_t)d->w->n / 2 * FLEET_LOST_HINTED * 1000 / FLEET_URGENT_PER_SECOND;
+
 	return prng_between(&d->r, FLEET_TIMEOUT_MIN_MS,
-	    d->w->n > FLEET_SMALL ? DEAD_IN_LARGE_MS : FLEET_DEAD_MS);
+	    (uint32_t)(all_ms < CUT_MS ? all_ms : CUT_MS));
 }
 
 static void
@@ -212,12 +221,12 @@ change_cut(struct days *d, uint32_t kind)
 		w->is_cut = true;
 		for (uint32_t i = 0; i < w->n_regions; i++)
 			w->side[i] = (uint8_t)prng_below(&d->r, SIDES);
-		add(d, CUT_IS_KNOWN, 0, detection_ms(d));
+		add(d, CUT_IS_KNOWN, 0, cut_detection_ms(d));
 		add(d, CUT_ENDS, 0, CUT_MS);
 		return;
 	case CUT_ENDS:
 		w->is_cut = false;
-		add(d, CUT_END_IS_KNOWN, 0, detection_ms(d));
+		add(d, CUT_END_IS_KNOWN, 0, cut_detection_ms(d));
 		add(d, CUT_BEGINS, 0, prng_exponential(&d->r, CUT_EVERY_MS) + CUT_MS);
 		return;
 	default:

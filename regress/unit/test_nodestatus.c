@@ -36,21 +36,30 @@ test_there_and_back(void **state)
 	struct nodestatus s = { .version = "0.1.0",
 		.is_ready = true,
 		.load = { 12, 4000, UINT64_C(8) << 30 },
-		.n_suspects = FLEET_SUSPECTS_MAX };
+		.suspects.n = FLEET_SUSPECTS_MAX };
 	struct nodestatus back;
+	struct suspects alone;
 	const char *why;
 	json_t *obj;
 
 	(void)state;
-	for (size_t i = 0; i < s.n_suspects; i++)
-		snprintf(s.suspects[i], sizeof(s.suspects[i]), "fog-%zu", i);
+	for (size_t i = 0; i < s.suspects.n; i++)
+		snprintf(s.suspects.names[i], sizeof(s.suspects.names[i]), "fog-%zu", i);
 	obj = nodestatus_to_json(&s);
 	assert_non_null(obj);
 	assert_int_equal(nodestatus_from_json(obj, &back, &why), 0);
 	assert_memory_equal(&s, &back, sizeof(s));
 	json_decref(obj);
-	strcpy(s.suspects[3], "\xff");
+	memset(&alone, 0, sizeof(alone));
+	obj = nodestatus_suspects_to_json(&s.suspects);
+	assert_int_equal(nodestatus_suspects_from_json(obj, &alone), 0);
+	assert_memory_equal(&s.suspects, &alone, sizeof(alone));
+	json_array_append_new(obj, json_string("one-more"));
+	assert_int_equal(nodestatus_suspects_from_json(obj, &alone), -1);
+	json_decref(obj);
+	strcpy(s.suspects.names[3], "\xff");
 	assert_null(nodestatus_to_json(&s));
+	assert_null(nodestatus_suspects_to_json(&s.suspects));
 }
 
 #define HEAD "{\"v\":1,\"version\":\"2.0\",\"ready\":true,\"draining\":true,"
@@ -72,7 +81,7 @@ test_more_than_is_known(void **state)
 	assert_int_equal(s.load.sessions, 1);
 	assert_int_equal(s.load.cpu_milli, 2);
 	assert_int_equal(s.load.memory_bytes, 3);
-	assert_int_equal(s.n_suspects, 0);
+	assert_int_equal(s.suspects.n, 0);
 }
 
 static const struct {

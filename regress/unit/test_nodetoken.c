@@ -214,6 +214,30 @@ test_ask(void **state)
 	assert_string_equal(issuer, "fog-1");
 }
 
+/* What it has lost goes along; none is said where there is nothing to say. */
+static void
+test_ask_with_suspects(void **state)
+{
+	struct nodetoken t = ask_of(NOW), out;
+	char token[NODETOKEN_MAX_BYTES], issuer[65];
+
+	(void)state;
+	t.suspects = json_pack("[s, s]", "fog-3", "fog-4");
+	make(&t, token);
+	assert_string_equal(verify(token, NODETOKEN_ASK, &out), "");
+	assert_true(json_equal(out.suspects, t.suspects));
+	assert_null(out.status);
+	nodetoken_fini(&out);
+	assert_null(out.suspects);
+	assert_int_equal(nodetoken_peek_issuer(view_of(token), issuer), 0);
+	json_decref(t.suspects);
+	t.suspects = NULL;
+	make(&t, token);
+	assert_string_equal(verify(token, NODETOKEN_ASK, &out), "");
+	assert_null(out.suspects);
+	nodetoken_fini(&out);
+}
+
 static void
 test_status(void **state)
 {
@@ -386,6 +410,11 @@ static const struct {
 	{ "{\"alg\":\"ES256\",\"typ\":\"fog-node-ask+jwt\",\"kid\":\"a\"}", GOOD, "malformed" },
 	{ "{\"alg\":\"ES256\",\"typ\":\"fog-node-status+jwt\"}", GOOD, "other_kind" },
 	{ ASK_HEADER, "[]", "claims" },
+	{ ASK_HEADER, GOOD ",\"suspects\":{}}", "claims" },
+	{ ASK_HEADER, GOOD ",\"suspects\":null}", "claims" },
+	{ ASK_HEADER, GOOD ",\"suspects\":\"fog-3\"}", "claims" },
+	{ ASK_HEADER, GOOD ",\"suspects\":[],\"suspects\":[]}", "claims" },
+	{ ASK_HEADER, GOOD ",\"suspects\":[],\"status\":{}}", "claims" },
 	{ ASK_HEADER, "{}", "claims" },
 	{ ASK_HEADER, GOOD "}", "claims" },
 	{ ASK_HEADER, "{\"iss\":\"fog-1\",\"iss\":\"fog-1\",\"aud\":\"fog-2\"," TIMES "}",
@@ -526,6 +555,7 @@ main(void)
 		cmocka_unit_test(test_keys_of_other_kinds),
 		cmocka_unit_test(test_pins_off_the_curve),
 		cmocka_unit_test(test_ask),
+		cmocka_unit_test(test_ask_with_suspects),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_what_does_not_fit),
 		cmocka_unit_test(test_times),
