@@ -6,10 +6,10 @@
  * No decision hangs on one lost probe. A node is suspect after one, and is asked again sooner; it is
  * out when FLEET_LOST_MAX in a row are lost, or FLEET_LOST_HINTED where another node has lost it too.
  * Where each twentieth probe is lost by chance that is about one wrong "out" in a million probes, and
- * ten where each tenth is; it is mended by the next answer. When a probe counts
- * as lost follows the node's answers (the mean and the mean deviation of their times, as in RFC 6298
- * 2), within bounds, so that a far or busy node is not taken for a dead one. An answer that is later
- * than that is an answer still, and is learned from.
+ * ten where each tenth is; it is mended by the next answer. When a probe counts as lost follows the
+ * node's answers (the mean and the mean deviation of their times, as in RFC 6298 2), within bounds, so
+ * that a far or busy node is not taken for a dead one. An answer that is later than that is an answer
+ * still, and is learned from.
  *
  * In a fleet of up to FLEET_SMALL nodes all are asked in turn, each again before its connection is
  * closed. In a larger one a node has others near it, the same as long as the fleet is the same: it
