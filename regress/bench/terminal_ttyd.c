@@ -13,7 +13,7 @@
 #include "regress/bench/child.h"
 #include "regress/bench/http.h"
 #include "regress/bench/procstat.h"
-#include "regress/bench/service.h"
+#include "regress/bench/tempdir.h"
 #include "regress/bench/terminal.h"
 #include "regress/bench/websocket.h"
 
@@ -68,10 +68,15 @@ start_server(void)
 		"-W", "-w", "/tmp", "/bin/sh", "-l", NULL };
 	double deadline_s = bench_now_s() + START_S;
 	char port[16];
+	int log;
 
 	if (server.pid != 0)
 		return;
-	snprintf(server.log, sizeof(server.log), "%s/ttyd.log", service_dir());
+	snprintf(server.log, sizeof(server.log), "%s/fog-bench-ttyd.XXXXXX", tempdir_parent());
+	log = mkstemp(server.log);
+	if (log < 0)
+		bench_fail_errno("%s", server.log);
+	close(log);
 	server.pid = child_start();
 	if (server.pid == 0)
 		child_exec(argv, terminal_shell_env, server.log);
@@ -82,6 +87,7 @@ start_server(void)
 	}
 	server.port = (uint16_t)strtoul(port, NULL, 10);
 	find_in_log(" N: ttyd ", server.version, sizeof(server.version));
+	unlink(server.log); /* ttyd has it open, and nothing of it is wanted any more */
 }
 
 pid_t
