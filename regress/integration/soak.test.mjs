@@ -174,7 +174,7 @@ function soak({ fog, test, host }) {
 		const template = kept.findIndex((name) => host && /^storage\/scratch-1-[0-9]+\.ext4$/.test(name));
 		assert.equal(template >= 0, host !== undefined);
 		assert.deepEqual(kept.filter((_, i) => i !== template),
-			["audit/audit.jsonl", "placerd/drained", "placerd/revoked.0", "placerd/revoked.1", ...(host ? ["storage/slots"] : [])]);
+			["audit/audit.jsonl", "placerd/drained", "placerd/passed", "placerd/revoked.0", "placerd/revoked.1", ...(host ? ["storage/slots"] : [])]);
 		const names = new Set(records());
 		assert.ok(names.size <= PTYD_KEEPS + PARALLEL, `${names.size} files`);
 		// The newest; a session that lasted longer than others is in another place by its beginning than by its end.
