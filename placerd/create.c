@@ -497,8 +497,8 @@ repeat_elsewhere(struct placerd *d, struct peer *from, const struct msg *m,
 		return peers_refuse_message(from, m, -FOG_E_IDEMPOTENCY, "", "");
 	if (earlier == ELSEWHERE_GONE)
 		return peers_refuse_message(from, m, -FOG_E_UNREACHABLE, "",
-		    "the session of this Idempotency-Key was made on a node that has left the fleet; "
-		    "another key makes another session");
+		    "the node that may have made a session for this Idempotency-Key is out or has "
+		    "left the fleet; another key makes another session");
 	if (earlier == ELSEWHERE_MADE)
 		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create), NULL,
 		    true);

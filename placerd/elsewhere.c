@@ -88,12 +88,10 @@ elsewhere_find_repeat(struct placerd *d, const struct pl_create *want, uint64_t 
 	if (key->wish_hash != wish_hash)
 		return ELSEWHERE_OTHER_WISH;
 	*node = nodes_find_tag(d->nodes, key->tag);
-	/* The client is sent there again, as long as there is somebody to make it or to know of it. */
-	if (key->state == PASSED_BOUND &&
-	    (*node == SIZE_MAX || fleet_state(d->fleet, *node, mono_ms()) == NODE_DOWN)) {
-		settle_key(d, want, PASSED_FREE);
-		return ELSEWHERE_NEW;
-	}
+	/* Its client was sent there and may have made it: while nobody can say so it is not made anew. */
+	if (key->state == PASSED_BOUND && *node != SIZE_MAX &&
+	    fleet_state(d->fleet, *node, mono_ms()) == NODE_DOWN)
+		return ELSEWHERE_GONE;
 	if (key->state == PASSED_ASKED)
 		return ELSEWHERE_UNDER_WAY;
 	return *node == SIZE_MAX ? ELSEWHERE_GONE : ELSEWHERE_MADE;
@@ -373,10 +371,12 @@ try_next(struct placerd *d, struct asked *q, struct msg *m)
 	struct elsewhere *e = q->elsewhere;
 
 	q->elsewhere = NULL;
-	if (!auth || peer_epoch(auth) != q->auth_epoch)
-		elsewhere_free(e);
-	else
+	if (auth && peer_epoch(auth) == q->auth_epoch) {
 		create_try(d, auth, m, e);
+		return;
+	}
+	give_up_key(d, &m->u.create, PASSED_MADE);
+	elsewhere_free(e);
 }
 
 static void

@@ -196,7 +196,8 @@ end_abandoned(struct placerd *d, struct session *s)
 	struct pl_end end = { .session_id = s->id, .end_reason = END_ABANDONED };
 	struct asked *q = calloc(1, sizeof(*q));
 	struct id128 random;
-	uint64_t timeout_ms = proc_config()->request_timeout_ms;
+	uint64_t timeout_ms = proc_config()->request_timeout_ms, id;
+	int rc;
 
 	s->is_abandoned = false;
 	if (!q || id_random(&random) != 0) {
@@ -211,7 +212,10 @@ end_abandoned(struct placerd *d, struct session *s)
 		return;
 	}
 	log_info("event=session_abandoned sid=%s", log_id(&s->id));
-	peers_ordered(d, q->id, proc_send(EDGE_PLACE_PTY, MSG_PTY_END, q->id, NULL, &end, -1));
+	/* Should ptyd's end go down by it, q goes with all that it was asked. */
+	id = q->id;
+	rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_END, id, NULL, &end, -1);
+	peers_ordered(d, id, rc);
 }
 
 static void

@@ -211,7 +211,7 @@ struct elsewhere {
 enum elsewhere_repeat {
 	ELSEWHERE_NEW,
 	ELSEWHERE_MADE, /* that node has it, or may have it */
-	ELSEWHERE_GONE, /* that node is no part of the fleet any more; the session may live on */
+	ELSEWHERE_GONE, /* that node is no part of the fleet any more, or out; the session may live on */
 	ELSEWHERE_UNDER_WAY, /* the first request is not over */
 	ELSEWHERE_OTHER_WISH
 };

@@ -31,11 +31,14 @@ provisional_order(struct placerd *d, struct asked *q, uint64_t confirm_by_boot_m
 {
 	struct pl_confirm order = { .session_id = q->session_id,
 		.confirm_by_boot_ms = confirm_by_boot_ms };
+	uint64_t id = q->id;
+	int rc;
 
 	q->is_confirming = true;
 	q->confirm_by_boot_ms = confirm_by_boot_ms;
-	peers_ordered(d, q->id,
-	    proc_send(EDGE_PLACE_PTY, MSG_PTY_CONFIRM, q->id, &q->trace, &order, -1));
+	/* Should ptyd's end go down by it, q goes with all that it was asked. */
+	rc = proc_send(EDGE_PLACE_PTY, MSG_PTY_CONFIRM, id, &q->trace, &order, -1);
+	peers_ordered(d, id, rc);
 }
 
 static int

@@ -522,7 +522,8 @@ sandbox_stats(uint32_t slot, struct pl_stats *out, struct writer *files)
 
 	if (!is_all)
 		out->holds = 1U << LIMIT_STORAGE;
-	out->knows_denied = (is_all || slots_has(&host.linked, slot)) &&
+	/* Without any egress the kernel is not asked: it would load nf_tables for that. */
+	out->knows_denied = (is_all ? host.mender != NULL : slots_has(&host.linked, slot)) &&
 	    egress_denied(is_all ? SESSION_RANGES : slot, &out->egress_denied) == 0;
 	if (host.cgroup.base < 0 || (!is_all && cgroup_session_open(&host.cgroup, slot, &dir) != 0))
 		return;

@@ -594,7 +594,7 @@ test_a_free_key_after_a_restart(void **state)
 	hear_forward(2, "fog-2");
 }
 
-/* Its client was sent to a node: there again, until that is gone. */
+/* Its client was sent to a node: there again, and nowhere else when that is gone. */
 static void
 test_a_bound_key_after_a_restart(void **state)
 {
@@ -610,7 +610,7 @@ test_a_bound_key_after_a_restart(void **state)
 	}
 	use_nodes(1);
 	say(AUTH, MSG_PLACE_CREATE, 4, &want);
-	hear(PTY, MSG_PTY_CREATE, 4);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 4, FOG_E_UNREACHABLE);
 }
 
 /* What cannot be kept is not passed on: a later placerd would know nothing of it. */
