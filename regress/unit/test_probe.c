@@ -175,6 +175,12 @@ set_up(void **state)
 	return 0;
 }
 
+/* The latest question that was heard. */
+static struct asked_node {
+	uint64_t id;
+	struct nodetoken token;
+} asked;
+
 static int
 tear_down(void **state)
 {
@@ -185,6 +191,7 @@ tear_down(void **state)
 	for (size_t i = 0; i <= NODES; i++)
 		nodetoken_key_free(keys[i]);
 	placerd.probe = NULL;
+	nodetoken_fini(&asked.token);
 	role_end();
 	return 0;
 }
@@ -192,11 +199,6 @@ tear_down(void **state)
 /* --- the asked node --- */
 
 /* The next ask, which has to be this node's own and for fog-2. */
-static struct asked_node {
-	uint64_t id;
-	struct nodetoken token;
-} asked;
-
 static const union payload *
 hear_any_ask(void)
 {
@@ -228,6 +230,7 @@ take_ask(const union payload *u)
 	assert_memory_equal(u->fetch.authorization.p, "Bearer ", 7);
 	nodetoken_key_public(keys[0], point);
 	pin = nodetoken_pin_new(point);
+	nodetoken_fini(&asked.token);
 	assert_int_equal(nodetoken_verify(pin, NODETOKEN_ASK,
 			     view_bytes(u->fetch.authorization.p + 7,
 				 u->fetch.authorization.len - 7),
@@ -812,7 +815,6 @@ test_asks_tell(void **state)
 	}
 	assert_string_equal(json_string_value(json_array_get(asked.token.suspects, 0)), "fog-2");
 	answer_well();
-	nodetoken_fini(&asked.token);
 	hear_ask();
 	assert_null(asked.token.suspects);
 }
