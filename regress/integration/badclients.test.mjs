@@ -162,7 +162,7 @@ suite("bad clients", {}, ({ fog, test }) => {
 				sent += line.length + 1;
 			};
 			say("perl -e '$| = 1; $SIG{WINCH} = sub { $n++ }; print \"rea\", \"dy\\n\"; <STDIN>; print \"winch=$n.\\n\"'");
-			await until("the counter counts", () => /^ready\r$/m.test(text()));
+			await until("the counter counts", () => /ready\r$/m.test(text())); // behind a prompt that came after what was typed, too
 			const batch = Buffer.concat(Array.from({ length: 500 }, (_, i) => resize(100 + i, 200)));
 			const watched = await whileOthersWork(holder, async () => {
 				const start = performance.now();
