@@ -8,7 +8,6 @@
 #include "regress/bench/measure.h"
 
 #define FLOWING_BYTES (4u << 20)
-#define SETTLE_MS 300
 
 static double
 echo_once_us(struct terminal *t, char letter)
@@ -95,11 +94,7 @@ read_in_child(struct terminal *flood)
 		flood_read(flood, FLOWING_BYTES);
 }
 
-/*
- * With terminals of its own: which CPU each process of them lands on is drawn anew. Measured once the
- * flood has run for a while: the scheduler's averages of new processes and groups (PELT, half of
- * which is 32 ms old) have then settled, as they have in any flood that a person notices.
- */
+/* With terminals of its own: which CPU each process of them lands on is drawn anew. */
 static void
 busy_slice(const struct terminal_ops *ops, unsigned ms, struct samples *us)
 {
@@ -112,7 +107,6 @@ busy_slice(const struct terminal_ops *ops, unsigned ms, struct samples *us)
 	flood_start(flood);
 	flood_read(flood, FLOWING_BYTES);
 	reader = read_in_child(flood);
-	bench_sleep_ms(SETTLE_MS);
 	until_s = bench_now_s() + ms / 1e3;
 	while (bench_now_s() < until_s && us->n + ECHO_SLICE <= SAMPLES_MAX)
 		echo_slice(t, us);
