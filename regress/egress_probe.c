@@ -18,7 +18,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <nftables/libnftables.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,6 +30,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/egress_denied.h"
 #include "common/session.h"
 #include "ptyd/egress.h"
 
@@ -162,22 +162,12 @@ run_session(int argc, char **argv)
 static int
 print_denied(uint32_t slot)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	const char *number;
-	char command[64];
+	uint64_t packets;
+	int rc = egress_denied(slot, &packets);
 
-	snprintf(command, sizeof(command), "list counter " EGRESS_TABLE " s%u_deny", slot);
-	if (!nft || nft_ctx_buffer_output(nft) != 0 || nft_ctx_buffer_error(nft) != 0)
-		return fail(-ENOMEM);
-	if (nft_run_cmd_from_buffer(nft, command) != 0)
-		return fail(strstr(nft_ctx_get_error_buffer(nft), strerror(ENOENT)) ? -ENOENT
-										    : -EIO);
-	number = strstr(nft_ctx_get_output_buffer(nft), "packets ");
-	if (!number)
-		return fail(-EBADMSG);
-	printf("%" PRIu64 "\n", (uint64_t)strtoull(number + strlen("packets "), NULL, 10));
-	nft_ctx_free(nft);
-	return 0;
+	if (rc == 0)
+		printf("%" PRIu64 "\n", packets);
+	return result(rc);
 }
 
 static bool
