@@ -42,10 +42,11 @@ async function promptAfter(terminal, keys) {
 	return performance.now() - pressed;
 }
 
-// What the link and the machine take for it when nothing is in the way.
+// What the link and the machine take for it when nothing is in the way. The command says itself that it runs: a ^C before
+// that is the shell's.
 async function interruptQuiet(terminal) {
-	terminal.type("sleep 1000\n");
-	await until("the command's echo", () => terminal.screen.text.endsWith("sleep 1000\r\n"), { interval: 2 });
+	terminal.type("sh -c 'echo begun; exec sleep 1000'\n");
+	await until("the command's word", () => terminal.screen.text.endsWith("'\r\nbegun\r\n"), { interval: 2 });
 	await sleep(50);
 	return promptAfter(terminal, "\x03");
 }
@@ -54,6 +55,7 @@ async function interruptQuiet(terminal) {
 async function interruptOnce(terminal, index, floodMs) {
 	const start = terminal.outOffset;
 	terminal.type("yes\n");
+	await until("the flood", () => terminal.outOffset - start > "yes\r\ny\r\n".length, { interval: 2 });
 	// Not in step with acknowledgements or with the flood's own rhythm.
 	await sleep(floodMs + 37 * (index % 10));
 	const at = terminal.outOffset;
