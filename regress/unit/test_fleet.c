@@ -512,6 +512,13 @@ struct event {
 	uint32_t way_ms; /* from one to the other */
 	uint32_t n_suspects;
 	uint16_t suspects[FLEET_SUSPECTS_MAX];
+	uint32_t next; /* in the same millisecond, or of the free */
+};
+
+#define WHEEL_MS 8192 /* nothing is due later than that */
+
+struct due {
+	uint32_t first, last;
 };
 
 struct world {
@@ -523,7 +530,8 @@ struct world {
 	uint64_t *wakes_ms; /* the next WAKE that counts */
 	unsigned *asked;    /* by observer, since whoever reads it has set it to 0 */
 	struct event *events;
-	size_t n_events, cap;
+	struct due *due; /* by millisecond */
+	uint32_t n_events, cap, free;
 	uint64_t probes, false_downs;
 	size_t victim;
 };
@@ -535,37 +543,51 @@ roll(struct world *w)
 	return w->seed >> 33;
 }
 
-static void
-push(struct world *w, const struct event *e)
+/* A place for it: one that is free, or a new one. Places count from 1. */
+static uint32_t
+take_place(struct world *w)
 {
-	size_t at = w->n_events++;
+	uint32_t place = w->free;
 
-	if (w->n_events > w->cap) {
+	if (place != 0) {
+		w->free = w->events[place].next;
+		return place;
+	}
+	if (++w->n_events >= w->cap) {
 		w->cap = w->cap ? 2 * w->cap : 1024;
 		w->events = realloc(w->events, w->cap * sizeof(*w->events));
 		assert_non_null(w->events);
 	}
-	for (; at > 0 && e->at_ms < w->events[(at - 1) / 2].at_ms; at = (at - 1) / 2)
-		w->events[at] = w->events[(at - 1) / 2];
-	w->events[at] = *e;
+	return w->n_events;
 }
 
-static struct event
-pop(struct world *w)
+static void
+push(struct world *w, const struct event *e)
 {
-	struct event first = w->events[0], last = w->events[--w->n_events];
-	size_t at = 0, child;
+	uint32_t place = take_place(w);
+	struct due *due = &w->due[e->at_ms % WHEEL_MS];
 
-	while ((child = 2 * at + 1) < w->n_events) {
-		if (child + 1 < w->n_events && w->events[child + 1].at_ms < w->events[child].at_ms)
-			child++;
-		if (w->events[child].at_ms >= last.at_ms)
-			break;
-		w->events[at] = w->events[child];
-		at = child;
-	}
-	w->events[at] = last;
-	return first;
+	assert_true(e->at_ms >= w->now_ms && e->at_ms < w->now_ms + WHEEL_MS);
+	w->events[place] = *e;
+	w->events[place].next = 0;
+	*(due->first ? &w->events[due->last].next : &due->first) = place;
+	due->last = place;
+}
+
+/* The first that is due in this millisecond; false when there is none left. */
+static bool
+pop(struct world *w, struct event *e)
+{
+	struct due *due = &w->due[w->now_ms % WHEEL_MS];
+	uint32_t place = due->first;
+
+	if (place == 0)
+		return false;
+	*e = w->events[place];
+	due->first = e->next;
+	w->events[place].next = w->free;
+	w->free = place;
+	return true;
 }
 
 static void
@@ -627,6 +649,8 @@ wake(struct world *w, uint32_t observer)
 		put_suspects(w->of[observer], &e);
 		push(w, &e);
 	}
+	if (w->wakes_ms[observer] == w->now_ms + wait_ms)
+		return;
 	w->wakes_ms[observer] = w->now_ms + wait_ms;
 	push(w,
 	    &(struct event){ .at_ms = w->now_ms + wait_ms, .what = WAKE, .observer = observer });
@@ -669,7 +693,6 @@ is_moot(const struct world *w, const struct event *e)
 static void
 happen(struct world *w, struct event *e)
 {
-	w->now_ms = e->at_ms;
 	if (w->is_dead[e->observer])
 		return;
 	if (e->what == WAKE && w->wakes_ms[e->observer] != w->now_ms)
@@ -689,12 +712,14 @@ happen(struct world *w, struct event *e)
 static void
 run_until(struct world *w, uint64_t end_ms)
 {
-	while (w->n_events > 0 && w->events[0].at_ms <= end_ms) {
-		struct event e = pop(w);
+	struct event e;
 
-		happen(w, &e);
+	for (;; w->now_ms++) {
+		while (pop(w, &e))
+			happen(w, &e);
+		if (w->now_ms == end_ms)
+			return;
 	}
-	w->now_ms = end_ms;
 }
 
 static struct world
@@ -706,6 +731,7 @@ make_world(size_t n, unsigned loss_percent, uint64_t seed)
 	w.is_dead = calloc(n, sizeof(*w.is_dead));
 	w.wakes_ms = calloc(n, sizeof(*w.wakes_ms));
 	w.asked = calloc(n, sizeof(*w.asked));
+	w.due = calloc(WHEEL_MS, sizeof(*w.due));
 	for (size_t i = 0; i < n; i++) {
 		w.of[i] = fleet_new(n, i, roll(&w) << 20 | i, w.now_ms);
 		assert_non_null(w.of[i]);
@@ -728,6 +754,7 @@ free_world(struct world *w)
 	free(w->wakes_ms);
 	free(w->asked);
 	free(w->events);
+	free(w->due);
 }
 
 /* How many of the living have the node in that state. */
