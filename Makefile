@@ -326,7 +326,7 @@ bench: regress-npm
 	@FOG_BUILD=$(abspath $(B)) node regress/bench/identity.mjs
 
 # The functions of placerd itself: what they need beside them is none of its processes.
-$(SIM_BIN): $(call objs,$(wildcard regress/sim/*.c) $(addprefix placerd/,place.c distance.c policy.c fleet.c yaml.c)) $(B)/libcommon.a
+$(SIM_BIN): $(call objs,$(wildcard regress/sim/*.c) $(addprefix placerd/,place.c hold.c distance.c policy.c fleet.c yaml.c)) $(B)/libcommon.a
 	$(link) $(PLACERD_LIBS)
 
 # SIM_ARGS='--seed 7 --only days': see regress/sim/main.c.

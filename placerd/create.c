@@ -449,8 +449,7 @@ proceed(struct placerd *d, struct peer *from, struct msg *m, const struct verdic
 		return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 	}
 	if (m->u.create.forwarded_by.len == 0)
-		where_remember(d, m->u.create.issuer, m->u.create.subject,
-		    id_node_tag(d->node_name));
+		where_remember(d, m->u.create.issuer, m->u.create.subject, &v->where.kept);
 	order(d, s, m, &plan);
 	return 0;
 }
@@ -462,7 +461,7 @@ pass_on(struct placerd *d, struct peer *from, const struct msg *m, const struct 
 {
 	if (write_decided(d, m, v, NULL) == 0)
 		return elsewhere_create(d, from, m, v->node, v->reasons, hash_wish(&m->u.create), e,
-		    false);
+		    &v->where);
 	elsewhere_give_up(d, &m->u.create, e);
 	return peers_refuse_message(from, m, -FOG_E_NO_AUDIT, "", "");
 }
@@ -501,7 +500,7 @@ repeat_elsewhere(struct placerd *d, struct peer *from, const struct msg *m,
 		    "left the fleet; another key makes another session");
 	if (earlier == ELSEWHERE_MADE)
 		return elsewhere_create(d, from, m, node, "repeated", hash_wish(&m->u.create), NULL,
-		    true);
+		    NULL);
 	peer_send(from, MSG_AUTH_REFUSED, m->request_id, &m->trace, &busy, -1);
 	return 0;
 }

@@ -216,7 +216,7 @@ write_intent(struct placerd *d, const struct asked *q, const struct pl_create *w
 /* Fog-Forwarded-By has its own bounds; e is taken, and its key is free when it ends here. */
 int
 elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
-    const char *reason, uint64_t wish_hash, struct elsewhere *e, bool is_repeat)
+    const char *reason, uint64_t wish_hash, struct elsewhere *e, const struct where *where)
 {
 	static const struct id128 none;
 	const struct pl_create *want = &m->u.create;
@@ -235,7 +235,9 @@ elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size
 	q->elsewhere = e;
 	set_node(d, e, node);
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);
-	e->is_repeat = is_repeat;
+	e->is_repeat = !where;
+	e->kept = where ? where->kept : (struct where_kept){ 0 };
+	e->needs = where ? where->request.needs : (struct place_room){ 0 };
 	e->wish_hash = wish_hash;
 	rc = write_intent(d, q, want);
 	if (rc == 0)
@@ -334,6 +336,25 @@ elsewhere_on_request(struct placerd *d, struct peer *from, const struct msg *m,
 
 /* --- what became of it --- */
 
+/* authd says "code: text" of a problem. */
+static bool
+is_problem(const struct pl_forwarded *said, int error)
+{
+	struct view code = view_of(err_code(error));
+
+	return said->result == FORWARD_REFUSED && said->detail.len > code.len &&
+	    view_equal(view_bytes(said->detail.p, code.len), code) &&
+	    said->detail.p[code.len] == ':';
+}
+
+/* Until it is heard of again, which is soon. */
+static void
+note_full(struct placerd *d, size_t node)
+{
+	fleet_promise(d->fleet, node, &nodes_at(d->nodes, node)->capacity);
+	fleet_wanted(d->fleet, node, mono_ms());
+}
+
 static void
 note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *said)
 {
@@ -347,6 +368,8 @@ note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *
 	/* No word about its health: a reason to ask. */
 	if (said->result == FORWARD_FAILED && node != SIZE_MAX)
 		fleet_hinted(d->fleet, node, nodes_self(d->nodes), mono_ms());
+	else if (is_problem(said, FOG_E_FULL) && node != SIZE_MAX)
+		note_full(d, node);
 	log_info("event=forward_failed node=%s result=%u status=%u", e->name, said->result,
 	    said->status);
 }
@@ -358,7 +381,8 @@ made(struct placerd *d, struct asked *q, const struct pl_create *want, const str
 
 	write_forwarded(d, q, want, AUDIT_OUTCOME, id, e->reason);
 	settle_key(d, want, PASSED_MADE);
-	where_remember(d, want->issuer, want->subject, e->tag);
+	where_remember(d, want->issuer, want->subject, &e->kept);
+	fleet_promise(d->fleet, node_of(d, e), &e->needs);
 	log_info("event=session_elsewhere sid=%s req=%llx node=%s reason=%s", log_id(id),
 	    (unsigned long long)q->id, e->name, e->reason);
 }
@@ -387,18 +411,6 @@ refuse_lost(const struct asked *q)
 	snprintf(detail, sizeof(detail), "its node \"%s\" does not answer; the session may live on",
 	    q->elsewhere->name);
 	peers_refuse(q, -FOG_E_UNREACHABLE, "", detail);
-}
-
-/* authd says "code: text" of a problem. */
-static bool
-is_quota(const struct pl_forwarded *said)
-{
-	size_t len = strlen(err_code(FOG_E_QUOTA));
-
-	return said->result == FORWARD_REFUSED && said->status == HTTP_CONFLICT &&
-	    said->detail.len > len &&
-	    view_is(view_bytes(said->detail.p, len), err_code(FOG_E_QUOTA)) &&
-	    said->detail.p[len] == ':';
 }
 
 /*
@@ -438,7 +450,7 @@ on_create_forwarded(struct placerd *d, struct asked *q, const struct pl_forwarde
 	/* It has the session already: a second one is not made for the same key. */
 	if (e->is_repeat)
 		refuse_lost(q);
-	else if (is_quota(said))
+	else if (said->status == HTTP_CONFLICT && is_problem(said, FOG_E_QUOTA))
 		refuse_quota(d, q, &m.u.create);
 	else
 		try_next(d, q, &m);

@@ -71,6 +71,7 @@ struct fleet {
 	uint64_t alarm_until_ms;
 	uint64_t urgent_ms; /* GCRA, likewise */
 	uint64_t hints_ms;  /* GCRA, of hints that cost a probe */
+	uint64_t wanted_ms; /* GCRA, of who is asked for its load */
 	uint64_t told_ms;   /* GCRA, of the rounds in which news is told */
 	uint64_t news_ms;   /* who is near and was asked before that does not know the latest */
 	uint32_t order_last;
@@ -778,6 +779,20 @@ fleet_seen(struct fleet *f, size_t node, uint64_t now_ms)
 		raise_alarm(f, now_ms);
 }
 
+/* Whoever is suspect or out is asked as that demands. */
+void
+fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n || n->is_asked || n->queue == QUEUE_URGENT || n->lost > 0 ||
+	    (n->is_heard && now_ms < n->heard_ms + FLEET_FRESH_MS) ||
+	    token_ms(f->wanted_ms, FLEET_WANTED_EVERY_MS, FLEET_WANTED_MAX) > now_ms)
+		return;
+	take_token(&f->wanted_ms, now_ms, FLEET_WANTED_EVERY_MS);
+	enter_heap(f, n, QUEUE_URGENT, now_ms);
+}
+
 /* --- what is known of each --- */
 
 void
@@ -869,6 +884,7 @@ fleet_adopt(struct fleet *f, const struct fleet *from, const size_t *map)
 	f->step_ms = from->step_ms;
 	f->urgent_ms = from->urgent_ms;
 	f->hints_ms = from->hints_ms;
+	f->wanted_ms = from->wanted_ms;
 	f->told_ms = from->told_ms;
 	for (size_t i = 0; i < f->n; i++) {
 		if (map[i] < from->n)

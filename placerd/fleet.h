@@ -26,6 +26,9 @@
  * each step more is enough for some ten times as many). Where many die at once, as in a cut,
  * FLEET_URGENT_PER_SECOND bounds it: three in a second.
  *
+ * What is known of a node's load in a large fleet is as old as its turn is long. So whoever is about to
+ * be placed is a reason to ask those that are nearest (fleet_wanted), at a rate of its own.
+ *
  * A word is a reason to ask, and no more: nobody is out by what others say. One liar moves
  * FLEET_HINTS_PER_SECOND probes; several, who name the same nodes, FLEET_URGENT_PER_SECOND.
  *
@@ -58,10 +61,13 @@
 #define FLEET_ALARM_MS 10000 /* so long after the last trouble the rate is the higher one */
 #define FLEET_URGENT_PER_SECOND 16
 #define FLEET_HINTS_PER_SECOND 2
-#define FLEET_LOST_MAX 6        /* in a row */
-#define FLEET_LOST_HINTED 5     /* where another node has lost it too */
-#define FLEET_AGAIN_MS 500      /* from one asking of a suspect to the next */
-#define FLEET_AGAIN_SOON_MS 250 /* likewise at first, and where another node has lost it too */
+#define FLEET_FRESH_MS 10000       /* what is known of a node to which somebody may go next */
+#define FLEET_WANTED_MAX 16        /* so many of those are asked at once, */
+#define FLEET_WANTED_EVERY_MS 2000 /* and one each so often in the long run */
+#define FLEET_LOST_MAX 6           /* in a row */
+#define FLEET_LOST_HINTED 5        /* where another node has lost it too */
+#define FLEET_AGAIN_MS 500         /* from one asking of a suspect to the next */
+#define FLEET_AGAIN_SOON_MS 250    /* likewise at first, and where another node has lost it too */
 #define FLEET_DEAD_MS 5000
 #define FLEET_TIMEOUT_MIN_MS 300 /* one retransmission by TCP (RFC 6298 2.4 as Linux has it) */
 #define FLEET_TIMEOUT_MAX_MS 1200
@@ -109,6 +115,12 @@ void fleet_hinted(struct fleet *f, size_t node, size_t by, uint64_t now_ms);
 
 /* It has asked us, under its key: one that was lost is asked soon. */
 void fleet_seen(struct fleet *f, size_t node, uint64_t now_ms);
+
+/*
+ * Somebody may be placed there next: it is asked soon where what is known of it is older than
+ * FLEET_FRESH_MS, as far as the rate allows.
+ */
+void fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms);
 
 /* A session was given to it: counted until it is heard of again. */
 void fleet_promise(struct fleet *f, size_t node, const struct place_room *needs);

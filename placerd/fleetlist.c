@@ -9,25 +9,41 @@
 #include "placerd/nodes.h"
 #include "placerd/probe.h"
 
+/* What comes before the distance, in this order. */
+#define NOT_UP (UINT64_C(1) << 34)
+#define NO_SEAT (UINT64_C(1) << 33)
+
 /* How near a node is to this one, which is near the person who came here. The unknown come last. */
 static uint64_t
 distance(const struct placerd *d, size_t node, uint64_t now_mono_ms)
 {
-	uint64_t far = fleet_state(d->fleet, node, now_mono_ms) == NODE_UP ? 0 : UINT64_C(1) << 33;
+	uint64_t far = fleet_state(d->fleet, node, now_mono_ms) == NODE_UP ? 0 : NOT_UP;
 	uint32_t mean = fleet_mean_ms(d->fleet, node);
 
 	return far + (mean ? mean : UINT32_MAX);
 }
 
+/* Likewise, for whoever looks for a place there. */
+static uint64_t
+distance_of_seat(const struct placerd *d, size_t node, uint64_t now_mono_ms)
+{
+	bool has_seat = fleet_load(d->fleet, node).sessions <
+	    nodes_at(d->nodes, node)->capacity.sessions;
+
+	return distance(d, node, now_mono_ms) + (has_seat ? 0 : NO_SEAT);
+}
+
 /* The max nearest other nodes, nearest first: out has room for them. How many. */
 static size_t
-nearest(const struct placerd *d, size_t max, size_t out[static FLEETLIST_NODES_MAX])
+nearest(const struct placerd *d,
+    uint64_t (*far_of)(const struct placerd *d, size_t node, uint64_t now_mono_ms), size_t max,
+    size_t out[static FLEETLIST_NODES_MAX])
 {
 	uint64_t at[FLEETLIST_NODES_MAX], now = mono_ms();
 	size_t n = 0;
 
 	for (size_t i = 0; i < nodes_count(d->nodes); i++) {
-		uint64_t far = distance(d, i, now);
+		uint64_t far = far_of(d, i, now);
 		size_t to;
 
 		if (i == nodes_self(d->nodes) || (n == max && far >= at[n - 1]))
@@ -66,18 +82,32 @@ send_node(struct peer *from, const struct msg *m, const struct node *node, bool 
 	peer_send(from, MSG_AUTH_NODE, m->request_id, &m->trace, &row, -1);
 }
 
+/* Whoever wants the list is about to want a session: so they are known by then, also who was full. */
+static void
+ask_for_loads(struct placerd *d)
+{
+	size_t others[FLEETLIST_NODES_MAX];
+	size_t n = nearest(d, distance, FLEET_WANTED_MAX, others);
+
+	for (size_t i = 0; i < n; i++)
+		fleet_wanted(d->fleet, others[i], mono_ms());
+	if (d->probe)
+		probe_soon(d->probe);
+}
+
 int
 fleetlist_on_nodes(void *ctx, struct peer *from, struct msg *m)
 {
-	const struct placerd *d = ctx;
+	struct placerd *d = ctx;
 	size_t others[FLEETLIST_NODES_MAX];
-	size_t n = nearest(d, FLEETLIST_NODES_MAX - 1, others);
+	size_t n = nearest(d, distance_of_seat, FLEETLIST_NODES_MAX - 1, others);
 
 	send_node(from, m, nodes_at(d->nodes, nodes_self(d->nodes)), true,
 	    d->is_draining ? NODE_DRAINING : NODE_UP);
 	for (size_t i = 0; i < n; i++)
 		send_node(from, m, nodes_at(d->nodes, others[i]), false, shown_state(d, others[i]));
 	peer_send(from, MSG_AUTH_DONE, m->request_id, &m->trace, NULL, -1);
+	ask_for_loads(d);
 	return 0;
 }
 
@@ -85,7 +115,9 @@ void
 fleetlist_also(struct placerd *d, struct peer *from, const struct msg *m)
 {
 	size_t others[FLEETLIST_NODES_MAX];
-	size_t n = m->u.identity.forwarded_by.len > 0 ? 0 : nearest(d, FLEETLIST_ALSO_MAX, others);
+	size_t n = m->u.identity.forwarded_by.len > 0
+	    ? 0
+	    : nearest(d, distance, FLEETLIST_ALSO_MAX, others);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct node *node = nodes_at(d->nodes, others[i]);

@@ -76,7 +76,7 @@ struct place_node {
 
 struct place_request {
 	struct view hint;           /* name of a node; empty: none. A wish, which excludes nobody */
-	struct view current;        /* where this subject was placed last; empty: not known */
+	struct view current;        /* what is held on to for this subject (hold.h); empty: none */
 	const struct view *regions; /* allowed ones; none: all are */
 	size_t n_regions;
 	uint64_t labels; /* a node must have all of them */

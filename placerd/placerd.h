@@ -194,6 +194,11 @@ void create_answer_repeats(struct placerd *d);
 /* --- elsewhere.c: requests that are for another node --- */
 
 /* A request on its way: of a create also the request itself, and who has failed. */
+/* Tags of nodes, 0: none. What the next choice for a subject holds on to: hold.h. */
+struct where_kept {
+	uint32_t home, last;
+};
+
 struct elsewhere {
 	uint64_t deadline_mono_ms; /* for all tries together */
 	uint32_t tag;              /* of the node that is asked now */
@@ -203,10 +208,14 @@ struct elsewhere {
 	size_t n_failed;
 	uint64_t wish_hash;
 	bool is_repeat;
+	struct where_kept kept;
+	struct place_room needs;
 	char tried[300]; /* who has failed and why, for the person */
 	size_t len;
 	unsigned char record[];
 };
+
+struct where;
 
 enum elsewhere_repeat {
 	ELSEWHERE_NEW,
@@ -219,11 +228,11 @@ enum elsewhere_repeat {
 enum elsewhere_repeat elsewhere_find_repeat(struct placerd *d, const struct pl_create *want,
     uint64_t wish_hash, size_t *node);
 /*
- * Passes a create on to that node. e: of the tries before, taken; NULL: this is the first. is_repeat: that
- * node has made the session already, and no other is tried. Always 0.
+ * Passes a create on to that node. e: of the tries before, taken; NULL: this is the first. where: by
+ * which it was chosen; NULL: that node has made the session already, and no other is tried. Always 0.
  */
 int elsewhere_create(struct placerd *d, struct peer *from, const struct msg *m, size_t node,
-    const char *reason, uint64_t wish_hash, struct elsewhere *e, bool is_repeat);
+    const char *reason, uint64_t wish_hash, struct elsewhere *e, const struct where *where);
 /* A request about a session of another node is passed on, and true. */
 bool elsewhere_on_request(struct placerd *d, struct peer *from, const struct msg *m,
     struct view forwarded_by);

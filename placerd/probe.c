@@ -273,6 +273,12 @@ go_on(struct probe *p)
 	arm(p, mono_ms(), wait_ms);
 }
 
+void
+probe_soon(struct probe *p)
+{
+	arm(p, mono_ms(), 0);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {

@@ -44,6 +44,9 @@ void probe_free(struct probe *p); /* NULL is fine */
  */
 void probe_nodes_changed(struct placerd *d);
 
+/* Somebody is to be asked now: after fleet_wanted and its like. */
+void probe_soon(struct probe *p);
+
 /* The prober's end of the edge has come, or gone. */
 void probe_edge_up(struct probe *p);
 void probe_edge_down(struct probe *p);

@@ -9,6 +9,7 @@
 #include "common/proc.h"
 #include "placerd/distance.h"
 #include "placerd/fleet.h"
+#include "placerd/hold.h"
 #include "placerd/nodes.h"
 
 #define PLACES_MAX 4096 /* subjects; one that falls on another's place takes it */
@@ -18,8 +19,8 @@
 struct places {
 	struct {
 		uint64_t
-		    subject;  /* hash of issuer and subject; a wrong guess costs a little latency */
-		uint32_t tag; /* of the node; 0: free */
+		    subject; /* hash of issuer and subject; a wrong guess costs a little latency */
+		struct where_kept kept;
 	} of[PLACES_MAX];
 };
 
@@ -33,27 +34,33 @@ hash_subject(struct view issuer, struct view subject)
 }
 
 void
-where_remember(struct placerd *d, struct view issuer, struct view subject, uint32_t tag)
+where_remember(struct placerd *d, struct view issuer, struct view subject,
+    const struct where_kept *kept)
 {
 	uint64_t h = hash_subject(issuer, subject);
 
+	if (kept->last == 0)
+		return;
 	if (!d->places)
 		d->places = calloc(1, sizeof(*d->places));
 	if (!d->places)
 		return;
 	d->places->of[h % PLACES_MAX].subject = h;
-	d->places->of[h % PLACES_MAX].tag = tag;
+	d->places->of[h % PLACES_MAX].kept = *kept;
 }
 
-static struct view
+/* A tag of a node that has left the fleet, and that of none, are no node's. */
+static struct hold
 recall(const struct placerd *d, struct view issuer, struct view subject)
 {
 	uint64_t h = hash_subject(issuer, subject);
-	size_t node = SIZE_MAX;
+	struct hold hold = { HOLD_NONE, HOLD_NONE };
 
-	if (d->places && d->places->of[h % PLACES_MAX].subject == h)
-		node = nodes_find_tag(d->nodes, d->places->of[h % PLACES_MAX].tag);
-	return node == SIZE_MAX ? view_of("") : view_of(nodes_at(d->nodes, node)->name);
+	if (d->places && d->places->of[h % PLACES_MAX].subject == h) {
+		hold.home = nodes_find_tag(d->nodes, d->places->of[h % PLACES_MAX].kept.home);
+		hold.last = nodes_find_tag(d->nodes, d->places->of[h % PLACES_MAX].kept.last);
+	}
+	return hold;
 }
 
 /* --- the table of nodes --- */
@@ -165,7 +172,6 @@ fill_request(const struct placerd *d, const struct where_ask *ask, struct where 
 	for (size_t i = 0; i < decision->n_regions; i++)
 		out->regions[i] = view_of(decision->regions[i]);
 	out->request = (struct place_request){ .hint = ask->hint,
-		.current = recall(d, ask->issuer, ask->subject),
 		.regions = out->regions,
 		.n_regions = decision->n_regions,
 		.min_trust = decision->min_trust,
@@ -178,6 +184,24 @@ fill_request(const struct placerd *d, const struct where_ask *ask, struct where 
 
 		out->request.labels |= bit ? bit : PLACE_LABEL_NOBODY_HAS;
 	}
+}
+
+static int
+choose_of_all(const struct placerd *d, const struct where_ask *ask, struct where *out)
+{
+	struct hold hold = recall(d, ask->issuer, ask->subject);
+	size_t current = hold_current(&hold, &out->request, out->nodes);
+	int rc;
+
+	if (current != HOLD_NONE)
+		out->request.current = out->nodes[current].name;
+	rc = place_choose(&out->request, out->nodes, out->n, &out->choice);
+	if (rc != 0 || out->choice.fit[0].reasons & 1u << PLACE_HINT_HONOURED)
+		return rc;
+	hold = hold_after(&hold, &out->request, out->nodes, out->choice.fit[0].node);
+	out->kept = (struct where_kept){ .home = nodes_at(d->nodes, hold.home)->tag,
+		.last = nodes_at(d->nodes, hold.last)->tag };
+	return 0;
 }
 
 int
@@ -200,7 +224,7 @@ where_choose(struct placerd *d, const struct where_ask *ask, struct where *out)
 	take_latencies(d, ask->latencies, out->nodes);
 	guess_latencies(d, out->nodes);
 	take_failed(d, ask, out->nodes);
-	return place_choose(&out->request, out->nodes, n, &out->choice);
+	return choose_of_all(d, ask, out);
 }
 
 void

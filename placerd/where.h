@@ -15,6 +15,8 @@ struct where {
 	struct place_node *nodes; /* by index of d->nodes; only_here: this node alone */
 	size_t n;
 	struct place_choice choice;
+	struct where_kept
+	    kept; /* when it is made as chosen; none, where a hint or this node alone was */
 };
 
 /* What is asked. All borrowed. */
@@ -32,8 +34,9 @@ struct where_ask {
 /* As place_choose; -FOG_E_NOMEM. *out is to be given to where_fini in any case. */
 int where_choose(struct placerd *d, const struct where_ask *ask, struct where *out);
 void where_fini(struct where *w);
-/* The subject is on the node of that tag now: what the next choice holds on to. */
-void where_remember(struct placerd *d, struct view issuer, struct view subject, uint32_t tag);
+/* The subject's session is made where it was chosen to be. None: nothing is changed by it. */
+void where_remember(struct placerd *d, struct view issuer, struct view subject,
+    const struct where_kept *kept);
 /* What the living sessions of this node have been promised. */
 void where_own_load(const struct placerd *d, struct place_room *out);
 

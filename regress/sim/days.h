@@ -62,6 +62,7 @@ void weather_begin(struct days *d);
 void weather_move(struct days *d, uint64_t to_ms);            /* all that happens until then */
 uint32_t weather_demand(const struct days *d, uint32_t town); /* of that hour, per mille */
 /* What is really in use, and whether that much more fits. */
+void weather_ask(struct days *d, uint32_t entry); /* for the loads of those that are near it */
 struct place_room weather_load(const struct days *d, uint32_t node);
 bool weather_takes(const struct days *d, uint32_t node, const struct place_room *needs);
 /* A session, begun now. */

@@ -51,21 +51,53 @@ take_tier(const struct world *w, const uint32_t *shown, uint32_t n_shown, enum n
 	return n;
 }
 
+static const uint32_t *
+near_of(struct world *w, uint32_t entry)
+{
+	if (!w->near[entry])
+		w->near[entry] = find_near(w, entry);
+	return w->near[entry];
+}
+
+uint32_t
+world_wanted(struct world *w, uint32_t entry, uint32_t out[static WANTED_MAX])
+{
+	const struct place_node *seen = w->seen[world_side(w, entry)];
+	const uint32_t *near = near_of(w, entry);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < NEAR_KEPT && n < WANTED_MAX; i++) {
+		if (near[i] != UINT32_MAX && seen[near[i]].state == NODE_UP)
+			out[n++] = near[i];
+	}
+	return n;
+}
+
+/* Those that are up, with or without room. */
+static uint32_t
+take_shown(struct world *w, uint32_t entry, bool with_room, uint32_t *out, uint32_t n)
+{
+	const struct place_node *seen = w->seen[world_side(w, entry)];
+	const uint32_t *near = near_of(w, entry);
+
+	for (uint32_t i = 0; i < NEAR_KEPT && n < SHOWN_MAX - 1; i++) {
+		const struct place_node *node = near[i] == UINT32_MAX ? NULL : &seen[near[i]];
+
+		if (node && node->state == NODE_UP &&
+		    with_room == (node->load.sessions < node->capacity.sessions))
+			out[n++] = near[i];
+	}
+	return n;
+}
+
 /* Those that are measured. */
 static uint32_t
 find_targets(struct world *w, uint32_t entry, struct measure *out)
 {
-	const struct place_node *seen = w->seen[world_side(w, entry)];
-	uint32_t shown[SHOWN_MAX], n_shown = 0, n = 0;
+	uint32_t shown[SHOWN_MAX], n_shown, n = 0;
 
-	if (!w->near[entry])
-		w->near[entry] = find_near(w, entry);
-	for (uint32_t i = 0; i < NEAR_KEPT && n_shown < SHOWN_MAX - 1; i++) {
-		uint32_t node = w->near[entry][i];
-
-		if (node != UINT32_MAX && seen[node].state == NODE_UP)
-			shown[n_shown++] = node;
-	}
+	n_shown = take_shown(w, entry, true, shown, 0);
+	n_shown = take_shown(w, entry, false, shown, n_shown);
 	out[n++].node = entry;
 	n = take_tier(w, shown, n_shown, TIER_FOG, out, n);
 	return take_tier(w, shown, n_shown, TIER_CLOUD, out, n);

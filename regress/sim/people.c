@@ -69,6 +69,7 @@ load_page(struct world *w, struct world_user *u, uint32_t entry, bool guesses, s
 	int rc;
 
 	world_request(w, u, &request);
+	world_hold(u, w->seen[0], &request);
 	world_set_latencies(w->seen[0], measured, n);
 	if (guesses)
 		world_guess(w, entry, r, w->seen[0]);
@@ -77,6 +78,7 @@ load_page(struct world *w, struct world_user *u, uint32_t entry, bool guesses, s
 	if (rc != 0)
 		return false;
 	*node = (uint32_t)choice.fit[0].node;
+	u->hold = hold_after(&u->hold, &request, w->seen[0], *node);
 	return true;
 }
 
@@ -102,18 +104,18 @@ static void
 watch(struct world *w, struct world_user *u, bool guesses, struct prng *r,
     struct people_result *out)
 {
-	uint32_t node = 0, moves = 0, entry = world_entry(w, u->town, r);
+	uint32_t node = 0, was, moves = 0, entry = world_entry(w, u->town, r);
 
 	if (!load_page(w, u, entry, guesses, r, &node))
 		return;
-	u->current = node;
+	was = node;
 	out->near_first += is_near(w, u, node);
 	for (int i = 1; i < LOADS; i++) {
 		change_loads(w, r);
 		if (!load_page(w, u, entry, guesses, r, &node))
 			sim_fail("a node that was fit is not any more");
-		moves += node != u->current;
-		u->current = node;
+		moves += node != was;
+		was = node;
 	}
 	out->near_last += is_near(w, u, node);
 	out->people++;

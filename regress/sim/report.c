@@ -10,7 +10,7 @@
 /* What the figures are about; the numbers behind it are in world.c, page.c, weather.c, request.c. */
 static const char model[] =
     "\n## The model\n\n"
-    "- The functions are placerd's own: place.c, distance.c, policy.c, fleet.c. The rest is made up, "
+    "- The functions are placerd's own: place.c, hold.c, distance.c, policy.c, fleet.c. The rest is made up, "
     "from one seed, in whole numbers.\n"
     "- 48 towns of very different sizes on a plane of 20,000 by 8,000 km, in up to 24 regions. Nine "
     "nodes of ten are fog, in the towns where people are; every tenth is of the cloud, in up to six "
@@ -25,7 +25,12 @@ static const char model[] =
     "- Every node dies about once in ten days for 20 minutes in the mean and is drained once in thirty; "
     "twice a day some regions are cut off from the others for ten minutes. What a node knows of "
     "another's load is as old as its probes make it, eight a second in fleets of up to 64 nodes and "
-    "one each two seconds in larger ones, and half of the sessions come in by other nodes. A death is known within 5 s, "
+    "one each two seconds in larger ones; half of the sessions come in by other nodes, and are not "
+    "counted before it is heard of again. When a page asks for the list of nodes, its entry asks the "
+    "16 nearest for their load where it knows nothing newer than 10 s, one each 2 s in the long run. "
+    "All entries have one table together, so that each knows what another has asked, which is better "
+    "than it is; a node that was full is forgotten with the request, which is worse. "
+    "A death is known within 5 s, "
     "which is the bound of the failure detector's part, and a cut within what the detector takes to "
     "lose half of the fleet: 2.5 minutes among 1,000 nodes.\n"
     "- One person in fifty sends latencies out of the air, one node in fifty says that it has no "

@@ -43,6 +43,7 @@ prepare(struct days *d, struct world_user *u, struct attempt *a)
 		a->request.hint = a->nodes[prng_below(&d->r, d->w->n)].name;
 	n = u->lies ? world_measure_falsely(d->w, &d->r, measured)
 		    : world_measure(d->w, u, a->entry, &d->r, measured);
+	weather_ask(d, a->entry); /* when the page has asked for the list, and before its request */
 	world_set_latencies(a->nodes, measured, n);
 	if (d->guesses)
 		world_guess(d->w, a->entry, &d->r, a->nodes);
@@ -60,8 +61,12 @@ clean_up(struct days *d, struct attempt *a)
 static int
 choose(struct days *d, struct attempt *a)
 {
-	int rc = place_choose(&a->request, a->nodes, d->w->n, &a->choice);
-	const char *wrong = checker_judge(&a->request, a->nodes, d->w->n, rc, &a->choice);
+	const char *wrong;
+	int rc;
+
+	world_hold(a->user, a->nodes, &a->request);
+	rc = place_choose(&a->request, a->nodes, d->w->n, &a->choice);
+	wrong = checker_judge(&a->request, a->nodes, d->w->n, rc, &a->choice);
 
 	d->out->decisions++;
 	if (wrong && d->out->broken++ == 0)
@@ -168,9 +173,9 @@ judge_latency(struct days *d, const struct attempt *a, uint32_t node)
 static void
 count_move(struct days *d, const struct attempt *a, uint32_t node)
 {
-	uint32_t was = a->user->current;
+	size_t was = a->user->hold.last;
 
-	if (was == UINT32_MAX || a->is_hinted || a->user->lies)
+	if (was == HOLD_NONE || a->is_hinted || a->user->lies)
 		return;
 	d->out->returns++;
 	if (was == node)
@@ -193,7 +198,7 @@ settle(struct days *d, struct attempt *a, uint32_t node)
 	judge_latency(d, a, node);
 	count_move(d, a, node);
 	if (!a->is_hinted)
-		a->user->current = node;
+		a->user->hold = hold_after(&a->user->hold, &a->request, a->nodes, node);
 	weather_occupy(d, node, &a->request.needs, ms > TTL_MS ? TTL_MS : ms);
 }
 

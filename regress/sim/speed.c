@@ -79,6 +79,7 @@ time_calls(struct world *w, uint32_t calls, struct prng *r, struct samples *out)
 		uint64_t start;
 
 		world_request(w, u, &request);
+		world_hold(u, w->seen[0], &request);
 		world_set_latencies(w->seen[0], measured, n);
 		world_guess(w, entry, r, w->seen[0]);
 		start = thread_ns();
@@ -86,7 +87,8 @@ time_calls(struct world *w, uint32_t calls, struct prng *r, struct samples *out)
 			place_choose(&request, w->seen[0], w->n, &choice);
 		samples_add(out, (thread_ns() - start) / batch);
 		world_clear_latencies(w, w->seen[0]);
-		u->current = choice.n_fit ? (uint32_t)choice.fit[0].node : UINT32_MAX;
+		if (choice.n_fit)
+			u->hold = hold_after(&u->hold, &request, w->seen[0], choice.fit[0].node);
 	}
 }
 

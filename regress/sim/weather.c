@@ -122,27 +122,53 @@ end_session(struct days *d, const struct event *e)
 
 /* What it says of itself. Of the dead, and over a cut, nothing is heard. */
 static void
+hear(struct days *d, uint32_t node)
+{
+	struct world_node *it = &d->w->nodes[node];
+	struct place_room load = { 0 };
+
+	if (it->is_dead || d->w->is_cut)
+		return;
+	if (!it->says_no_load)
+		load = weather_load(d, node);
+	it->heard_ms = d->now_ms;
+	for (int side = 0; side < SIDES; side++)
+		d->w->seen[side][node].load = load;
+}
+
+/* Its own people's sessions, which are not simulated, and what it says then. */
+static void
 report(struct days *d, uint32_t node)
 {
 	struct world_node *it = &d->w->nodes[node];
 	uint32_t noise = prng_between(&d->r, 600, 1300);
-	struct place_room load = { 0 };
 
 	it->background_per_mille = (uint32_t)((uint64_t)d->background *
 	    weather_demand(d, it->town) / 1000 * noise / 1000);
 	if (it->background_per_mille > 1000)
 		it->background_per_mille = 1000;
-	if (it->is_dead || d->w->is_cut)
-		return;
-	if (!it->says_no_load)
-		load = weather_load(d, node);
-	for (int side = 0; side < SIDES; side++)
-		d->w->seen[side][node].load = load;
+	hear(d, node);
+}
+
+/* As fleet_wanted does, for those that are nearest. The answers come before the request. */
+void
+weather_ask(struct days *d, uint32_t entry)
+{
+	uint64_t *at_ms = &d->w->nodes[entry].wanted_ms;
+	uint32_t wanted[WANTED_MAX], n = world_wanted(d->w, entry, wanted);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (d->now_ms < d->w->nodes[wanted[i]].heard_ms + FLEET_FRESH_MS ||
+		    *at_ms > d->now_ms + FLEET_WANTED_MAX * FLEET_WANTED_EVERY_MS)
+			continue;
+		*at_ms = (*at_ms > d->now_ms ? *at_ms : d->now_ms) + FLEET_WANTED_EVERY_MS;
+		hear(d, wanted[i]);
+	}
 }
 
 /* As often as fleet.c asks in the calm, one node after the other. */
 static void
-hear(struct days *d, uint64_t to_ms)
+hear_in_turn(struct days *d, uint64_t to_ms)
 {
 	uint64_t each_ms = d->w->n > FLEET_SMALL ? FLEET_CALM_EVERY_MS
 						 : 1000 / FLEET_PROBES_PER_SECOND;
@@ -297,5 +323,5 @@ weather_move(struct days *d, uint64_t to_ms)
 		happen(d, &e);
 	}
 	d->now_ms = to_ms;
-	hear(d, to_ms);
+	hear_in_turn(d, to_ms);
 }

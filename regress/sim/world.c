@@ -183,7 +183,7 @@ make_user(struct world_user *u, struct prng *r)
 	*u = (struct world_user){ .town = some_town(r),
 		.access_us = prng_between(r, 3000, 20000),
 		.profile = prng_below(r, PROFILES),
-		.current = UINT32_MAX,
+		.hold = { HOLD_NONE, HOLD_NONE },
 		.lies = prng_chance(r, LYING_USERS) };
 }
 
@@ -315,15 +315,21 @@ world_request(const struct world *w, const struct world_user *u, struct place_re
 {
 	const struct world_profile *p = &w->profiles[u->profile];
 
-	*out = (struct place_request){ .current = u->current == UINT32_MAX
-		    ? view_of("")
-		    : w->seen[0][u->current].name,
-		.regions = p->regions,
+	*out = (struct place_request){ .regions = p->regions,
 		.n_regions = p->n_regions,
 		.labels = p->labels,
 		.min_trust = p->min_trust,
 		.fallback_region = view_of(w->regions[0]),
 		.needs = p->needs };
+}
+
+void
+world_hold(const struct world_user *u, const struct place_node *nodes,
+    struct place_request *request)
+{
+	size_t current = hold_current(&u->hold, request, nodes);
+
+	request->current = current == HOLD_NONE ? view_of("") : nodes[current].name;
 }
 
 bool

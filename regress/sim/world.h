@@ -8,6 +8,8 @@
 #ifndef FOG_SIM_WORLD_H
 #define FOG_SIM_WORLD_H
 
+#include "placerd/fleet.h"
+#include "placerd/hold.h"
 #include "placerd/place.h"
 #include "regress/sim/prng.h"
 
@@ -17,6 +19,7 @@
 #define SAID_MAX 64     /* latencies of one request (docs/openapi.json) */
 #define MEASURED_MAX 12 /* nodes by one page, and so many probes of each: web/latency.ts */
 #define PROBES 5
+#define WANTED_MAX FLEET_WANTED_MAX
 #define SHOWN_MAX 32 /* by GET /v1/nodes, the node itself among them: placerd/fleetlist.h */
 #define NEAR_KEPT 64 /* of which those are the first that are up */
 #define NAME_BYTES 20
@@ -33,6 +36,8 @@ struct world_node {
 	struct place_room used;        /* by the sessions that were placed here */
 	uint32_t background_per_mille; /* of its capacity: by others', which are not simulated */
 	uint32_t life;                 /* rises with each death */
+	uint64_t heard_ms;             /* of what is in the tables */
+	uint64_t wanted_ms;            /* as an entry: of the rate at which it asks for loads */
 	bool says_no_load;             /* it lies: 0 */
 	bool is_dead, is_known_dead, is_suspect, is_draining;
 };
@@ -41,8 +46,8 @@ struct world_user {
 	uint32_t town;
 	uint32_t access_us; /* their last mile, the same to all nodes */
 	uint32_t profile;
-	uint32_t current; /* node; UINT32_MAX: none yet */
-	bool lies;        /* latencies out of the air */
+	struct hold hold;
+	bool lies; /* latencies out of the air */
 };
 
 struct world_profile {
@@ -97,6 +102,8 @@ uint32_t world_between_us(const struct world *w, uint32_t a, uint32_t b);
  */
 uint32_t world_measure(struct world *w, const struct world_user *u, uint32_t entry, struct prng *r,
     struct measure out[static SAID_MAX]);
+/* Whom the entry asks for their load when it is asked for the list: as many as there are. */
+uint32_t world_wanted(struct world *w, uint32_t entry, uint32_t out[static WANTED_MAX]);
 /* The same, out of the air. */
 uint32_t world_measure_falsely(const struct world *w, struct prng *r,
     struct measure out[static SAID_MAX]);
@@ -110,5 +117,8 @@ void world_clear_latencies(const struct world *w, struct place_node *nodes);
 /* Brings what is known of the node's state to both sides. */
 void world_tell_state(struct world *w, uint32_t node);
 void world_request(const struct world *w, const struct world_user *u, struct place_request *out);
+/* What that choice holds on to, by what these nodes are known to be; before each. */
+void world_hold(const struct world_user *u, const struct place_node *nodes,
+    struct place_request *request);
 
 #endif

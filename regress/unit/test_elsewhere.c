@@ -5,7 +5,7 @@
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
  * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c placerd/elsewhere.c
- * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
+ * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/hold.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
  * links: placerd/probe.c placerd/nodestatus.c placerd/decision.c placerd/asked_record.c
  */
 #include <setjmp.h>
@@ -242,6 +242,75 @@ test_a_repeat_goes_to_no_other_node(void **state)
 	/* It is remembered all the same. */
 	say(AUTH, MSG_PLACE_CREATE, 9, &again);
 	hear_forward(9, "fog-2");
+}
+
+static uint32_t
+sessions_on(size_t node)
+{
+	return fleet_load(placerd.fleet, node).sessions;
+}
+
+/* What is on its way there is counted until that node is heard of. */
+static void
+test_what_was_made_is_counted(void **state)
+{
+	(void)state;
+	make_on_fog_2(1, "key");
+	assert_int_equal(sessions_on(1), 1);
+	assert_int_equal(fleet_load(placerd.fleet, 1).cpu_milli, 500);
+	make_on_fog_2(2, "");
+	assert_int_equal(sessions_on(1), 2);
+	assert_int_equal(sessions_on(2), 0);
+}
+
+/* A node that is full is not tried for the next one either, until it says something else. */
+static void
+test_a_full_node_is_known_to_be(void **state)
+{
+	struct pl_create want = wish("", "fog-2", "");
+	struct pl_forwarded full = { .result = FORWARD_REFUSED,
+		.status = 503,
+		.detail = view_of("busy: no room") };
+	struct pl_forwarded other = { .result = FORWARD_REFUSED,
+		.status = 503,
+		.detail = view_of("busybody: no such code") };
+	struct fleet_report good = { .is_ready = true };
+
+	(void)state;
+	say(AUTH, MSG_PLACE_CREATE, 1, &want);
+	hear_forward(1, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 1, &full);
+	assert_int_equal(sessions_on(1), 10);
+	hear(PTY, MSG_PTY_CREATE, 1);
+	say(AUTH, MSG_PLACE_CREATE, 2, &want);
+	hear(PTY, MSG_PTY_CREATE, 2);
+	fleet_heard(placerd.fleet, 1, &good, 5, mono_ms());
+	say(AUTH, MSG_PLACE_CREATE, 3, &want);
+	hear_forward(3, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 3, &other);
+	assert_int_equal(sessions_on(1), 0);
+}
+
+/* Whoever has no seat comes behind those that have one. */
+static void
+test_the_list_has_free_seats_first(void **state)
+{
+	static const struct place_room all = { .sessions = 10 };
+	static const char *const orders[][NODES] = { { "fog-1", "fog-2", "fog-3" },
+		{ "fog-1", "fog-3", "fog-2" } };
+	struct fleet_report good = { .is_ready = true };
+	struct pl_identity asks = { .issuer = view_of("dev"), .subject = view_of("alice") };
+
+	(void)state;
+	fleet_heard(placerd.fleet, 2, &good, 500, mono_ms());
+	for (size_t i = 0; i < COUNT_OF(orders); i++) {
+		say(AUTH, MSG_PLACE_NODES, 1 + i, &asks);
+		for (size_t k = 0; k < NODES; k++)
+			assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 1 + i)->node.name,
+			    orders[i][k]));
+		hear(AUTH, MSG_AUTH_DONE, 1 + i);
+		fleet_promise(placerd.fleet, 1, &all);
+	}
 }
 
 static struct session *
@@ -653,6 +722,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_ROLE(test_what_was_made_is_counted),
+		WITH_ROLE(test_a_full_node_is_known_to_be),
+		WITH_ROLE(test_the_list_has_free_seats_first),
 		WITH_ROLE(test_a_repeat_goes_to_no_other_node),
 		WITH_ROLE(test_ptyd_answers_for_no_other_node),
 		WITH_ROLE(test_who_is_provisional),

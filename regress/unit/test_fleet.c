@@ -398,6 +398,75 @@ test_promises(void **state)
 	fleet_free(f);
 }
 
+/* Of a large fleet: those that are asked for what they say of themselves, in so many seconds. */
+static unsigned
+count_wanted(struct fleet *f, uint64_t *now_ms, unsigned seconds)
+{
+	uint64_t end_ms = *now_ms + (uint64_t)seconds * 1000;
+	unsigned asked = 0;
+	uint32_t wait_ms;
+
+	while (*now_ms < end_ms) {
+		for (size_t i = 1; i <= 100; i++)
+			fleet_wanted(f, i, *now_ms);
+		fleet_heard(f, next_after(f, now_ms, &wait_ms), &good, 10, *now_ms);
+		asked++;
+	}
+	return asked;
+}
+
+static void
+test_wanted(void **state)
+{
+	struct fleet *f = fleet_new(1001, 0, 5, 0);
+	unsigned calm = 300 * CALM_CENTI / 100 + FLEET_NEAR, asked;
+	uint64_t now_ms = 0, from_ms;
+	uint32_t wait_ms;
+	size_t node = 1;
+
+	(void)state;
+	while (now_ms < 140000)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	while (fleet_silent_ms(f, node, now_ms) < FLEET_FRESH_MS)
+		node++;
+	/* It is asked next, and then not before what is known of it is old again. */
+	fleet_wanted(f, node, now_ms);
+	assert_int_equal(fleet_next(f, now_ms, &wait_ms), node);
+	fleet_wanted(f, node, now_ms);
+	fleet_heard(f, node, &good, 10, now_ms);
+	from_ms = now_ms;
+	fleet_wanted(f, node, now_ms);
+	while (now_ms < from_ms + 2000)
+		fleet_heard(f, next_after(f, &now_ms, &wait_ms), &good, 10, now_ms);
+	assert_true(fleet_silent_ms(f, node, now_ms) >= 2000);
+	/* However many want however many. */
+	asked = count_wanted(f, &now_ms, 300);
+	print_message("%u more in 300 s\n", asked - calm);
+	assert_in_range(asked - calm, 100, 300000 / FLEET_WANTED_EVERY_MS + FLEET_WANTED_MAX);
+	assert_int_equal(fleet_state(f, node, now_ms), NODE_UP);
+	fleet_wanted(f, 0, now_ms);
+	fleet_wanted(f, 1001, now_ms);
+	fleet_free(f);
+}
+
+/* Who is lost is asked as that demands. */
+static void
+test_wanted_is_no_help_for_the_lost(void **state)
+{
+	struct fleet *f = fleet_new(2, 0, 5, 0);
+	uint64_t now_ms = 0;
+	uint32_t wait_ms;
+
+	(void)state;
+	next_after(f, &now_ms, &wait_ms);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	next_after(f, &now_ms, &wait_ms);
+	fleet_lost(f, 1, now_ms += 50);
+	fleet_wanted(f, 1, now_ms + FLEET_FRESH_MS);
+	assert_int_equal(fleet_next(f, now_ms, &wait_ms), SIZE_MAX);
+	fleet_free(f);
+}
+
 static void
 test_another_table(void **state)
 {
@@ -1069,6 +1138,8 @@ main(void)
 		cmocka_unit_test(test_hints_of_liars),
 		cmocka_unit_test(test_suspects_are_told),
 		cmocka_unit_test(test_promises),
+		cmocka_unit_test(test_wanted),
+		cmocka_unit_test(test_wanted_is_no_help_for_the_lost),
 		cmocka_unit_test(test_another_table),
 		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_who_is_near),

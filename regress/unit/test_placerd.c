@@ -4,7 +4,7 @@
  * links: placerd/peers.c placerd/create.c placerd/extend.c placerd/session.c placerd/registry.c placerd/audit.c
  * links: placerd/quota.c placerd/policy.c placerd/place.c placerd/yaml.c placerd/identity.c placerd/renew.c
  * links: placerd/revoke.c placerd/revoked.c placerd/rate.c placerd/show.c placerd/totals.c placerd/elsewhere.c
- * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
+ * links: placerd/provisional.c placerd/passed.c placerd/where.c placerd/hold.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/fleetlist.c
  * links: placerd/probe.c placerd/nodestatus.c placerd/decision.c placerd/asked_record.c
  */
 #include <setjmp.h>

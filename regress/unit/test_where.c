@@ -2,7 +2,7 @@
 /*
  * What placement is given: each thing that policy demands, that is known of a node and that the client
  * says reaches place_choose as it is. The simulator and test_place.c begin behind this.
- * links: placerd/where.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/place.c
+ * links: placerd/where.c placerd/hold.c placerd/distance.c placerd/nodes.c placerd/fleet.c placerd/place.c
  * links: placerd/yaml.c placerd/registry.c placerd/session.c placerd/audit.c placerd/quota.c
  */
 #include <setjmp.h>
@@ -315,6 +315,25 @@ test_what_was_tried(void **state)
 	expect(p, "self: fog-first,nearest,next-best");
 }
 
+/* As a session is made where it was chosen to be. */
+static void
+make_chosen(struct plea *p)
+{
+	struct where w;
+
+	assert_int_equal(where_choose(&placerd, &p->ask, &w), 0);
+	where_remember(&placerd, p->ask.issuer, p->ask.subject, &w.kept);
+	where_fini(&w);
+}
+
+static void
+remember_far(void)
+{
+	uint32_t tag = nodes_at(placerd.nodes, FAR)->tag;
+
+	where_remember(&placerd, view_of("i"), view_of("s"), &(struct where_kept){ tag, tag });
+}
+
 /* Only this node counts, whatever the client and the past say. */
 static void
 test_only_here(void **state)
@@ -323,7 +342,7 @@ test_only_here(void **state)
 	struct plea *p = plead();
 
 	(void)state;
-	where_remember(&placerd, view_of("i"), view_of("s"), nodes_at(placerd.nodes, FAR)->tag);
+	remember_far();
 	p->ask.only_here = true;
 	p->ask.hint = view_of("near");
 	expect_told(p, "self: local-only,hint-unknown-node", given);
@@ -341,10 +360,44 @@ test_where_one_was(void **state)
 	(void)state;
 	measure(p, alike);
 	expect(p, "near: fog-first,nearest");
-	where_remember(&placerd, view_of("i"), view_of("s"), nodes_at(placerd.nodes, FAR)->tag);
+	remember_far();
 	expect(p, "far: fog-first,stayed");
 	p->ask.subject = view_of("another");
 	expect(p, "near: fog-first,nearest");
+}
+
+/* Who had to go further comes back, and meanwhile is not sent to and fro. */
+static void
+test_home_is_full_for_a_while(void **state)
+{
+	static const char *const alike[] = { "near", "20", "self", "21", "far", "24", NULL };
+	static const char *const other[] = { "near", "20", "self", "24", "far", "21", NULL };
+	static const struct fleet_report full = { .is_ready = true, .load.sessions = 9 };
+	static const struct fleet_report idle = { .is_ready = true };
+	struct plea *p = plead();
+
+	(void)state;
+	measure(p, alike);
+	make_chosen(p);
+	hear(NEAR, &full);
+	expect(p, "self: fog-first,nearest");
+	make_chosen(p);
+	measure(p, other);
+	expect(p, "self: fog-first,stayed");
+	make_chosen(p);
+	hear(NEAR, &idle);
+	measure(p, alike);
+	expect(p, "near: fog-first,nearest");
+	p->ask.hint = view_of("far"); /* for once, and no more */
+	make_chosen(p);
+	p->ask.hint = view_of("");
+	measure(p, other);
+	expect(p, "near: fog-first,stayed");
+	p->ask.only_here = true; /* likewise: there was no time for another */
+	make_chosen(p);
+	p->ask.only_here = false;
+	hear(NEAR, &full);
+	expect(p, "self: fog-first,stayed");
 }
 
 /* The client's figure goes before the guess; a guess is no less than what leads to this node. */
@@ -375,7 +428,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(test_what_policy_demands), TEST(test_sizes),
 		TEST(test_states), TEST(test_own_room), TEST(test_what_was_tried),
-		TEST(test_only_here), TEST(test_where_one_was), TEST(test_latencies) };
+		TEST(test_only_here), TEST(test_where_one_was), TEST(test_home_is_full_for_a_while),
+		TEST(test_latencies) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
