@@ -42,7 +42,8 @@ run_fuzz() {
 # browser gives up what it loads when an interface comes or goes.
 apart=()
 if [ "$kind" = integration ] && unshare --net ip link set lo up 2>/dev/null; then
-	apart=(unshare --net sh -c 'ip link set lo up && exec "$@"' apart)
+	# It forwards, as egress of sessions needs.
+	apart=(unshare --net sh -c 'ip link set lo up && { echo 1 >/proc/sys/net/ipv4/ip_forward; } 2>/dev/null; exec "$@"' apart)
 fi
 
 run_integration() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sessions come and go, in every way they can; then all that the service occupies is as it was before: descriptors,
 // threads, processes, terminals, files, memory. What is kept of ended sessions is kept by design: its bounds are held here.
-// Once with plain shells, and once with sandboxes: then also mounts, loop devices, ranges of ids, links and disks.
+// Once with plain shells, and once with sandboxes: then also mounts, loop devices, ranges of ids, disks, and where they can
+// be had links, rules and groups.
 // FULL=1: 10,000 rounds, and the ten minutes after which nothing is kept. ROUNDS, PARALLEL, KINDS: others than these.
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -9,7 +10,7 @@ import path from "node:path";
 import { countsOf, filesBelow, mapValues, memoryOf } from "../lib/footprint.mjs";
 import { suite } from "../lib/harness.mjs";
 import { isRoot, sleep, until } from "../lib/proc.mjs";
-import { sandboxSuite } from "../lib/sandboxhost.mjs";
+import { hasEgress, hasGroups, sandboxSuite } from "../lib/sandboxhost.mjs";
 import { BinaryTerminal, JsonTerminal } from "../lib/ws.mjs";
 
 const isFull = process.env.FULL === "1";
@@ -100,7 +101,8 @@ const auditLines = ({ ends, attaches }) => (ends ? 5 + 2 * attaches : 1);
 const env = { SESSION_UID_BASE: String(0x9000_0000) };
 
 suite("soak", { env }, soak);
-sandboxSuite("soak of sandboxes", { profiles: [["default", { storage: "64Mi", memory: "128Mi" }]] }, soak);
+const egress = hasEgress ? { more: { egress: '["198.51.100.0/24 tcp 443", "10.0.0.53 udp 53"]', dns: "10.0.0.53" } } : {};
+sandboxSuite("soak of sandboxes", { profiles: [["default", { storage: "64Mi", memory: "128Mi", ...egress }]] }, soak);
 
 function soak({ fog, test, host }) {
 	const made = []; // all sessions in the order of their end
@@ -197,6 +199,19 @@ function soak({ fog, test, host }) {
 		checkFiles();
 		assert.equal(auditCount(), expectedAudit);
 	}, { timeout: TIMEOUT_MS });
+
+	// Or nobody would see whether it is left behind.
+	test("while it lives a session has all that is looked for afterwards", async (t) => {
+		const session = await fog.create({ token: `soak${rounds++}` });
+		const { files, ...has } = mapValues(host.left(), (list) => list.length);
+		const wanted = { processes: true, loops: true, mounts: false /* the host sees none of them */, links: hasEgress, rules: hasEgress, groups: hasGroups };
+		t.diagnostic(JSON.stringify({ ...has, files }));
+		assert.deepEqual(mapValues(has, (count) => count > 0), wanted);
+		await end(fog, session);
+		made.push({ ...await fog.waitStatus(session, "terminated"), token: session.token });
+		expectedAudit += auditLines(KINDS.neverAttached);
+		await host.waitClean();
+	}, { skip: host ? false : "it is of a sandbox" });
 
 	test(`${ROUNDS} rounds, ${PARALLEL} at a time: all is back to the start`, async (t) => {
 		const started = performance.now();

@@ -79,6 +79,10 @@ function reasonToSkip() {
 
 export const skip = reasonToSkip();
 
+// Whether sessions can have egress here: the rules and links can be made, and this network forwards.
+export const hasEgress = process.getuid() === 0 && linesOf("/proc/sys/net/ipv4/ip_forward")[0] === "1" &&
+	spawnSync("unshare", ["-n", "sh", "-c", "nft add table inet x && ip link add a1 type veth peer name b1"]).status === 0;
+
 // profiles: [name, options of policyOf]; images and limits are added where they do not say. edit: changes the image.
 export function sandboxSuite(name, { profiles = [["default"]], env = {}, edit } = {}, body) {
 	const base = takeBase();
@@ -103,6 +107,7 @@ const links = () => linesOf("/proc/self/net/dev").map((line) => /^ *(fog[0-9]+):
 
 // Groups of sessions below the unit that is delegated to them, where there is one (ptyd/cgroup.h).
 const GROUPS = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((top) => path.join(top, "system.slice/cloudshell-fog-sessions.service"));
+export const hasGroups = GROUPS.some((dir) => fs.existsSync(dir));
 const groups = () => GROUPS.filter((dir) => fs.existsSync(dir))
 	.flatMap((dir) => fs.readdirSync(dir).filter((name) => /^s[0-9]+$/.test(name)).map((name) => path.join(dir, name)));
 
@@ -165,6 +170,14 @@ export class SandboxHost {
 		return links().filter((name) => !this.#linksBefore.includes(name));
 	}
 
+	// The chains and counters of sessions in nftables.
+	rules() {
+		if (!hasEgress)
+			return [];
+		const { stdout } = spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" });
+		return [...stdout.matchAll(/^\s+(?:chain|counter) ([a-z]+[0-9]+(?:_deny)?) \{/gm)].map(([, name]) => name);
+	}
+
 	groups() {
 		return groups().filter((dir) => !this.#groupsBefore.includes(dir));
 	}
@@ -179,8 +192,8 @@ export class SandboxHost {
 
 	left() {
 		return {
-			processes: this.processes(), loops: this.loops(), mounts: this.mounts(), links: this.links(), groups: this.groups(),
-			files: this.files(),
+			processes: this.processes(), loops: this.loops(), mounts: this.mounts(), links: this.links(), rules: this.rules(),
+			groups: this.groups(), files: this.files(),
 		};
 	}
 
@@ -190,7 +203,7 @@ export class SandboxHost {
 		const isEmpty = () => Object.entries(this.left()).every(([what, list]) => list.length === 0 || (what === "files" && !files));
 		await until("nothing is left of the sessions", isEmpty, { timeout, interval: 10 }).catch(() => {
 			const left = this.left();
-			assert.deepEqual(left, { processes: [], loops: [], mounts: [], links: [], groups: [], files: files ? [] : left.files });
+			assert.deepEqual(left, { processes: [], loops: [], mounts: [], links: [], rules: [], groups: [], files: files ? [] : left.files });
 		});
 		return performance.now() - start;
 	}

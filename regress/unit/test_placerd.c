@@ -358,6 +358,26 @@ test_denials(void **state)
 	hear_nothing(PTY);
 }
 
+/* ptyd is gone, and it is the order that finds it out: the request is over with that, and told once. */
+static void
+test_the_order_meets_the_end_of_ptyd(void **state)
+{
+	struct pl_create want = wish("alice", "");
+	unsigned char bytes[MSG_MAX_BYTES];
+	struct writer w;
+
+	(void)state;
+	sync_pty();
+	writer_init(&w, bytes, sizeof(bytes));
+	assert_int_equal(msg_put(&w, MSG_PLACE_CREATE, 1, NULL, &want), 0);
+	/* Both are there to be read: the request before the end. */
+	assert_int_equal(send(role.far[AUTH], bytes, w.len, MSG_NOSIGNAL), w.len);
+	close_fd(&role.far[PTY]);
+	hear_refusal(AUTH, MSG_AUTH_REFUSED, 1, FOG_E_UNAVAILABLE);
+	hear_nothing(AUTH);
+	assert_int_equal(role.lies, 0);
+}
+
 static void
 test_quota_counts_what_is_under_way(void **state)
 {
@@ -2041,6 +2061,7 @@ main(void)
 		WITH_ROLE(test_plan_has_what_the_profile_says),
 		WITH_ROLE(test_nothing_before_the_list_is_known),
 		WITH_ROLE(test_denials),
+		WITH_ROLE(test_the_order_meets_the_end_of_ptyd),
 		WITH_ROLE(test_quota_counts_what_is_under_way),
 		WITH_ROLE(test_node_full),
 		WITH_ROLE(test_repeats),
