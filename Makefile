@@ -46,7 +46,7 @@ FOGCTL_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
 SPAWNER_LIBS	= $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
-HOLDER_LIBS	= $(EVENT_LIBS)
+HOLDER_STATIC_LIBS = -l:libevent_core.a
 ALL_LIBS	= $(CMOCKA_LIBS) $(CURL_LIBS) $(WSLAY_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
 		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
 
@@ -158,8 +158,16 @@ $(LIBEXEC)/ptyd: $(call objs,$(PTYD_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(PTYD_LIBS)
 $(LIBEXEC)/spawner: $(call objs,$(SPAWNER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(SPAWNER_LIBS)
+# There is one for each session: as a static program it starts without a loader. Sanitizers and coverage need theirs.
+ifeq ($(SAN_CFLAGS),)
+$(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC) ptyd/holder_noname.c) $(B)/libcommon.a
+	@echo '  LD      $@ (static)'
+	@mkdir -p $(@D)
+	@$(CC) $(FOG_CFLAGS) $(HARDEN_LDFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HOLDER_STATIC_LIBS)
+else
 $(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
-	$(link) $(HOLDER_LIBS)
+	$(link) $(EVENT_LIBS)
+endif
 # The init of a session is one static program without any runtime beside libc: its objects are its own.
 init_objs = $(patsubst %.c,$(B)/init/%.o,$(1))
 # What they are made from does not inherit that.

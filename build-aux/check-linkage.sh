@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # check-linkage.sh BUILD: what runs as root may be linked with no library that parses what a remote wrote,
-# and what a session runs first with none at all. Also: every program is PIE with full RELRO.
+# and the holder and what a session runs first with none at all. Also: every program is PIE with full RELRO.
 set -euo pipefail
 build=${1:?usage: check-linkage.sh BUILD}
 failed=0
@@ -27,10 +27,10 @@ for program in "$build/sbin/fogd" "$build/libexec/cloudshell-fog/spawner"; do
 	done
 done
 
-init=$build/libexec/cloudshell-fog/session-init
-if [ -e "$init" ] && [ -n "$(needed "$init")" ]; then
-	fail "$init links $(needed "$init")"
-fi
+for program in "$build"/libexec/cloudshell-fog/{holder,session-init}; do
+	[ -e "$program" ] || continue
+	[ -z "$(needed "$program")" ] || fail "$program links $(needed "$program")"
+done
 
 for program in "$build/sbin/fogd" "$build/bin/fogctl" "$build"/libexec/cloudshell-fog/*; do
 	[ -e "$program" ] || continue
