@@ -347,14 +347,6 @@ is_problem(const struct pl_forwarded *said, int error)
 	    said->detail.p[code.len] == ':';
 }
 
-/* Until it is heard of again, which is soon. */
-static void
-note_full(struct placerd *d, size_t node)
-{
-	fleet_promise(d->fleet, node, &nodes_at(d->nodes, node)->capacity);
-	fleet_wanted(d->fleet, node, mono_ms());
-}
-
 static void
 note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *said)
 {
@@ -368,8 +360,8 @@ note_failure(struct placerd *d, struct elsewhere *e, const struct pl_forwarded *
 	/* No word about its health: a reason to ask. */
 	if (said->result == FORWARD_FAILED && node != SIZE_MAX)
 		fleet_hinted(d->fleet, node, nodes_self(d->nodes), mono_ms());
-	else if (is_problem(said, FOG_E_FULL) && node != SIZE_MAX)
-		note_full(d, node);
+	else if (is_problem(said, FOG_E_FULL) && node != SIZE_MAX && !e->is_repeat)
+		fleet_refused(d->fleet, node, &e->needs, mono_ms());
 	log_info("event=forward_failed node=%s result=%u status=%u", e->name, said->result,
 	    said->status);
 }
@@ -382,7 +374,8 @@ made(struct placerd *d, struct asked *q, const struct pl_create *want, const str
 	write_forwarded(d, q, want, AUDIT_OUTCOME, id, e->reason);
 	settle_key(d, want, PASSED_MADE);
 	where_remember(d, want->issuer, want->subject, &e->kept);
-	fleet_promise(d->fleet, node_of(d, e), &e->needs);
+	if (!e->is_repeat)
+		fleet_promise(d->fleet, node_of(d, e), &e->needs, mono_ms());
 	log_info("event=session_elsewhere sid=%s req=%llx node=%s reason=%s", log_id(id),
 	    (unsigned long long)q->id, e->name, e->reason);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The failure detector. Whoever may be asked stands in one of three heaps by the moment at which that
- * is due: those that are near, those that are urgent, which are suspect or hinted at, and all others
- * in turn. Nothing here walks through the fleet but its making.
+ * The failure detector. Whoever may be asked stands in one of four heaps by the moment at which that
+ * is due: those that are near, those that are urgent, which are suspect or hinted at, those whose load
+ * is wanted, and all others in turn. Nothing here walks through the fleet but its making.
  */
 #include "placerd/fleet.h"
 
@@ -30,7 +30,7 @@
 #define TELL_MS 10000       /* a loss is told so long */
 #define STALE_MIN_MS 30000  /* what was heard before that, and three calm rounds, is not known */
 
-enum queue { QUEUE_NEAR, QUEUE_URGENT, QUEUE_TURN, QUEUES };
+enum queue { QUEUE_NEAR, QUEUE_URGENT, QUEUE_WANTED, QUEUE_TURN, QUEUES };
 
 struct node {
 	uint64_t due_ms;
@@ -48,6 +48,9 @@ struct node {
 	bool is_changed;
 	uint8_t logged; /* enum node_state, as fleet_take_change has said */
 	struct place_room load, promised, promised_since; /* the latter: since it was asked */
+	uint64_t promises_ms;                             /* the first of those */
+	struct place_room refused;                        /* it had no room for that */
+	uint64_t refused_ms;                              /* 0: never */
 	TAILQ_ENTRY(node) next_told, next_changed;
 };
 
@@ -779,29 +782,58 @@ fleet_seen(struct fleet *f, size_t node, uint64_t now_ms)
 		raise_alarm(f, now_ms);
 }
 
-/* Whoever is suspect or out is asked as that demands. */
+/* Whoever is suspect or out is asked as that demands; what that takes is none of this. */
 void
 fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms)
 {
 	struct node *n = find_other(f, node);
 
-	if (!n || n->is_asked || n->queue == QUEUE_URGENT || n->lost > 0 ||
-	    (n->is_heard && now_ms < n->heard_ms + FLEET_FRESH_MS) ||
+	if (!n || n->is_asked || n->queue == QUEUE_URGENT || n->queue == QUEUE_WANTED ||
+	    n->lost > 0 || (n->is_heard && now_ms < n->heard_ms + FLEET_FRESH_MS) ||
 	    token_ms(f->wanted_ms, FLEET_WANTED_EVERY_MS, FLEET_WANTED_MAX) > now_ms)
 		return;
 	take_token(&f->wanted_ms, now_ms, FLEET_WANTED_EVERY_MS);
-	enter_heap(f, n, QUEUE_URGENT, now_ms);
+	enter_heap(f, n, QUEUE_WANTED, now_ms);
 }
 
 /* --- what is known of each --- */
 
+/* They are many only where they also end: those of a minute are enough. */
 void
-fleet_promise(struct fleet *f, size_t node, const struct place_room *needs)
+fleet_promise(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms)
 {
 	struct node *n = find_other(f, node);
 
-	if (n)
-		add_room(n->is_asked ? &n->promised_since : &n->promised, needs);
+	if (!n)
+		return;
+	if (now_ms > n->promises_ms + FLEET_PROMISES_MS) {
+		n->promised = n->promised_since = (struct place_room){ 0 };
+		n->promises_ms = now_ms;
+	}
+	add_room(n->is_asked ? &n->promised_since : &n->promised, needs);
+	fleet_wanted(f, node, now_ms);
+}
+
+void
+fleet_refused(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms)
+{
+	struct node *n = find_other(f, node);
+
+	if (!n)
+		return;
+	n->refused = *needs;
+	n->refused_ms = now_ms;
+}
+
+bool
+fleet_would_refuse(const struct fleet *f, size_t node, const struct place_room *needs,
+    uint64_t now_ms)
+{
+	const struct node *n = find_other(f, node);
+
+	return n && n->refused_ms > 0 && now_ms - n->refused_ms < FLEET_REFUSED_MS &&
+	    needs->sessions >= n->refused.sessions && needs->cpu_milli >= n->refused.cpu_milli &&
+	    needs->memory_bytes >= n->refused.memory_bytes;
 }
 
 void

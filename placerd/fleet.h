@@ -62,8 +62,10 @@
 #define FLEET_URGENT_PER_SECOND 16
 #define FLEET_HINTS_PER_SECOND 2
 #define FLEET_FRESH_MS 10000       /* what is known of a node to which somebody may go next */
-#define FLEET_WANTED_MAX 16        /* so many of those are asked at once, */
+#define FLEET_WANTED_MAX 16        /* so many of those and one more are asked at once, */
 #define FLEET_WANTED_EVERY_MS 2000 /* and one each so often in the long run */
+#define FLEET_PROMISES_MS 60000    /* so long sessions that were given to a node are added up */
+#define FLEET_REFUSED_MS 10000     /* so long a node that had no room is not asked for as much */
 #define FLEET_LOST_MAX 6           /* in a row */
 #define FLEET_LOST_HINTED 5        /* where another node has lost it too */
 #define FLEET_AGAIN_MS 500         /* from one asking of a suspect to the next */
@@ -122,8 +124,12 @@ void fleet_seen(struct fleet *f, size_t node, uint64_t now_ms);
  */
 void fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms);
 
-/* A session was given to it: counted until it is heard of again. */
-void fleet_promise(struct fleet *f, size_t node, const struct place_room *needs);
+/* A session was given to it: counted until it is heard of again, which is wanted. */
+void fleet_promise(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms);
+/* It had no room for that; and whether that is to be expected for these. Others may fit. */
+void fleet_refused(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms);
+bool fleet_would_refuse(const struct fleet *f, size_t node, const struct place_room *needs,
+    uint64_t now_ms);
 
 /* By this node's admin: no new sessions there from here. Outlives restarts in nodes' state file. */
 void fleet_cordon(struct fleet *f, size_t node, bool cordoned);

@@ -2,12 +2,15 @@
 /* What is told of the fleet: see fleetlist.h. */
 #include "placerd/fleetlist.h"
 
+#include <string.h>
+
 #include "common/mono.h"
 #include "common/nodetoken.h"
 #include "common/proc.h"
 #include "placerd/fleet.h"
 #include "placerd/nodes.h"
 #include "placerd/probe.h"
+#include "placerd/where.h"
 
 /* What comes before the distance, in this order. */
 #define NOT_UP (UINT64_C(1) << 34)
@@ -82,6 +85,40 @@ send_node(struct peer *from, const struct msg *m, const struct node *node, bool 
 	peer_send(from, MSG_AUTH_NODE, m->request_id, &m->trace, &row, -1);
 }
 
+/* Where it was, or in place of the last where there is no room for one more. */
+static size_t
+put_first(const struct placerd *d, size_t node, size_t others[static FLEETLIST_NODES_MAX], size_t n)
+{
+	size_t at = 0;
+
+	if (node == HOLD_NONE || node == nodes_self(d->nodes))
+		return n;
+	while (at < n && others[at] != node)
+		at++;
+	if (at == n && n < FLEETLIST_NODES_MAX - 1)
+		n++;
+	else if (at == n)
+		at--;
+	memmove(&others[1], &others[0], at * sizeof(others[0]));
+	others[0] = node;
+	return n;
+}
+
+/*
+ * The nearest that have a seat; and before them where the subject is held on to, full or not: what is
+ * not measured is not stayed at.
+ */
+static size_t
+choose_shown(const struct placerd *d, const struct pl_identity *who,
+    size_t others[static FLEETLIST_NODES_MAX])
+{
+	struct hold hold = where_hold(d, who->issuer, who->subject);
+	size_t n = nearest(d, distance_of_seat, FLEETLIST_NODES_MAX - 1, others);
+
+	n = put_first(d, hold.last, others, n);
+	return put_first(d, hold.home, others, n);
+}
+
 /* Whoever wants the list is about to want a session: so they are known by then, also who was full. */
 static void
 ask_for_loads(struct placerd *d)
@@ -100,7 +137,7 @@ fleetlist_on_nodes(void *ctx, struct peer *from, struct msg *m)
 {
 	struct placerd *d = ctx;
 	size_t others[FLEETLIST_NODES_MAX];
-	size_t n = nearest(d, distance_of_seat, FLEETLIST_NODES_MAX - 1, others);
+	size_t n = choose_shown(d, &m->u.identity, others);
 
 	send_node(from, m, nodes_at(d->nodes, nodes_self(d->nodes)), true,
 	    d->is_draining ? NODE_DRAINING : NODE_UP);

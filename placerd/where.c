@@ -50,8 +50,8 @@ where_remember(struct placerd *d, struct view issuer, struct view subject,
 }
 
 /* A tag of a node that has left the fleet, and that of none, are no node's. */
-static struct hold
-recall(const struct placerd *d, struct view issuer, struct view subject)
+struct hold
+where_hold(const struct placerd *d, struct view issuer, struct view subject)
 {
 	uint64_t h = hash_subject(issuer, subject);
 	struct hold hold = { HOLD_NONE, HOLD_NONE };
@@ -189,7 +189,7 @@ fill_request(const struct placerd *d, const struct where_ask *ask, struct where 
 static int
 choose_of_all(const struct placerd *d, const struct where_ask *ask, struct where *out)
 {
-	struct hold hold = recall(d, ask->issuer, ask->subject);
+	struct hold hold = where_hold(d, ask->issuer, ask->subject);
 	size_t current = hold_current(&hold, &out->request, out->nodes);
 	int rc;
 
@@ -219,8 +219,11 @@ where_choose(struct placerd *d, const struct where_ask *ask, struct where *out)
 		fill(d, self, now_mono_ms, &out->nodes[0]);
 		return place_choose(&out->request, out->nodes, 1, &out->choice);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		fill(d, i, now_mono_ms, &out->nodes[i]);
+		if (fleet_would_refuse(d->fleet, i, &out->request.needs, now_mono_ms))
+			out->nodes[i].load = out->nodes[i].capacity;
+	}
 	take_latencies(d, ask->latencies, out->nodes);
 	guess_latencies(d, out->nodes);
 	take_failed(d, ask, out->nodes);

@@ -7,6 +7,7 @@
 #define PLACERD_WHERE_H
 
 #include "placerd/place.h"
+#include "placerd/hold.h"
 #include "placerd/placerd.h"
 
 struct where {
@@ -37,6 +38,8 @@ void where_fini(struct where *w);
 /* The subject's session is made where it was chosen to be. None: nothing is changed by it. */
 void where_remember(struct placerd *d, struct view issuer, struct view subject,
     const struct where_kept *kept);
+/* What is held on to for the subject: the next choice, and whom the page should measure. */
+struct hold where_hold(const struct placerd *d, struct view issuer, struct view subject);
 /* What the living sessions of this node have been promised. */
 void where_own_load(const struct placerd *d, struct place_room *out);
 

@@ -90,14 +90,35 @@ take_shown(struct world *w, uint32_t entry, bool with_room, uint32_t *out, uint3
 	return n;
 }
 
+static uint32_t
+put_first(uint32_t entry, size_t node, uint32_t *shown, uint32_t n)
+{
+	uint32_t at = 0;
+
+	if (node == HOLD_NONE || node == entry)
+		return n;
+	while (at < n && shown[at] != node)
+		at++;
+	if (at == n && n < SHOWN_MAX - 1)
+		n++;
+	else if (at == n)
+		at--;
+	for (; at > 0; at--)
+		shown[at] = shown[at - 1];
+	shown[0] = (uint32_t)node;
+	return n;
+}
+
 /* Those that are measured. */
 static uint32_t
-find_targets(struct world *w, uint32_t entry, struct measure *out)
+find_targets(struct world *w, const struct world_user *u, uint32_t entry, struct measure *out)
 {
 	uint32_t shown[SHOWN_MAX], n_shown, n = 0;
 
 	n_shown = take_shown(w, entry, true, shown, 0);
 	n_shown = take_shown(w, entry, false, shown, n_shown);
+	n_shown = put_first(entry, u->hold.last, shown, n_shown);
+	n_shown = put_first(entry, u->hold.home, shown, n_shown);
 	out[n++].node = entry;
 	n = take_tier(w, shown, n_shown, TIER_FOG, out, n);
 	return take_tier(w, shown, n_shown, TIER_CLOUD, out, n);
@@ -123,7 +144,7 @@ uint32_t
 world_measure(struct world *w, const struct world_user *u, uint32_t entry, struct prng *r,
     struct measure out[static SAID_MAX])
 {
-	uint32_t targets = find_targets(w, entry, out), n = 0, best_ms = UINT32_MAX;
+	uint32_t targets = find_targets(w, u, entry, out), n = 0, best_ms = UINT32_MAX;
 
 	for (uint32_t i = 0; i < targets; i++) {
 		if (w->nodes[out[i].node].is_dead)

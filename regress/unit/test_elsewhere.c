@@ -26,6 +26,7 @@
 #include "placerd/nodes.h"
 #include "placerd/placerd.h"
 #include "placerd/quota.h"
+#include "placerd/where.h"
 #include "placerd/yaml.h"
 #include "regress/unit/role_check.h"
 
@@ -263,7 +264,7 @@ test_what_was_made_is_counted(void **state)
 	assert_int_equal(sessions_on(2), 0);
 }
 
-/* A node that is full is not tried for the next one either, until it says something else. */
+/* A node that had no room is not tried for the next one either. */
 static void
 test_a_full_node_is_known_to_be(void **state)
 {
@@ -274,21 +275,31 @@ test_a_full_node_is_known_to_be(void **state)
 	struct pl_forwarded other = { .result = FORWARD_REFUSED,
 		.status = 503,
 		.detail = view_of("busybody: no such code") };
-	struct fleet_report good = { .is_ready = true };
+	static const struct place_room as_much = { 1, 500, 512 << 20 },
+				       less = { 1, 499, 512 << 20 };
 
 	(void)state;
 	say(AUTH, MSG_PLACE_CREATE, 1, &want);
 	hear_forward(1, "fog-2");
 	say(AUTH, MSG_PLACE_FORWARDED, 1, &full);
-	assert_int_equal(sessions_on(1), 10);
+	assert_true(fleet_would_refuse(placerd.fleet, 1, &as_much, mono_ms()));
+	assert_false(fleet_would_refuse(placerd.fleet, 1, &less, mono_ms()));
 	hear(PTY, MSG_PTY_CREATE, 1);
 	say(AUTH, MSG_PLACE_CREATE, 2, &want);
 	hear(PTY, MSG_PTY_CREATE, 2);
-	fleet_heard(placerd.fleet, 1, &good, 5, mono_ms());
+	use_nodes(7);
 	say(AUTH, MSG_PLACE_CREATE, 3, &want);
 	hear_forward(3, "fog-2");
 	say(AUTH, MSG_PLACE_FORWARDED, 3, &other);
-	assert_int_equal(sessions_on(1), 0);
+	assert_false(fleet_would_refuse(placerd.fleet, 1, &as_much, mono_ms()));
+	hear(PTY, MSG_PTY_CREATE, 3);
+	/* A repeat that is refused says nothing of room. */
+	make_on_fog_2(4, "key");
+	want.idem_key = view_of("key");
+	say(AUTH, MSG_PLACE_CREATE, 5, &want);
+	hear_forward(5, "fog-2");
+	say(AUTH, MSG_PLACE_FORWARDED, 5, &full);
+	assert_false(fleet_would_refuse(placerd.fleet, 1, &as_much, mono_ms()));
 }
 
 /* Whoever has no seat comes behind those that have one. */
@@ -309,8 +320,15 @@ test_the_list_has_free_seats_first(void **state)
 			assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 1 + i)->node.name,
 			    orders[i][k]));
 		hear(AUTH, MSG_AUTH_DONE, 1 + i);
-		fleet_promise(placerd.fleet, 1, &all);
+		fleet_promise(placerd.fleet, 1, &all, mono_ms());
 	}
+	/* Where one is held on to comes first all the same. */
+	where_remember(&placerd, view_of("dev"), view_of("alice"),
+	    &(struct where_kept){ nodes_at(placerd.nodes, 1)->tag,
+		nodes_at(placerd.nodes, 2)->tag });
+	say(AUTH, MSG_PLACE_NODES, 9, &asks);
+	for (size_t k = 0; k < NODES; k++)
+		assert_true(view_is(hear(AUTH, MSG_AUTH_NODE, 9)->node.name, orders[0][k]));
 }
 
 static struct session *

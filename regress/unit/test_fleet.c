@@ -381,20 +381,27 @@ test_promises(void **state)
 	(void)state;
 	next_after(f, &now_ms, &wait_ms);
 	fleet_heard(f, 1, &good, 10, now_ms);
-	fleet_promise(f, 1, &needs);
+	fleet_promise(f, 1, &needs, now_ms);
 	assert_int_equal(fleet_load(f, 1).sessions, 4);
 	assert_int_equal(fleet_load(f, 1).cpu_milli, 600);
 	assert_int_equal(fleet_load(f, 1).memory_bytes, 1200);
 	next_after(f, &now_ms, &wait_ms);
-	fleet_promise(f, 1, &needs); /* its answer may not know of this one */
+	fleet_promise(f, 1, &needs, now_ms); /* its answer may not know of this one */
 	assert_int_equal(fleet_load(f, 1).sessions, 5);
 	fleet_heard(f, 1, &good, 10, now_ms);
 	assert_int_equal(fleet_load(f, 1).sessions, 4);
 	next_after(f, &now_ms, &wait_ms);
 	fleet_heard(f, 1, &good, 10, now_ms);
 	assert_int_equal(fleet_load(f, 1).sessions, 3);
-	fleet_promise(f, 0, &needs);
+	fleet_promise(f, 0, &needs, now_ms);
 	assert_int_equal(fleet_load(f, 0).sessions, 0);
+	/* Nobody heard of it for long: what is older than that is not added up for ever. */
+	now_ms += 2 * FLEET_PROMISES_MS;
+	fleet_promise(f, 1, &needs, now_ms);
+	fleet_promise(f, 1, &needs, now_ms + FLEET_PROMISES_MS);
+	assert_int_equal(fleet_load(f, 1).sessions, 5);
+	fleet_promise(f, 1, &needs, now_ms + FLEET_PROMISES_MS + 1);
+	assert_int_equal(fleet_load(f, 1).sessions, 4);
 	fleet_free(f);
 }
 
@@ -462,8 +469,39 @@ test_wanted_is_no_help_for_the_lost(void **state)
 	fleet_heard(f, 1, &good, 10, now_ms);
 	next_after(f, &now_ms, &wait_ms);
 	fleet_lost(f, 1, now_ms += 50);
+	for (int i = 0; i < FLEET_LOST_MAX; i++) {
+		fleet_wanted(f, 1, now_ms + FLEET_FRESH_MS);
+		assert_int_equal(fleet_next(f, now_ms + FLEET_AGAIN_SOON_MS / 2, &wait_ms),
+		    SIZE_MAX);
+		next_after(f, &now_ms, &wait_ms);
+		fleet_lost(f, 1, now_ms += 10);
+	}
+	assert_int_equal(fleet_state(f, 1, now_ms), NODE_DOWN);
 	fleet_wanted(f, 1, now_ms + FLEET_FRESH_MS);
 	assert_int_equal(fleet_next(f, now_ms, &wait_ms), SIZE_MAX);
+	fleet_free(f);
+}
+
+/* What it had no room for is not to be asked for again at once; less may fit. */
+static void
+test_refused(void **state)
+{
+	static const struct place_room half = { 1, 500, 200 }, more = { 1, 600, 200 },
+				       less_cpu = { 1, 499, 900 }, less_memory = { 1, 900, 199 };
+	struct fleet *f = fleet_new(2, 0, 5, 0);
+	uint64_t now_ms = 100;
+
+	(void)state;
+	assert_false(fleet_would_refuse(f, 1, &half, now_ms));
+	fleet_refused(f, 1, &half, now_ms);
+	assert_true(fleet_would_refuse(f, 1, &half, now_ms));
+	assert_true(fleet_would_refuse(f, 1, &more, now_ms + FLEET_REFUSED_MS - 1));
+	assert_false(fleet_would_refuse(f, 1, &less_cpu, now_ms));
+	assert_false(fleet_would_refuse(f, 1, &less_memory, now_ms));
+	assert_false(fleet_would_refuse(f, 1, &half, now_ms + FLEET_REFUSED_MS));
+	fleet_refused(f, 0, &half, now_ms);
+	assert_false(fleet_would_refuse(f, 0, &half, now_ms));
+	fleet_refused(f, 2, &half, now_ms);
 	fleet_free(f);
 }
 
@@ -593,6 +631,7 @@ struct due {
 struct world {
 	size_t n;
 	unsigned loss_percent;
+	bool is_listed; /* somebody asks each node for the list, all the time */
 	uint64_t now_ms, seed;
 	struct fleet **of;
 	bool *is_dead;
@@ -700,6 +739,8 @@ wake(struct world *w, uint32_t observer)
 	uint32_t wait_ms;
 	size_t target;
 
+	for (size_t i = 1; w->is_listed && i <= FLEET_WANTED_MAX; i++)
+		fleet_wanted(w->of[observer], (observer + 3 * i) % w->n, w->now_ms);
 	while ((target = fleet_next(w->of[observer], w->now_ms, &wait_ms)) != SIZE_MAX) {
 		struct event e = { .asked_ms = w->now_ms,
 			.observer = observer,
@@ -904,21 +945,23 @@ static const struct {
 	uint64_t warm_ms;
 	int deaths;
 	size_t at_once;
+	bool is_listed;
 } deaths[] = {
-	{ 3, 0, 20000, 20, 1 },
-	{ 3, 10, 20000, 20, 1 },
-	{ 9, 0, 20000, 20, 1 },
-	{ 9, 10, 20000, 20, 1 },
-	{ FLEET_SMALL, 0, 40000, 20, 1 },
-	{ FLEET_SMALL, 10, 40000, 20, 1 },
-	{ FLEET_SMALL + 1, 0, 40000, 20, 1 },
-	{ FLEET_SMALL + 1, 10, 40000, 20, 1 },
-	{ 100, 0, 40000, 20, 1 },
-	{ 100, 5, 40000, 20, 8 },
-	{ 100, 10, 40000, 20, 1 },
-	{ 1000, 0, 140000, 2, 8 },
-	{ 1000, 5, 140000, 2, 8 },
-	{ 1000, 10, 140000, 1, 1 },
+	{ 3, 0, 20000, 20, 1, false },
+	{ 3, 10, 20000, 20, 1, false },
+	{ 9, 0, 20000, 20, 1, false },
+	{ 9, 10, 20000, 20, 1, false },
+	{ FLEET_SMALL, 0, 40000, 20, 1, false },
+	{ FLEET_SMALL, 10, 40000, 20, 1, false },
+	{ FLEET_SMALL + 1, 0, 40000, 20, 1, false },
+	{ FLEET_SMALL + 1, 10, 40000, 20, 1, false },
+	{ 100, 0, 40000, 20, 1, false },
+	{ 100, 5, 40000, 20, 8, false },
+	{ 100, 5, 40000, 20, 8, true },
+	{ 100, 10, 40000, 20, 1, false },
+	{ 1000, 0, 140000, 2, 8, false },
+	{ 1000, 5, 140000, 2, 8, true },
+	{ 1000, 10, 140000, 1, 1, false },
 };
 
 static uint64_t
@@ -964,13 +1007,14 @@ test_dead_nodes_are_out(void **state)
 		struct world w = make_world(deaths[i].n, deaths[i].loss_percent, 11 + i);
 		struct span longest;
 
+		w.is_listed = deaths[i].is_listed;
 		run_until(&w, w.now_ms + deaths[i].warm_ms);
 		longest = longest_of(&w, deaths[i].deaths, deaths[i].at_once);
-		print_message("%zu nodes, %u %% lost, %zu at once: out at one after %llu ms, at "
+		print_message("%zu nodes, %u %% lost, %zu at once%s: out at one after %llu ms, at "
 			      "all others after %llu ms; %llu wrongly out\n",
 		    deaths[i].n, deaths[i].loss_percent, deaths[i].at_once,
-		    (unsigned long long)longest.first_ms, (unsigned long long)longest.share_ms,
-		    (unsigned long long)w.false_downs);
+		    deaths[i].is_listed ? ", listed" : "", (unsigned long long)longest.first_ms,
+		    (unsigned long long)longest.share_ms, (unsigned long long)w.false_downs);
 		assert_true(longest.share_ms <= FLEET_DEAD_MS);
 		free_world(&w);
 	}
@@ -1140,6 +1184,7 @@ main(void)
 		cmocka_unit_test(test_promises),
 		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_wanted_is_no_help_for_the_lost),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_another_table),
 		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_who_is_near),

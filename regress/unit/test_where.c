@@ -379,6 +379,9 @@ test_home_is_full_for_a_while(void **state)
 	(void)state;
 	measure(p, alike);
 	make_chosen(p);
+	measure(p, other);
+	expect(p, "near: fog-first,stayed");
+	measure(p, alike);
 	hear(NEAR, &full);
 	expect(p, "self: fog-first,nearest");
 	make_chosen(p);
@@ -396,6 +399,7 @@ test_home_is_full_for_a_while(void **state)
 	p->ask.only_here = true; /* likewise: there was no time for another */
 	make_chosen(p);
 	p->ask.only_here = false;
+	expect(p, "near: fog-first,stayed");
 	hear(NEAR, &full);
 	expect(p, "self: fog-first,stayed");
 }
