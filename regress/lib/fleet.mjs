@@ -38,6 +38,9 @@ export function whyNoFleet() {
 	}
 }
 
+// A timer counts from when the loop has last looked at the clock, which is earlier than now.
+const EARLY_MS = 5;
+
 // TCP, each piece of it late by so much.
 class Relay {
 	#sockets = new Set();
@@ -56,12 +59,12 @@ class Relay {
 		for (const [from, to] of [pair, [pair[1], pair[0]]]) {
 			this.#sockets.add(from);
 			from.setNoDelay(true);
-			from.on("data", (bytes) => setTimeout(() => to.write(bytes), this.delayMs));
-			from.on("end", () => setTimeout(() => to.end(), this.delayMs));
+			from.on("data", (bytes) => setTimeout(() => to.write(bytes), this.delayMs + EARLY_MS));
+			from.on("end", () => setTimeout(() => to.end(), this.delayMs + EARLY_MS));
 			from.on("error", () => to.destroy());
 			from.on("close", () => {
 				this.#sockets.delete(from);
-				setTimeout(() => to.destroySoon(), this.delayMs + 1);
+				setTimeout(() => to.destroySoon(), this.delayMs + EARLY_MS + 1);
 			});
 		}
 	}
