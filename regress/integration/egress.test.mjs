@@ -329,6 +329,24 @@ describe("what a session may reach", { skip: whyNot() }, () => {
 		assert.equal(linksOfHost(), links);
 	});
 
+	it("more connections than a session may have are denied, and hold up nobody else", async () => {
+		const s = await startSession(23, "198.51.100.0/24"), other = await startSession(24, "198.51.100.0/24");
+		const open = (from, count) => must(s.inside(process.execPath, "-e", `
+			const u = require("dgram").createSocket("udp4").on("error", () => {});
+			u.bind(0, async () => {
+				for (let i = 0; i < ${count}; i++)
+					await new Promise((sent) => u.send("x", ${from} + i, "198.51.100.1", sent));
+				process.exit();
+			});`));
+		open(2000, 1000);
+		assert.equal(s.ask("tcp", "198.51.100.1", 443), HOST_ADDRESS);
+		assert.equal(denied(23), 0);
+		open(3000, 30);
+		await denies(s, () => s.ask("tcp", "198.51.100.1", 443));
+		assert.equal(other.ask("tcp", "198.51.100.1", 443), HOST_ADDRESS);
+		assert.equal(denied(24), 0);
+	});
+
 	it("32 rules of the longest kind fit", async () => {
 		const rules = Array.from({ length: 32 }, (_, i) => `2001:db8:1234:5678:9abc:def0:1234:56${10 + i}/128 tcp 10000-${20000 + i}`);
 		await startSession(4095, ...rules);
