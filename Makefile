@@ -488,6 +488,6 @@ help:
 	@echo 'coverage     line coverage of the parsers by unit tests'
 	@echo 'lint         clang-format, bash -n, mandoc, cppcheck, clang-tidy'
 	@echo 'vmtest       the installed service under systemd, in an emulated Debian 12'
-	@echo 'sim          placement on made-up fleets of up to 100,000 nodes, held against bounds; about ten minutes'
+	@echo 'sim          placement on made-up fleets of up to 100,000 nodes, held against bounds; about half an hour on two cores'
 	@echo 'bench        throughput, latency and memory figures'
 	@echo 'install      DESTDIR= prefix=     uninstall     dist     clean     distclean'
