@@ -46,7 +46,7 @@ FOGCTL_LIBS	= $(YAML_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS)
 FOGD_LIBS	= $(BASE_LIBS)
 PTYD_LIBS	= $(BASE_LIBS)
 SPAWNER_LIBS	= $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
-HOLDER_STATIC_LIBS = -l:libevent_core.a
+HOLDER_EVENT	= $(shell $(CC) -print-file-name=libevent_core.a)
 ALL_LIBS	= $(CMOCKA_LIBS) $(CURL_LIBS) $(WSLAY_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(EVENT_OPENSSL_LIBS) \
 		  $(EVENT_EXTRA_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(NFTABLES_LIBS) $(MNL_LIBS) $(BASE_LIBS)
 
@@ -160,10 +160,10 @@ $(LIBEXEC)/spawner: $(call objs,$(SPAWNER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.
 	$(link) $(SPAWNER_LIBS)
 # There is one for each session: as a static program it starts without a loader. Sanitizers and coverage need theirs.
 ifeq ($(SAN_CFLAGS),)
-$(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC) ptyd/holder_noname.c) $(B)/libcommon.a
+$(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC) ptyd/holder_noname.c) $(B)/libcommon.a $(HOLDER_EVENT)
 	@echo '  LD      $@ (static)'
 	@mkdir -p $(@D)
-	@$(CC) $(FOG_CFLAGS) $(HARDEN_LDFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HOLDER_STATIC_LIBS)
+	@$(CC) $(FOG_CFLAGS) $(HARDEN_LDFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^
 else
 $(LIBEXEC)/holder: $(call objs,$(HOLDER_SRC)) $(PROGRAM_EXTRA) $(B)/libcommon.a
 	$(link) $(EVENT_LIBS)
@@ -301,7 +301,7 @@ integration:
 # What runs as root links libevent's core and libseccomp, the spawner libnftables and libmnl too, and the init of a
 # session nothing at all.
 check-linkage: $(PROGRAMS)
-	@$(if $(filter yes,$(SANITIZERS)),:,build-aux/check-linkage.sh $(B))
+	@$(if $(SAN_CFLAGS),:,build-aux/check-linkage.sh $(B))
 
 sanitize:
 	$(SUBMAKE) B=build-asan $(ASAN_ARGS) all unit-bin helper-bin regress-npm

@@ -657,6 +657,8 @@ fleet_heard(struct fleet *f, size_t node, const struct fleet_report *report, uin
 	n->is_draining = report->is_draining;
 	n->load = report->load;
 	n->promised = (struct place_room){ 0 };
+	if (n->asked_ms >= n->refused_ms)
+		n->refused_ms = 0; /* it says itself what room it has */
 	tell_no_more(f, n);
 	ask_as_ever(f, n, was_urgent);
 	note_change(f, n);
@@ -799,6 +801,12 @@ fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms)
 /* --- what is known of each --- */
 
 /* They are many only where they also end: those of a minute are enough. */
+static bool
+are_promises_old(const struct fleet *f, const struct node *n)
+{
+	return f->now_ms > n->promises_ms + FLEET_PROMISES_MS;
+}
+
 void
 fleet_promise(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms)
 {
@@ -806,10 +814,11 @@ fleet_promise(struct fleet *f, size_t node, const struct place_room *needs, uint
 
 	if (!n)
 		return;
-	if (now_ms > n->promises_ms + FLEET_PROMISES_MS) {
+	f->now_ms = max_ms(f->now_ms, now_ms);
+	if (are_promises_old(f, n))
 		n->promised = n->promised_since = (struct place_room){ 0 };
-		n->promises_ms = now_ms;
-	}
+	if (n->promised.sessions + n->promised_since.sessions == 0)
+		n->promises_ms = f->now_ms;
 	add_room(n->is_asked ? &n->promised_since : &n->promised, needs);
 	fleet_wanted(f, node, now_ms);
 }
@@ -823,6 +832,7 @@ fleet_refused(struct fleet *f, size_t node, const struct place_room *needs, uint
 		return;
 	n->refused = *needs;
 	n->refused_ms = now_ms;
+	fleet_wanted(f, node, now_ms);
 }
 
 bool
@@ -856,8 +866,9 @@ fleet_load(const struct fleet *f, size_t node)
 {
 	struct place_room load = { 0 };
 
-	if (node < f->n) {
+	if (node < f->n)
 		load = f->nodes[node].load;
+	if (node < f->n && !are_promises_old(f, &f->nodes[node])) {
 		add_room(&load, &f->nodes[node].promised);
 		add_room(&load, &f->nodes[node].promised_since);
 	}

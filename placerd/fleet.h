@@ -126,7 +126,10 @@ void fleet_wanted(struct fleet *f, size_t node, uint64_t now_ms);
 
 /* A session was given to it: counted until it is heard of again, which is wanted. */
 void fleet_promise(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms);
-/* It had no room for that; and whether that is to be expected for these. Others may fit. */
+/*
+ * It had no room for that, and is asked what it has; and whether it is to be expected that it has none
+ * for these until it has said so. Others may fit.
+ */
 void fleet_refused(struct fleet *f, size_t node, const struct place_room *needs, uint64_t now_ms);
 bool fleet_would_refuse(const struct fleet *f, size_t node, const struct place_room *needs,
     uint64_t now_ms);

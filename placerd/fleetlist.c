@@ -121,11 +121,14 @@ choose_shown(const struct placerd *d, const struct pl_identity *who,
 
 /* Whoever wants the list is about to want a session: so they are known by then, also who was full. */
 static void
-ask_for_loads(struct placerd *d)
+ask_for_loads(struct placerd *d, const struct pl_identity *who)
 {
+	struct hold hold = where_hold(d, who->issuer, who->subject);
 	size_t others[FLEETLIST_NODES_MAX];
 	size_t n = nearest(d, distance, FLEET_WANTED_MAX, others);
 
+	fleet_wanted(d->fleet, hold.home, mono_ms());
+	fleet_wanted(d->fleet, hold.last, mono_ms());
 	for (size_t i = 0; i < n; i++)
 		fleet_wanted(d->fleet, others[i], mono_ms());
 	if (d->probe)
@@ -144,7 +147,7 @@ fleetlist_on_nodes(void *ctx, struct peer *from, struct msg *m)
 	for (size_t i = 0; i < n; i++)
 		send_node(from, m, nodes_at(d->nodes, others[i]), false, shown_state(d, others[i]));
 	peer_send(from, MSG_AUTH_DONE, m->request_id, &m->trace, NULL, -1);
-	ask_for_loads(d);
+	ask_for_loads(d, &m->u.identity);
 	return 0;
 }
 

@@ -402,6 +402,13 @@ test_promises(void **state)
 	assert_int_equal(fleet_load(f, 1).sessions, 5);
 	fleet_promise(f, 1, &needs, now_ms + FLEET_PROMISES_MS + 1);
 	assert_int_equal(fleet_load(f, 1).sessions, 4);
+	now_ms += 2 * FLEET_PROMISES_MS + 2; /* nobody is sent there any more */
+	fleet_next(f, now_ms, &wait_ms);
+	assert_int_equal(fleet_load(f, 1).sessions, 3);
+	fleet_heard(f, 1, &good, 10, now_ms);
+	fleet_promise(f, 1, &needs, now_ms + FLEET_PROMISES_MS - 1);
+	fleet_promise(f, 1, &needs, now_ms + FLEET_PROMISES_MS + 1);
+	assert_int_equal(fleet_load(f, 1).sessions, 5);
 	fleet_free(f);
 }
 
@@ -490,6 +497,7 @@ test_refused(void **state)
 				       less_cpu = { 1, 499, 900 }, less_memory = { 1, 900, 199 };
 	struct fleet *f = fleet_new(2, 0, 5, 0);
 	uint64_t now_ms = 100;
+	uint32_t wait_ms;
 
 	(void)state;
 	assert_false(fleet_would_refuse(f, 1, &half, now_ms));
@@ -499,6 +507,13 @@ test_refused(void **state)
 	assert_false(fleet_would_refuse(f, 1, &less_cpu, now_ms));
 	assert_false(fleet_would_refuse(f, 1, &less_memory, now_ms));
 	assert_false(fleet_would_refuse(f, 1, &half, now_ms + FLEET_REFUSED_MS));
+	/* It says itself what room it has, if it was asked after that. */
+	fleet_heard(f, 1, &good, 10, now_ms);
+	assert_true(fleet_would_refuse(f, 1, &half, now_ms));
+	assert_int_equal(next_after(f, &now_ms, &wait_ms), 1);
+	assert_true(fleet_would_refuse(f, 1, &half, now_ms));
+	fleet_heard(f, 1, &good, 10, now_ms);
+	assert_false(fleet_would_refuse(f, 1, &half, now_ms));
 	fleet_refused(f, 0, &half, now_ms);
 	assert_false(fleet_would_refuse(f, 0, &half, now_ms));
 	fleet_refused(f, 2, &half, now_ms);
