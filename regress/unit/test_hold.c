@@ -24,9 +24,10 @@ make_nodes(struct place_node nodes[static NODES], enum trouble trouble)
 		[UNKNOWN] = NODE_UNKNOWN,
 		[SUSPECT] = NODE_SUSPECT,
 		[DRAINING] = NODE_DRAINING };
+	static const char *const names[NODES] = { "home", "last", "other" };
 
 	for (size_t i = 0; i < NODES; i++)
-		nodes[i] = (struct place_node){ .name = view_of("abc" + i),
+		nodes[i] = (struct place_node){ .name = view_of(names[i]),
 			.trust = TRUST_TRUSTED,
 			.state = NODE_UP,
 			.capacity = { 10, 4000, 1 << 20 },
