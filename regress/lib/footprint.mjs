@@ -9,13 +9,14 @@ import { descendants, descriptors, isRoot, programName } from "./proc.mjs";
 // Of the whole machine.
 export const terminalsInUse = () => Number(fs.readFileSync("/proc/sys/kernel/pty/nr", "latin1"));
 
-// Memory in KiB. anon is what the process has allocated, which nobody shares and no file backs; pss its share of all.
+// Memory in KiB. anon is what the process has allocated and no file backs, all of it also while a child that has just been
+// forked has the same pages; pss its share of all.
 // Undefined: it is gone, or another user's.
 export function memoryKiB(pid) {
 	try {
 		const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
 		const field = (name) => Number(new RegExp(`^${name}: +(\\d+) kB`, "m").exec(rollup)[1]);
-		return { pss: field("Pss"), anon: field("Pss_Anon") };
+		return { pss: field("Pss"), anon: field("Anonymous") };
 	} catch {
 		return undefined;
 	}
