@@ -268,10 +268,23 @@ build_strict(scmp_filter_ctx f, const struct filter_row *row)
 	return rc;
 }
 
+/* NULL: out of memory. */
+static scmp_filter_ctx
+new_filter(uint32_t otherwise)
+{
+	scmp_filter_ctx f = seccomp_init(otherwise);
+
+	if (f && seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, FILTER_AS_TREE) != 0) {
+		seccomp_release(f);
+		return NULL;
+	}
+	return f;
+}
+
 static int
 load_strict(const struct filter_row *row)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx f = new_filter(SCMP_ACT_KILL_PROCESS);
 	int rc = f ? build_strict(f, row) : -ENOMEM;
 
 	if (rc == 0)
@@ -287,7 +300,7 @@ load_strict(const struct filter_row *row)
 static int
 load_deny_list(void)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	scmp_filter_ctx f = new_filter(SCMP_ACT_ALLOW);
 	int rc = f ? seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
 
 	for (size_t i = 0; rc == 0 && denied_calls[i] != LIST_END; i++)
@@ -337,7 +350,7 @@ filter_export(enum proc_id role)
 
 	if (fd < 0 || !row)
 		return fd < 0 ? -errno : -EINVAL;
-	f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	f = new_filter(SCMP_ACT_KILL_PROCESS);
 	rc = f ? build_strict(f, row) : -ENOMEM;
 	if (rc == 0)
 		rc = write_program(f, fd);

@@ -12,6 +12,8 @@
 #include "common/msg.h"
 
 #define FILTER_CALLS_MAX 1024 /* instructions of an exported filter */
+/* SCMP_FLTATR_CTL_OPTIMIZE, seccomp_attr_set(3): the kernel tries each call number when one is loaded. */
+#define FILTER_AS_TREE 2
 #define FILTER_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* Loads the filter of a role, last of all. 0 or -errno. A build with FOG_NO_FILTER (sanitizers)

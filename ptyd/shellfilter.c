@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/filter.h"
 
 #define SC(name) SCMP_SYS(name)
 #define LOW32 UINT64_C(0xffffffff) /* the kernel looks at no more of an int argument */
@@ -50,6 +51,7 @@ static const uint64_t denied_ioctls[] = { TIOCSTI, TIOCLINUX, TIOCSETD };
 static const uint64_t namespace_flags[] = { CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET,
 	CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP, CLONE_NEWTIME };
 
+/* In ascending order. */
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
 static int
@@ -106,33 +108,27 @@ family_is_allowed(int family)
 	return false;
 }
 
+/* All above the last of the list by one comparison, which takes what is in the high bits for more. */
 static int
 deny_families(scmp_filter_ctx f)
 {
-	struct scmp_arg_cmp not_route[] = { SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, AF_NETLINK),
+	struct scmp_arg_cmp not_route[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
 		SCMP_A2(SCMP_CMP_NE, 0, 0) };
+	int last = families[COUNT_OF(families) - 1];
 	int rc = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), SC(socket), 2, not_route);
 
-	for (int family = 0; rc == 0 && family < AF_MAX; family++) {
+	for (int family = 0; rc == 0 && family < last; family++) {
 		if (!family_is_allowed(family))
-			rc = deny(f, SC(socket), 1,
-			    SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, (uint64_t)family));
+			rc = deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
 	}
-	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX, 0));
+	return rc ? rc : deny(f, SC(socket), 1, SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)last, 0));
 }
 
 /* The kernel makes both sockets, and loads their module, before it finds that they make no pair. */
 static int
 deny_pairs(scmp_filter_ctx f)
 {
-	int rc = 0;
-
-	for (int family = 0; rc == 0 && family < AF_MAX; family++) {
-		if (family != AF_UNIX)
-			rc = deny(f, SC(socketpair), 1,
-			    SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, (uint64_t)family));
-	}
-	return rc ? rc : deny(f, SC(socketpair), 1, SCMP_A0(SCMP_CMP_GE, AF_MAX, 0));
+	return deny(f, SC(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
 }
 
 static int
@@ -172,6 +168,8 @@ build(int out)
 		return -ENOMEM;
 	/* Calls of another ABI of this machine would pass by all of the above. */
 	rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (rc == 0)
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, FILTER_AS_TREE);
 	if (rc == 0)
 		rc = deny_calls(f);
 	if (rc == 0)

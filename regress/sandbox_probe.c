@@ -247,6 +247,8 @@ clone_with(unsigned long flags)
 	A(socket_alg_high_bits, syscall(SYS_socket, HIGH_BITS | AF_ALG, SOCK_SEQPACKET, 0)) \
 	A(socket_netfilter, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER)) \
 	A(socket_audit, socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT)) \
+	A(socket_audit_high_bits, \
+	    syscall(SYS_socket, HIGH_BITS | AF_NETLINK, SOCK_RAW, NETLINK_AUDIT)) \
 	A(setuid_root, setuid(0)) \
 	A(setgid_root, setgid(0)) \
 	A(setgroups, setgroups(1, &(gid_t){ 0 })) \

@@ -217,8 +217,8 @@ const ATTEMPTS = [
 		setns mount_tmpfs mount_proc mount_bind remount_dev umount_mask umount_root pivot_root chroot fsopen open_tree
 		move_mount mount_setattr io_uring bpf perf_event_open add_key keyctl request_key userfaultfd open_by_handle_at
 		init_module kexec_load reboot tiocsti tiocsti_high_bits tioclinux_high_bits tiocsetd socket_packet socket_raw
-		socket_vsock socketpair_vsock socket_alg socket_alg_high_bits socket_netfilter socket_audit setuid_root setgid_root setgroups
-		sethostname settimeofday ptrace_init read_memory_of_init real_time core_limit_zero core_limit_unlimited more_files`],
+		socket_vsock socketpair_vsock socket_alg socket_alg_high_bits socket_netfilter socket_audit socket_audit_high_bits
+		setuid_root setgid_root setgroups sethostname settimeofday ptrace_init read_memory_of_init real_time core_limit_zero core_limit_unlimited more_files`],
 	["ENOSYS", "clone3 unknown_call unknown_last"],
 	["EPERM EACCES", "mknod_memory write_uid_map"],
 	["ENOSPC", "more_ptys"],
