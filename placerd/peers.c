@@ -185,7 +185,7 @@ peers_change(struct placerd *d, struct session *s, const struct session_change *
 void
 peers_abandon(struct placerd *d, struct session *s)
 {
-	s->is_abandoned = true;
+	s->is_abandoned = d->has_abandoned = true;
 	event_active(d->loose_ends, EV_TIMEOUT, 0);
 }
 
@@ -219,6 +219,16 @@ end_abandoned(struct placerd *d, struct session *s)
 }
 
 static void
+end_all_abandoned(struct placerd *d)
+{
+	d->has_abandoned = false;
+	for (struct session *s = NULL; (s = registry_next(d->registry, s));) {
+		if (s->is_abandoned)
+			end_abandoned(d, s);
+	}
+}
+
+static void
 on_loose_ends(evutil_socket_t fd, short what, void *arg)
 {
 	struct placerd *d = arg;
@@ -226,10 +236,8 @@ on_loose_ends(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	create_answer_repeats(d);
-	for (struct session *s = NULL; (s = registry_next(d->registry, s));) {
-		if (s->is_abandoned)
-			end_abandoned(d, s);
-	}
+	if (d->has_abandoned)
+		end_all_abandoned(d);
 }
 
 /* --- requests of authd --- */

@@ -42,6 +42,7 @@ struct placerd {
 	TAILQ_HEAD(, asked) repeats;     /* creates that wait for the session of an earlier one */
 	struct totals totals;
 	struct event *loose_ends; /* repeats to be answered, abandoned sessions to be ended */
+	bool has_abandoned;
 	char node_name[65];
 	struct nodes *nodes; /* the fleet as configured; this node alone without NODES_CONFIG */
 	struct nodes *next_nodes;       /* prepared by a reload */

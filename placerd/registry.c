@@ -15,7 +15,8 @@ struct entry {
 	struct session s; /* first: callers hold a pointer to it */
 	bool is_settled;
 	LIST_ENTRY(entry) by_id, by_owner;
-	TAILQ_ENTRY(entry) in_all, in_ended;
+	TAILQ_ENTRY(entry) in_all;
+	TAILQ_ENTRY(entry) in_row; /* of those that live, or of those that ended */
 };
 
 LIST_HEAD(chain, entry);
@@ -24,8 +25,8 @@ TAILQ_HEAD(row, entry);
 struct registry {
 	uint64_t seed;
 	struct chain ids[BUCKETS], owners[BUCKETS];
-	struct row all;   /* in the order of their making */
-	struct row ended; /* in the order of their end */
+	struct row all, live; /* in the order of their making */
+	struct row ended;     /* in the order of their end */
 	size_t n_live, n_ended;
 };
 
@@ -39,6 +40,7 @@ registry_new(void)
 		return NULL;
 	}
 	TAILQ_INIT(&r->all);
+	TAILQ_INIT(&r->live);
 	TAILQ_INIT(&r->ended);
 	return r;
 }
@@ -85,6 +87,7 @@ registry_add(struct registry *r, const struct session *from)
 	LIST_INSERT_HEAD(owner_chain(r, view_of(from->issuer), view_of(from->subject)), e,
 	    by_owner);
 	TAILQ_INSERT_TAIL(&r->all, e, in_all);
+	TAILQ_INSERT_TAIL(&r->live, e, in_row);
 	r->n_live++;
 	return &e->s;
 }
@@ -96,9 +99,16 @@ entry_of(struct session *s)
 }
 
 static void
+leave_live(struct registry *r, struct entry *e)
+{
+	TAILQ_REMOVE(&r->live, e, in_row);
+	r->n_live--;
+}
+
+static void
 leave_ended(struct registry *r, struct entry *e)
 {
-	TAILQ_REMOVE(&r->ended, e, in_ended);
+	TAILQ_REMOVE(&r->ended, e, in_row);
 	r->n_ended--;
 }
 
@@ -119,7 +129,7 @@ registry_remove(struct registry *r, struct session *s)
 	if (e->is_settled)
 		leave_ended(r, e);
 	else
-		r->n_live--;
+		leave_live(r, e);
 	forget(r, e);
 }
 
@@ -131,8 +141,8 @@ registry_settle(struct registry *r, struct session *s)
 	if (e->is_settled)
 		return;
 	e->is_settled = true;
-	TAILQ_INSERT_TAIL(&r->ended, e, in_ended);
-	r->n_live--;
+	leave_live(r, e);
+	TAILQ_INSERT_TAIL(&r->ended, e, in_row);
 	r->n_ended++;
 }
 
@@ -145,7 +155,7 @@ registry_sweep(struct registry *r, uint64_t now_mono_ms)
 		if (r->n_ended <= REGISTRY_ENDED_MAX &&
 		    now_mono_ms - e->s.ended_mono_ms < REGISTRY_KEEP_MS)
 			return;
-		after = TAILQ_NEXT(e, in_ended);
+		after = TAILQ_NEXT(e, in_row);
 		leave_ended(r, e);
 		forget(r, e);
 	}
@@ -192,6 +202,15 @@ struct session *
 registry_next(struct registry *r, struct session *prev)
 {
 	struct entry *e = prev ? TAILQ_NEXT(entry_of(prev), in_all) : TAILQ_FIRST(&r->all);
+
+	return e ? &e->s : NULL;
+}
+
+const struct session *
+registry_next_live(const struct registry *r, const struct session *prev)
+{
+	const struct entry *e = prev ? TAILQ_NEXT((const struct entry *)(const void *)prev, in_row)
+				     : TAILQ_FIRST(&r->live);
 
 	return e ? &e->s : NULL;
 }

@@ -46,6 +46,8 @@ struct session *registry_find_repeat(struct registry *r, struct view issuer, str
  * gives the oldest first, registry_next_of the newest.
  */
 struct session *registry_next(struct registry *r, struct session *prev);
+/* Those that are not settled alone, the oldest first; meanwhile none may be settled. */
+const struct session *registry_next_live(const struct registry *r, const struct session *prev);
 struct session *registry_next_of(struct registry *r, struct view issuer, struct view subject,
     struct session *prev);
 

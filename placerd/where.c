@@ -69,10 +69,7 @@ void
 where_own_load(const struct placerd *d, struct place_room *out)
 {
 	*out = (struct place_room){ .sessions = (uint32_t)registry_live(d->registry) };
-	for (const struct session *s = NULL;
-	     (s = registry_next(d->registry, (struct session *)(uintptr_t)s));) {
-		if (session_has_ended(s->status))
-			continue;
+	for (const struct session *s = NULL; (s = registry_next_live(d->registry, s));) {
 		out->cpu_milli += s->cpu_milli;
 		out->memory_bytes += s->memory_bytes;
 	}

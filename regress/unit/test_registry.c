@@ -58,6 +58,30 @@ test_found_by_id_for_its_owner_alone(void **state)
 }
 
 static void
+test_walk_of_the_living(void **state)
+{
+	struct registry *r = registry_new();
+	struct session *s[4];
+
+	(void)state;
+	assert_null(registry_next_live(r, NULL));
+	for (size_t i = 0; i < 4; i++)
+		s[i] = add(r, "dev", "alice", "", i);
+	end(r, s[2], 10);
+	end(r, s[0], 11);
+	assert_ptr_equal(registry_next_live(r, NULL), s[1]);
+	assert_ptr_equal(registry_next_live(r, s[1]), s[3]);
+	assert_null(registry_next_live(r, s[3]));
+	assert_ptr_equal(registry_next(r, NULL), s[0]); /* all of them: as they were made */
+	registry_remove(r, s[1]);
+	end(r, s[3], 12);
+	assert_null(registry_next_live(r, NULL));
+	assert_int_equal(registry_live(r), 0);
+	assert_int_equal(registry_ended(r), 3);
+	registry_free(r);
+}
+
+static void
 test_walk_of_an_owner(void **state)
 {
 	struct registry *r = registry_new();
@@ -181,6 +205,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_found_by_id_for_its_owner_alone),
+		cmocka_unit_test(test_walk_of_the_living),
 		cmocka_unit_test(test_walk_of_an_owner),
 		cmocka_unit_test(test_ended_ones_are_kept_ten_minutes),
 		cmocka_unit_test(test_ended_ones_are_bounded),
