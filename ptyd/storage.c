@@ -38,9 +38,10 @@
  * mke2fs nor a kernel thread (init_itable) writes them through the sparse file.
  */
 #define FEATURES \
-	"none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file," \
-	"dir_nlink,extra_isize,metadata_csum"
-#define EXTENDED "nodiscard,assume_storage_prezeroed=1,lazy_journal_init=1"
+	"none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,large_file,huge_file,dir_nlink," \
+	"extra_isize,metadata_csum"
+/* A copy of a template takes the longer the more is in it; nobody mends one by a second superblock. */
+#define EXTENDED "nodiscard,assume_storage_prezeroed=1,lazy_journal_init=1,num_backup_sb=0"
 /*
  * At its end a device may carry the label of a RAID, which a host's udev would believe and start:
  * so what a session writes never gets there.
@@ -184,46 +185,13 @@ format(const struct storage *s, int file, uint64_t bytes, bool with_journal)
 	char size[SIZE_BYTES];
 	char *const argv[] = { "/usr/sbin/mke2fs", "-q", "-F", "-e", "remount-ro", "-b", "4096",
 		"-m", "0", "-I", "256", "-i", TEXT_OF(STORAGE_BYTES_PER_INODE), "-O",
-		with_journal ? FEATURES ",has_journal" : FEATURES, "-E", EXTENDED,
-		"/proc/self/fd/0", size, NULL };
+		with_journal ? FEATURES ",sparse_super,has_journal" : FEATURES ",sparse_super2",
+		"-E", EXTENDED, "/proc/self/fd/0", size, NULL };
 
 	print_size(bytes, size);
 	if (ftruncate(file, (off_t)bytes) != 0)
 		return -errno;
 	return run_tool(s, argv, file, 0);
-}
-
-/* Makes one whole, with that name. */
-static int
-make_named(const struct storage *s, int dir, const char *name, uint64_t bytes, bool with_journal)
-{
-	cleanup_fd int file = -1;
-	/* A template is never written again. */
-	int rc = new_file(dir, 0, with_journal ? bytes : 0, &file);
-
-	if (rc == 0)
-		rc = format(s, file, bytes, with_journal);
-	return rc ? rc : give_name(file, dir, name);
-}
-
-static int
-open_or_make(const struct storage *s, int dir, const char *name, uint64_t bytes, bool with_journal,
-    int *out)
-{
-	static const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(dir, name, flags);
-
-	if (fd < 0 && errno == ENOENT) {
-		int rc = make_named(s, dir, name, bytes, with_journal);
-
-		if (rc != 0)
-			return rc;
-		fd = openat(dir, name, flags);
-	}
-	if (fd < 0)
-		return -errno;
-	*out = fd;
-	return 0;
 }
 
 static int
@@ -292,17 +260,12 @@ configure(int fs, const char *source, const char *const flags[])
 }
 
 static int
-mount_file(int file, const char *const flags[], int *tree)
+mount_loop(int loop, const char *source, const char *const flags[], int *tree)
 {
-	char source[PATH_BYTES];
-	cleanup_fd int loop = open_loop(file, source), fs = -1, fd = -1;
+	cleanup_fd int fs = fsopen("ext4", FSOPEN_CLOEXEC), fd = -1;
 	struct stat device, root;
-	int rc;
+	int rc = fs < 0 ? -errno : configure(fs, source, flags);
 
-	if (loop < 0)
-		return loop;
-	fs = fsopen("ext4", FSOPEN_CLOEXEC);
-	rc = fs < 0 ? -errno : configure(fs, source, flags);
 	if (rc != 0)
 		return rc;
 	fd = fsmount(fs, FSMOUNT_CLOEXEC,
@@ -318,18 +281,77 @@ mount_file(int file, const char *const flags[], int *tree)
 	return 0;
 }
 
+static int
+mount_file(int file, const char *const flags[], int *tree)
+{
+	char source[PATH_BYTES];
+	cleanup_fd int loop = open_loop(file, source);
+
+	return loop < 0 ? loop : mount_loop(loop, source, flags, tree);
+}
+
+/* --- what gets a name --- */
+
+static const char *const layers[] = { "upper", "work" }; /* of an overlay */
+
+static int
+add_layers(int file)
+{
+	cleanup_fd int tree = -1, dir = -1;
+	int rc = mount_file(file, scratch_flags, &tree);
+
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(layers); i++) {
+		if (mkdirat(tree, layers[i], 0755) != 0 || fchmodat(tree, layers[i], 0755, 0) != 0)
+			rc = -errno;
+	}
+	/* Closing it would not say that it could not be written. */
+	dir = rc == 0 ? openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	return rc == 0 && syncfs(dir) != 0 ? -errno : rc;
+}
+
+/* Makes one whole, with that name. */
+static int
+make_named(const struct storage *s, int dir, const char *name, uint64_t bytes, bool with_journal)
+{
+	cleanup_fd int file = -1;
+	/* A template is never written again. */
+	int rc = new_file(dir, 0, with_journal ? bytes : 0, &file);
+
+	if (rc == 0)
+		rc = format(s, file, bytes, with_journal);
+	if (rc == 0 && !with_journal)
+		rc = add_layers(file);
+	return rc ? rc : give_name(file, dir, name);
+}
+
+static int
+open_or_make(const struct storage *s, int dir, const char *name, uint64_t bytes, bool with_journal,
+    int *out)
+{
+	static const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dir, name, flags);
+
+	if (fd < 0 && errno == ENOENT) {
+		int rc = make_named(s, dir, name, bytes, with_journal);
+
+		if (rc != 0)
+			return rc;
+		fd = openat(dir, name, flags);
+	}
+	if (fd < 0)
+		return -errno;
+	*out = fd;
+	return 0;
+}
+
 /* --- what is thrown away --- */
 
-/* `to` is empty. At once where the file system shares blocks; else all that is not a hole. */
+/* All that is not a hole, to where there are holes alone. */
 static int
-copy_sparse(int from, int to, uint64_t bytes)
+copy_sparse(int from, int to)
 {
 	off_t at = 0;
 
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (ftruncate(to, (off_t)bytes) != 0)
-		return -errno;
 	while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
 		off_t there = at, end = lseek(from, at, SEEK_HOLE);
 		ssize_t n = copy_file_range(from, &at, to, &there, (size_t)(end - at), 0);
@@ -344,7 +366,7 @@ copy_sparse(int from, int to, uint64_t bytes)
 static void
 template_name(uint64_t bytes, char out[static NAME_BYTES])
 {
-	snprintf(out, NAME_BYTES, "scratch-1-%llu.ext4", (unsigned long long)bytes);
+	snprintf(out, NAME_BYTES, "scratch-2-%llu.ext4", (unsigned long long)bytes);
 }
 
 static int
@@ -353,30 +375,39 @@ open_template(const struct storage *s, uint64_t *bytes, int *out)
 	char name[NAME_BYTES];
 	int rc = check_size(bytes);
 
-	if (rc != 0)
-		return rc;
-	template_name(*bytes, name);
-	return open_or_make(s, s->dir, name, *bytes, false, out);
+	if (rc == 0)
+		template_name(*bytes, name);
+	return rc ? rc : open_or_make(s, s->dir, name, *bytes, false, out);
 }
 
 static int
-add_layer(int tree, const char *name, uint32_t owner)
+give_layers(int tree, uint32_t owner)
 {
-	if (mkdirat(tree, name, 0755) != 0 || fchmodat(tree, name, 0755, 0) != 0 ||
-	    fchownat(tree, name, owner, owner, AT_SYMLINK_NOFOLLOW) != 0)
-		return -errno;
+	for (size_t i = 0; i < COUNT_OF(layers); i++) {
+		if (fchownat(tree, layers[i], owner, owner, AT_SYMLINK_NOFOLLOW) != 0)
+			return errno == ENOENT || errno == EBADMSG ? -EUCLEAN : -errno;
+	}
 	return 0;
 }
 
+/*
+ * What is in a file when it becomes a device's is waited for until it is on the disk, by newer
+ * kernels (6.18): so it is empty then. Somebody may have looked at the device before it was filled.
+ */
 static int
 mount_copy(const struct storage *s, int template, uint64_t bytes, int *tree)
 {
-	cleanup_fd int file = -1;
+	char source[PATH_BYTES];
+	cleanup_fd int file = -1, loop = -1;
 	int rc = new_file(s->dir, O_EXCL, bytes, &file);
 
-	if (rc == 0)
-		rc = copy_sparse(template, file, bytes);
-	return rc ? rc : mount_file(file, scratch_flags, tree);
+	if (rc != 0 || ftruncate(file, (off_t)bytes) != 0)
+		return rc ? rc : -errno;
+	loop = open_loop(file, source);
+	rc = loop < 0 ? loop : copy_sparse(template, file);
+	if (rc == 0 && ioctl(loop, BLKFLSBUF, 0) != 0)
+		rc = -errno;
+	return rc ? rc : mount_loop(loop, source, scratch_flags, tree);
 }
 
 int
@@ -388,15 +419,13 @@ storage_scratch(const struct storage *s, uint64_t bytes, uint32_t first_id, int 
 
 	if (rc == 0)
 		rc = mount_copy(s, template, bytes, &fd);
+	if (rc == 0)
+		rc = give_layers(fd, first_id);
 	if (rc == -EUCLEAN) {
 		/* A template that is damaged is made anew the next time. */
 		template_name(bytes, name);
 		unlinkat(s->dir, name, 0);
 	}
-	if (rc == 0)
-		rc = add_layer(fd, "upper", first_id);
-	if (rc == 0)
-		rc = add_layer(fd, "work", first_id);
 	if (rc == 0)
 		*tree = steal_fd(&fd);
 	return rc;

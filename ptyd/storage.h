@@ -5,7 +5,7 @@
  * runs between fork and exec: allocates and logs nothing. Functions return 0 or -errno; results
  * are set only on success.
  *
- *   STATE_DIR/storage/scratch-1-BYTES.ext4   an empty one of that size, to be copied
+ *   STATE_DIR/storage/scratch-2-BYTES.ext4   an empty one of that size, to be copied
  *   STATE_DIR/storage, without a name       of a living session: nothing stays of it after a crash
  *   STATE_DIR/homes/HEX.ext4                 a home; locked (flock) for as long as it is mounted
  *

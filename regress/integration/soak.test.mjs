@@ -173,7 +173,7 @@ function soak({ fog, test, host }) {
 		assert.deepEqual([...filesBelow(fog.runDir).keys()].filter((name) => !name.startsWith("sessions/")).sort(),
 			["control.sock", "fogd.lock"]);
 		const kept = [...filesBelow(fog.stateDir).keys()].filter((name) => !name.startsWith("images/"));
-		const template = kept.findIndex((name) => host && /^storage\/scratch-1-[0-9]+\.ext4$/.test(name));
+		const template = kept.findIndex((name) => host && /^storage\/scratch-2-[0-9]+\.ext4$/.test(name));
 		assert.equal(template >= 0, host !== undefined);
 		assert.deepEqual(kept.filter((_, i) => i !== template),
 			["audit/audit.jsonl", "placerd/drained", "placerd/passed", "placerd/revoked.0", "placerd/revoked.1", ...(host ? ["storage/slots"] : [])]);
