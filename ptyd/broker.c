@@ -471,7 +471,6 @@ spawner_on_spawned(void *ctx, struct peer *from, struct msg *m)
 	(void)from;
 	if (!s || s->stage != SESSION_MAKING || !pending_find(m->request_id, s, PH_CREATE))
 		return -FOG_E_LIAR;
-	s->shell_pid = done->shell_pid;
 	rc = join_start(s);
 	if (rc == 0)
 		return 0;

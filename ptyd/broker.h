@@ -64,7 +64,7 @@ struct session {
 	uint64_t detach_sid_hash;
 	uint64_t log_second;
 	unsigned log_lines;
-	uint32_t holder_pid, shell_pid; /* for the log */
+	uint32_t holder_pid; /* for the log */
 };
 
 struct broker {

@@ -467,8 +467,8 @@ tell_started(struct session *s, struct pending *p)
 	struct pl_session_id id = { s->record.pl.session_id };
 	struct pending answered = *p;
 
-	log_info("event=session_started sid=%s holder_pid=%u shell_pid=%u slot=%u",
-	    log_id(&id.session_id), s->holder_pid, s->shell_pid, s->record.pl.slot);
+	log_info("event=session_started sid=%s holder_pid=%u slot=%u", log_id(&id.session_id),
+	    s->holder_pid, s->record.pl.slot);
 	pending_done(p);
 	proc_send(EDGE_PLACE_PTY, MSG_PLACE_STARTED, answered.id, &answered.trace, &id, -1);
 }

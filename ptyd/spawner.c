@@ -143,29 +143,10 @@ has_exited(const struct child *c)
 	return poll(&p, 1, 0) != 0;
 }
 
-/* The first child of a process; the process itself when it has none (any more). */
-static pid_t
-first_child_of(pid_t pid)
-{
-	char path[64], text[64] = "";
-	cleanup_fd int fd = -1;
-	long child;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return pid;
-	child = strtol(text, NULL, 10);
-	return child > 0 ? (pid_t)child : pid;
-}
-
 static void
 succeed_making(struct child *c)
 {
-	pid_t init = first_child_of(c->pid);
-	struct pl_spawned done = { .session_id = c->session_id,
-		.holder_pid = (uint32_t)c->pid,
-		.shell_pid = (uint32_t)first_child_of(init) };
+	struct pl_spawned done = { c->session_id, (uint32_t)c->pid };
 
 	end_making(c);
 	proc_send(EDGE_PTY_SPAWN, MSG_PTY_SPAWNED, c->request_id, &c->trace, &done, -1);

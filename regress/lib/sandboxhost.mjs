@@ -28,6 +28,11 @@ const linesOf = (file) => {
 	}
 };
 
+function firstChildOf(pid) {
+	const [line] = linesOf(`/proc/${pid}/task/${pid}/children`);
+	assert.ok(line, `process ${pid} has a child`);
+	return Number(line.split(" ")[0]);
+}
 const pids = () => fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name)).map(Number);
 
 // An instance has ids of its own, so that what is counted here is of no other on this machine.
@@ -215,10 +220,10 @@ export class SandboxHost {
 		return found;
 	}
 
-	// Whom the log names for a session.
+	// Whom the log names for a living session, and its shell: the child of session-init, which is the holder's.
 	async pidsOf({ id }) {
-		const { holder_pid: holder, shell_pid: shell, slot } = await this.#fog.waitLog({ event: "session_started", sid: id });
-		return { holder: Number(holder), shell: Number(shell), slot: Number(slot) };
+		const { holder_pid: holder, slot } = await this.#fog.waitLog({ event: "session_started", sid: id });
+		return { holder: Number(holder), shell: firstChildOf(firstChildOf(Number(holder))), slot: Number(slot) };
 	}
 
 	firstId(slot) {

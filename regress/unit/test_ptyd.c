@@ -471,6 +471,25 @@ logged_pid(const struct id128 *id, const char *key)
 	return (pid_t)strtol(at + strlen(key), NULL, 10);
 }
 
+static pid_t
+first_child_of(pid_t pid)
+{
+	char path[64], text[64] = "";
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+/* While it lives: the child of session-init, which is the holder's. */
+static pid_t
+shell_of(const struct id128 *id)
+{
+	return first_child_of(first_child_of(logged_pid(id, "holder_pid=")));
+}
+
 static bool
 is_alive(pid_t pid)
 {
@@ -508,7 +527,7 @@ test_life(void **state)
 	start_all();
 	assert_int_equal(take_list(NULL, &status), 0);
 	id = create();
-	shell = logged_pid(&id, "shell_pid=");
+	shell = shell_of(&id);
 	snprintf(name, sizeof(name), "/proc/%d/comm", shell);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
 	assert_in_range(read(fd, out, sizeof(out)), 3, 6);
@@ -741,7 +760,7 @@ static void
 test_unconfirmed_without_broker(void **state)
 {
 	struct id128 id = create_provisional(500);
-	pid_t shell = logged_pid(&id, "shell_pid=");
+	pid_t shell = shell_of(&id);
 
 	(void)state;
 	kill_role(&ptyd);
@@ -1014,7 +1033,7 @@ test_broker_dies(void **state)
 	struct id128 id = create();
 	uint64_t at = 0;
 	unsigned status;
-	pid_t shell = logged_pid(&id, "shell_pid=");
+	pid_t shell = shell_of(&id);
 	int fd = attach(&id), again;
 
 	(void)state;
@@ -1065,6 +1084,7 @@ test_spawner_dies(void **state)
 	struct pl_plan plan = new_plan();
 	char out[65536];
 	uint64_t at = 0;
+	pid_t shell;
 	int fd;
 
 	(void)state;
@@ -1077,10 +1097,11 @@ test_spawner_dies(void **state)
 	later = create();
 	end_session(&later);
 	/* A holder that does not answer is killed, also one of the spawner before. */
+	shell = shell_of(&id);
 	kill(logged_pid(&id, "holder_pid="), SIGSTOP);
 	close(fd);
 	end_session(&id);
-	await_death(logged_pid(&id, "shell_pid="));
+	await_death(shell);
 	await_no_file(&id, ".sock");
 }
 
@@ -1122,7 +1143,7 @@ static void
 test_holder_dies(void **state)
 {
 	struct id128 id = create(), other = create();
-	pid_t shell = logged_pid(&id, "shell_pid=");
+	pid_t shell = shell_of(&id);
 
 	(void)state;
 	kill(logged_pid(&id, "holder_pid="), SIGKILL);
@@ -1131,7 +1152,7 @@ test_holder_dies(void **state)
 	await_death(shell);
 	keep(&id);
 	await_no_file(&id, ".sock");
-	assert_true(is_alive(logged_pid(&other, "shell_pid=")));
+	assert_true(is_alive(shell_of(&other)));
 	end_session(&other);
 }
 
@@ -1937,7 +1958,7 @@ static void
 test_stop_with_sessions(void **state)
 {
 	struct id128 id = create();
-	pid_t shell = logged_pid(&id, "shell_pid="), holder = logged_pid(&id, "holder_pid=");
+	pid_t shell = shell_of(&id), holder = logged_pid(&id, "holder_pid=");
 	struct pl_stop stop = { .end_sessions = 1 };
 	unsigned status;
 	int exit_status;
