@@ -45,6 +45,7 @@ SLIST_HEAD(pendings, pending);
 
 struct session {
 	TAILQ_ENTRY(session) next;
+	LIST_ENTRY(session) by_id; /* while it is not forgotten */
 	struct record record;
 	enum session_stage stage;
 	struct pendings pendings;
@@ -67,8 +68,11 @@ struct session {
 	uint32_t holder_pid; /* for the log */
 };
 
+#define SESSION_CHAINS 1024 /* power of two */
+
 struct broker {
 	TAILQ_HEAD(sessions, session) sessions;
+	LIST_HEAD(chain, session) ids[SESSION_CHAINS];
 	TAILQ_HEAD(forgotten, session) forgotten;
 	struct slots slots;
 	struct slots strays; /* of holders without a readable record: taken for good */

@@ -138,6 +138,13 @@ pending_create_of(struct session *s)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
+/* The end of an id is random; its beginning names the node. */
+static struct chain *
+chain_of(const struct id128 *id)
+{
+	return &broker.ids[(id->b[14] | (unsigned)id->b[15] << 8) & (SESSION_CHAINS - 1)];
+}
+
 struct session *
 session_new(const struct pl_session_record *from)
 {
@@ -155,6 +162,7 @@ session_new(const struct pl_session_record *from)
 	}
 	SLIST_INIT(&s->pendings);
 	TAILQ_INSERT_TAIL(&broker.sessions, s, next);
+	LIST_INSERT_HEAD(chain_of(&from->session_id), s, by_id);
 	return s;
 }
 
@@ -221,6 +229,7 @@ session_forget(struct session *s)
 	remove_files(s);
 	release_slot(s);
 	TAILQ_REMOVE(&broker.sessions, s, next);
+	LIST_REMOVE(s, by_id);
 	TAILQ_INSERT_TAIL(&broker.forgotten, s, next);
 	s->is_forgotten = true;
 	event_add(s->timer, &at_once);
@@ -232,7 +241,8 @@ session_find(const struct id128 *id)
 {
 	struct session *s;
 
-	TAILQ_FOREACH(s, &broker.sessions, next) {
+	LIST_FOREACH(s, chain_of(id), by_id)
+	{
 		if (id_equal(&s->record.pl.session_id, id))
 			return s;
 	}
