@@ -85,6 +85,9 @@ struct broker {
 extern const msg_handler broker_handlers[MSG_COUNT];
 unsigned broker_phase_of(void *ctx, struct peer *from, const struct msg *m);
 
+/* After that a holder is killed whose end is known, but which cannot be told so. */
+#define UNHEARD_MS 6000
+
 /* sessions.c */
 extern struct broker broker;
 

@@ -332,6 +332,8 @@ on_down(void *ctx, struct peer *p, enum peer_down why, const char *detail)
 	adopt_settled(s);
 	if (holder_has_exited(s))
 		session_apart(s);
+	else if (session_is_ended(s)) /* it may still have output for its clients */
+		session_set_timer(s, UNHEARD_MS);
 }
 
 static const struct peer_ops ops = { handlers, phase_of, on_down };

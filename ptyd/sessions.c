@@ -579,7 +579,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		session_give_up(s, -FOG_E_SPAWN, "adopt: the holder did not answer in time");
 	else if (s->stage == SESSION_JOINING && s->is_awaited)
 		adopt_settled(s); /* it lives, it may still answer */
-	else if (s->stage == SESSION_JOINING || (s->stage == SESSION_LIVE && !session_is_ended(s)))
+	else if (s->stage == SESSION_JOINING ||
+	    (s->stage == SESSION_LIVE && (!session_is_ended(s) || !s->holder)))
 		kill_until_dead(s);
 	else if (s->stage == SESSION_FOREIGN && s->end_asked)
 		session_ask_end(s, s->end_asked); /* there may have been no spawner */

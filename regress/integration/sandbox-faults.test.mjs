@@ -27,6 +27,7 @@ const program = path.join(build, "regress/fault_tracer");
 
 const AGAIN_MS = 3000; // then it has to answer again
 const LEFT_MS = 1000; // then nothing may be left of it on the host
+const UNHEARD_MS = 7000; // as in ptyd/broker.h, and a second
 const HALF_MADE_MS = 8000; // ptyd waits so long for a holder that may still come, HALF_MADE_TRIES in adopt.c; then its socket goes
 
 const hasEgress = process.env.EGRESS === "1";
@@ -113,8 +114,15 @@ run(({ fog, test, host }) => {
 			fs.rmSync(path.join(homes(), name));
 	}
 
-	async function settle() {
-		const left = await host.waitClean(LEFT_MS, { files: false });
+	// A holder that could not hear that its end is known stays for a while, without anything of the sandbox.
+	const onlyHolder = ({ processes, files, ...rest }) => Object.values(rest).flat().length === 0 && processes.every((line) => / holder /.test(line));
+
+	async function settle(kind) {
+		const left = await host.waitClean(LEFT_MS, { files: false }).catch((error) => {
+			if (kind !== "holder" || !onlyHolder(host.left()))
+				throw error;
+			return host.waitClean(UNHEARD_MS, { files: false }).then(() => 0);
+		});
 		if (left > slowest.ms)
 			slowest = { ms: left };
 		return left;
@@ -132,7 +140,7 @@ run(({ fog, test, host }) => {
 			await tracer.detach();
 		}
 		await works();
-		const ms = await settle();
+		const ms = await settle(kind);
 		if (ms >= slowest.ms)
 			slowest = { ms, kind, n, call, action };
 		forgetHomes();

@@ -1418,6 +1418,7 @@ struct fake {
 
 static struct id128
 write_record(const struct fake *f)
+	bool hangs_up;         /* such a one, when it has told its end */
 {
 	unsigned char bytes[RECORD_MAX_BYTES];
 	struct pl_session_record r = { .profile = view_of("default"),
@@ -1482,6 +1483,7 @@ play_refusing(const struct fake *f, struct wire *to)
 	while (wire_receive(to, -1) == 1) {
 		if (to->m.type == MSG_HOLD_HELLO) {
 			hello.session_id = to->m.u.nonce.session_id;
+	struct pl_state end = { .status = STATUS_TERMINATED, .end_reason = END_REQUEST };
 			wire_send(to, MSG_PTY_HOLDER_HELLO, 0, &hello, -1);
 		} else if (to->m.request_id != 0) {
 			wire_send(to, MSG_PTY_HOLDER_REFUSED, to->m.request_id, &no, -1);
@@ -1489,6 +1491,10 @@ play_refusing(const struct fake *f, struct wire *to)
 	}
 }
 
+		} else if (to->m.type == MSG_HOLD_END && f->hangs_up) {
+			end.session_id = to->m.u.end.session_id;
+			wire_send(to, MSG_PTY_HOLDER_STATE, 0, &end, -1);
+			shutdown(to->fd, SHUT_RDWR);
 /*
  * With the ids of its slot; greets whoever connects. One of another version hangs up when it has
  * been greeted, as a real one does; the other says something wrong.
@@ -1556,8 +1562,8 @@ await_fake(pid_t pid, int sig)
 }
 
 static const struct fake strangers[] = {
-	{ "of another version", 1, STATUS_DETACHED, 600, FOG_E_HOLDER_VERSION, 0 },
-	{ "of our version, and it lies", 0, STATUS_DETACHED, 600, FOG_E_UNAVAILABLE, 0 },
+	{ "of another version", 1, STATUS_DETACHED, 600, FOG_E_HOLDER_VERSION, 0, false },
+	{ "of our version, and it lies", 0, STATUS_DETACHED, 600, FOG_E_UNAVAILABLE, 0, false },
 };
 
 /* Listed, neither attached nor extended nor given its ids away, and ended when that is asked. */
@@ -1617,6 +1623,30 @@ test_unknown_error_of_a_holder(void **state)
 static void
 test_foreign_holder_is_named(void **state)
 {
+/* It cannot be told that its end is known, so it would stay for minutes, and its slot with it. */
+static void
+test_holder_that_hangs_up(void **state)
+{
+	static const struct fake deaf = { .name = "hangs up",
+		.status = STATUS_DETACHED,
+		.expires_in_s = 600,
+		.refuses_with = FOG_E_FULL,
+		.hangs_up = true };
+	struct id128 id;
+	unsigned status;
+	pid_t pid = start_fake(&deaf, &id);
+
+	(void)state;
+	take_list(&id, &status);
+	assert_int_equal(status, STATUS_DETACHED);
+	end_session(&id);
+	poll(NULL, 0, 5000); /* so long it may have output for its clients */
+	assert_true(is_alive(pid));
+	await_fake(pid, SIGKILL);
+	await_no_file(&id, ".sock");
+	assert_true(file_exists(&id, ".rec"));
+}
+
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(strangers); i++) {
 		const struct fake *f = &strangers[i];
@@ -1647,8 +1677,10 @@ test_foreign_holder_ends(void **state)
 		struct fake fake;
 		unsigned status, reason;
 	} rows[] = {
-		{ { "after its time", 1, STATUS_DETACHED, -1, 0, 0 }, STATUS_EXPIRED, END_TTL },
-		{ { "before its time", 1, STATUS_DETACHED, 600, 0, 0 }, STATUS_LOST, END_HOLDER },
+		{ { "after its time", 1, STATUS_DETACHED, -1, 0, 0, false }, STATUS_EXPIRED,
+		    END_TTL },
+		{ { "before its time", 1, STATUS_DETACHED, 600, 0, 0, false }, STATUS_LOST,
+		    END_HOLDER },
 	};
 
 	(void)state;
@@ -1675,7 +1707,7 @@ test_foreign_holder_ends(void **state)
 static void
 test_foreign_holder_half_made(void **state)
 {
-	static const struct fake half = { "half made", 1, STATUS_STARTING, 600, 0, 0 };
+	static const struct fake half = { "half made", 1, STATUS_STARTING, 600, 0, 0, false };
 	struct id128 id;
 	unsigned status;
 	pid_t pid = start_fake(&half, &id);
@@ -2135,6 +2167,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_foreign_holder_ends),
 		cmocka_unit_test(test_foreign_holder_half_made),
 		cmocka_unit_test(test_foreign_holder_without_spawner),
+		cmocka_unit_test(test_holder_that_hangs_up),
 		cmocka_unit_test(test_holder_without_record),
 		cmocka_unit_test(test_mute_holder_without_spawner),
 		cmocka_unit_test(test_unwritable_record_without_spawner),
