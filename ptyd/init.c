@@ -436,9 +436,12 @@ settle(const struct init_plan *p, enum spawn_stage *at)
 	return rc ? rc : fd;
 }
 
+/* EIO of a terminal: nobody has its other end. That is no want of terminals, its holder did not stay. */
 static _Noreturn void
 fail(enum spawn_stage stage, int rc)
 {
+	if (rc == -EIO && (stage == STAGE_PTY || stage == STAGE_INIT))
+		stage = STAGE_HOLDER;
 	launch_report(INIT_FD_REPORT, stage, -rc);
 	_exit(1);
 }
