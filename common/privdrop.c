@@ -57,16 +57,19 @@ caps_set(uint64_t effective, uint64_t permitted, uint64_t inheritable)
 	return (int)syscall(SYS_capset, &head, data);
 }
 
-/* EINVAL: beyond the last capability that this kernel knows. */
+/* EINVAL: beyond the last capability that this kernel knows. A drop makes new credentials, a read does not. */
 static int
 cut_bounding_set(uint64_t keep)
 {
+	int has;
+
 	for (int cap = 0; cap <= CAP_HIGHEST; cap++) {
 		if (keep & CAP_BIT(cap))
 			continue;
-		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) < 0)
+		has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+		if (has < 0)
 			break;
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+		if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
 			return -1;
 	}
 	return 0;
