@@ -348,7 +348,7 @@ status_reason(unsigned state)
 		[STREAM_STATE_TAKEN_OVER] = "driver_attached",
 		[STREAM_STATE_EXPIRING] = "ttl",
 		[STREAM_STATE_SHUTTING_DOWN] = "shutdown",
-		[STREAM_STATE_BAD_INPUT] = "input_gap",
+		[STREAM_STATE_BAD_INPUT] = "offset_invalid",
 		[STREAM_STATE_TOOK_OVER] = "driver_attached",
 		[STREAM_STATE_VIEWER_JOINED] = "viewer_attached",
 		[STREAM_STATE_VIEWER_LEFT] = "viewer_detached",

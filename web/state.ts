@@ -166,7 +166,7 @@ const STATUS_NOTES: Record<string, string> = {
 	took_over: 'taken over from another connection',
 	read_only: 'read-only, keys typed here are not sent',
 	extended: 'extended',
-	bad_input: 'some input was not taken',
+	bad_input: 'this page had lost count of what was sent',
 	identity_expired: 'your sign-in was not renewed in time',
 	revoked: 'you have been signed out',
 };

@@ -116,11 +116,23 @@ suite("bad clients", {}, ({ fog, test }) => {
 		terminal.sendInput(at, line);
 		terminal.sendInput(at + 2 * line.length, line);
 		assert.equal((await terminal.waitClosed()).code, 1008);
-		assert.deepEqual(terminal.statuses.map(({ state, reason }) => [state, reason]), [["bad_input", "input_gap"]]);
+		assert.deepEqual(terminal.statuses.map(({ state, reason }) => [state, reason]), [["bad_input", "offset_invalid"]]);
 		const next = await BinaryTerminal.open(fog, await fog.mint(session));
 		assert.equal(next.hello.in_next, at + line.length);
 		assert.equal((await next.run("echo total=$n", /total=(\d+)\n/))[1], "1");
 	});
+
+	for (const role of ["driver", "viewer"]) {
+		test(`an acknowledgement of more than was sent is told as bad_input, to a ${role}`, async () => {
+			const { session } = await create();
+			const token = await fog.expect(201, "POST", `/v1/sessions/${session.id}/attach`, { token: session.token, body: { role } });
+			const terminal = await BinaryTerminal.open(fog, token);
+			terminal.sendFrame("a", u64(1 << 30));
+			assert.equal((await terminal.waitClosed()).code, 1008);
+			assert.deepEqual(terminal.statuses.map(({ state, reason }) => [state, reason]), [["bad_input", "offset_invalid"]]);
+			await (await BinaryTerminal.open(fog, await fog.mint(session))).run("echo $((6*7))", /\b42\r$/m);
+		});
+	}
 
 	test("an acknowledgement older than the last is ignored", async () => {
 		const { session } = await create();
@@ -139,7 +151,7 @@ suite("bad clients", {}, ({ fog, test }) => {
 			const made = await fog.mint(session);
 			const error = await Client.open(fog, { ...made, ws_url: `${made.ws_url}?out=${2 ** 40}` })
 				.then(() => assert.fail("attached"), (reason) => reason);
-			assert.equal(error.status, 400, String(error));
+			assert.deepEqual([error.status, JSON.parse(error.body).code], [400, "offset_invalid"], String(error));
 		}
 		await (await BinaryTerminal.open(fog, await fog.mint(session))).run("echo $((6*7))", /\b42\r$/m);
 	});
