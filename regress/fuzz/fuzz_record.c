@@ -53,7 +53,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	try_record(data, size);
-	try_payload(1, data, size);
-	try_payload(RECORD_VERSION, data, size);
+	for (uint32_t version = 1; version <= RECORD_VERSION; version++)
+		try_payload(version, data, size);
 	return 0;
 }
