@@ -95,7 +95,7 @@ describe("options of common/config.def", () => {
 	it("no document names a variable that does not exist", () => {
 		const known = [...OPTIONS.map(({ name }) => name), ...NOT_BUILT];
 		const others = /^(XDG_\w+|CREDENTIALS_DIRECTORY|JOURNAL_STREAM|NOTIFY_SOCKET|WATCHDOG_USEC)$/;
-		const ofMake = /^(TEST_JOBS|FUZZ_SECONDS|CONFIGURE_ARGS|BENCH_ARGS|SIM_ARGS)$/;
+		const ofMake = /^(TEST_JOBS|FUZZ_SECONDS|CONFIGURE_ARGS|BENCH_ARGS|SIM_ARGS|FOG_NEXT_BUILD)$/;
 		const constants = /^(SYS|NET|DAC|CAP|RLIMIT|O|SPAWN)_/;
 		for (const name of ["README.md", "README.privsep", "SECURITY.md", "CHANGELOG.md", "docs/sandbox.md", "docs/identity.md",
 			"man/fogd.8", "man/fog-policy.yaml.5"])
