@@ -2,6 +2,7 @@
 // One driver and those who watch: the same bytes for all, no key and no size from a viewer, take-over told to everybody,
 // and a viewer that does not read costs the driver nothing and memory a bounded amount.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { memoryKiB } from "../lib/footprint.mjs";
 import { suite } from "../lib/harness.mjs";
 import { until } from "../lib/proc.mjs";
@@ -57,6 +58,18 @@ suite("viewers", {}, ({ fog, test }) => {
 		await until("the JSON viewer has all", () => json.screen.bytes >= driver.screen.bytes);
 		assert.equal(json.screen.bytes, driver.screen.bytes);
 		assert.equal(json.screen.text.slice(-100_000), driver.screen.text.slice(-100_000));
+	}, { timeout: 60_000 });
+
+	test("what the ring still holds is replayed to a client of JSON as to one of fog.pty.v1", async () => {
+		const { session, driver } = await drive({ quiet: true });
+		await driver.run("seq 1 800000 | tail -c 5000000; echo end''mark", /^endmark\n/m, 30_000); // longer than the ring
+		const counted = await view(session);
+		const json = await JsonTerminal.open(fog, await mint(session, "viewer"));
+		const kept = driver.outOffset - counted.hello.out_from;
+		assert.ok(counted.hello.out_from > 0 && kept > 0, `${counted.hello.out_from} of ${driver.outOffset}`);
+		await until("both have all", () => counted.outOffset >= driver.outOffset && json.screen.bytes >= kept);
+		const replayed = json.frames.filter(({ type }) => type === "stdout").map(({ data_b64: data }) => Buffer.from(data, "base64"));
+		assert.equal(createHash("sha256").update(Buffer.concat(replayed)).digest("hex"), counted.digest());
 	}, { timeout: 60_000 });
 
 	// --- hands off ---
