@@ -224,7 +224,33 @@ suite("resume", { env }, ({ fog, test }) => {
 		}
 	}
 
-	test(`${PAGE.bytes / 1e6} MB across ${PAGE.cuts} cuts in the page: the same bytes, and the end of them on the screen`, async (t) => {
+	// Runs in the page before its script: keeps whatever xterm.js decodes, which is what the page has written to its terminal.
+	// xterm.js sets its decoders as properties of an object, one for bytes and one for strings; the page's script stays as it is.
+	function recordWritten() {
+		const pieces = [];
+		const bytesOf = (data) => (typeof data === "string" ? new TextEncoder().encode(data) : data.slice());
+		for (const name of ["_utf8Decoder", "_stringDecoder"])
+			Object.defineProperty(Object.prototype, name, {
+				set(decoder) {
+					const decode = decoder.decode.bind(decoder);
+					decoder.decode = (data, target) => {
+						pieces.push(bytesOf(data));
+						return decode(data, target);
+					};
+					Object.defineProperty(this, name, { value: decoder });
+				},
+			});
+		globalThis.written = {
+			size: () => pieces.reduce((sum, { length }) => sum + length, 0),
+			digest: async (from) => {
+				const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+				const digest = await crypto.subtle.digest("SHA-256", bytes.subarray(from));
+				return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+			},
+		};
+	}
+
+	test(`${PAGE.bytes / 1e6} MB across ${PAGE.cuts} cuts in the page: its terminal takes the same bytes, shows the last`, async (t) => {
 		connect();
 		assert.ok(fs.existsSync(executablePath), `no browser at ${executablePath}`);
 		const browser = await chromium.launch({
@@ -237,6 +263,7 @@ suite("resume", { env }, ({ fog, test }) => {
 			const recorder = new Recorder(page);
 			const problems = [];
 			page.on("pageerror", (error) => problems.push(error.message));
+			await page.addInitScript(recordWritten);
 			await page.goto(proxy.url);
 			const connected = () => page.waitForSelector('body[data-state="connected"]', { timeout: 15_000, state: "attached" });
 			await connected();
@@ -271,6 +298,11 @@ suite("resume", { env }, ({ fog, test }) => {
 			const text = recorder.text().slice(before);
 			assert.equal(text.length, expected.length);
 			assert.equal(sha256(text), sha256(expected));
+			// And what the page made of it: its terminal took the same bytes, in the same order.
+			const sizeWritten = async () => await page.evaluate(() => globalThis.written.size()) - before;
+			await until("the terminal has taken as much", async () => await sizeWritten() >= expected.length, { timeout: 30_000 });
+			assert.equal(await sizeWritten(), expected.length);
+			assert.equal(await page.evaluate((from) => globalThis.written.digest(from), before), sha256(expected));
 			t.diagnostic(`${recorder.sockets} connections, ${proxy.cuts} cuts`);
 			assert.ok(proxy.cuts >= PAGE.cuts, `only ${proxy.cuts} cuts`);
 			await connected();

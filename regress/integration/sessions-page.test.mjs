@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Several sessions in the page, in a real browser: the list, tabs, take over and watch, what comes back on a second device, and
-// what the page says of a gap, of queued keys and of a session that ends by itself.
+// what the page says of a gap, of queued keys, of the round trip and of a session that ends by itself.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import os from "node:os";
@@ -18,6 +18,15 @@ const FLOOD_BYTES = 200_000;
 const LINES = 2_000_000; // more than ring, gatewayd and the kernel hold on the way
 const SHORT_TTL_SECONDS = 20;
 const IDLE_SECONDS = 20;
+const DELAY_MS = 100; // each way
+// By itself the page asks an idle connection every 15 s, and waits 10 s for the answer.
+const NUDGED_MS = 8000;
+// What was on its way then is lost, or arrives late, beside the new connection.
+const NUDGES = [
+	["the network is back", { isLost: true, nudge: () => globalThis.dispatchEvent(new Event("online")) }],
+	["the network is another", { isLost: true, nudge: () => navigator.connection.dispatchEvent(new Event("change")) }],
+	["the page is looked at again", { isLost: false, nudge: () => document.dispatchEvent(new Event("visibilitychange")) }],
+];
 
 const proxy = await FaultProxy.start();
 const policy = policyOf([
@@ -42,6 +51,7 @@ suite("sessions in the page", { policy, env }, ({ fog, test }) => {
 	after(() => proxy.stop());
 	after(() => folders.forEach((folder) => fs.rmSync(folder, { recursive: true })));
 	afterEach(async () => {
+		proxy.set();
 		for (const window of windows.splice(0))
 			await window.close();
 		for (const id of await living())
@@ -335,6 +345,79 @@ suite("sessions in the page", { policy, env }, ({ fog, test }) => {
 	async function mend(window) {
 		proxy.target = fog.port;
 		await window.page.evaluate(() => globalThis.dispatchEvent(new Event("online")));
+	}
+
+	test("the round trip that is shown has the delay of the network in it; while there is no connection there is none", async () => {
+		proxy.set({ latencyMs: DELAY_MS });
+		const window = await openConnected();
+		const roundTrip = async () => Number(/^(\d+) ms$/.exec(await window.text("#latency"))?.[1] ?? 0);
+		await window.explain("a round trip is shown", roundTrip);
+		const slow = await roundTrip();
+		assert.ok(slow >= 2 * DELAY_MS && slow < 2000, `${slow} ms`);
+
+		proxy.set();
+		await window.explain("it follows the network", async () => {
+			await window.type("");
+			return await roundTrip() < 2 * DELAY_MS;
+		});
+		await cut(window);
+		assert.equal(await window.text("#latency"), "");
+		assert.equal(await window.page.isVisible("#latency"), false);
+		await mend(window);
+		await window.explain("it is shown again", roundTrip);
+	});
+
+	// Whether the service has confirmed all input of a window: nothing is on its way then, no probe either.
+	function watchConfirmed() {
+		let asked = 0;
+		let typed = 0;
+		let confirmed = -1;
+		const onSent = ({ payload }) => {
+			if (payload[0] === 0x69)
+				typed = Number(payload.readBigUInt64BE(1)) + payload.length - 9;
+			asked += payload[0] === 0x70 ? 1 : 0;
+		};
+		const onReceived = ({ payload }) => {
+			if (payload[0] !== 0x71)
+				return;
+			asked--;
+			confirmed = Number(payload.readBigUInt64BE(1));
+		};
+		return {
+			watch: (page) => page.on("websocket", (socket) => socket.on("framesent", onSent).on("framereceived", onReceived)),
+			wait: () => until("all input is confirmed", () => asked === 0 && confirmed === typed),
+		};
+	}
+
+	for (const [what, { isLost, nudge }] of NUDGES) {
+		test(`${what}: a connection that died without a word is found dead, and resumed exactly`, async () => {
+			const { watch, wait } = watchConfirmed();
+			const { isOpen, leave, pass } = makeGate();
+			const window = await openShell(proxy.url, { watch });
+			await window.type(`clear; (until ${isOpen}; do sleep 0.05; done; echo mean''while; ${leave}) &`);
+			await window.type("echo be''fore");
+			await window.waitRow(/^before$/);
+			await wait();
+			proxy.set({ stalled: true });
+			await pass();
+			await window.page.evaluate(nudge);
+			await window.type("echo ty''ped"); // into the dead connection
+			await window.waitState("reconnecting", { timeout: NUDGED_MS });
+			assert.match(await window.text("#notice-detail"), /The service stopped answering/);
+			const countOf = async (pattern) => (await window.rows()).filter((text) => pattern.test(text)).length;
+			assert.equal(await countOf(/meanwhile$/), 0);
+
+			if (isLost)
+				proxy.cutAll();
+			proxy.set();
+			await mend(window);
+			await window.waitStatus(/^Connected: resumed exactly, nothing lost$/);
+			await window.waitRow(/^typed$/);
+			await window.type("echo la''st");
+			await window.waitRow(/^last$/);
+			for (const pattern of [/^before$/, /meanwhile$/, /^typed$/])
+				assert.equal(await countOf(pattern), 1, `${pattern} in\n${(await window.rows()).join("\n")}`);
+		});
 	}
 
 	test("keys typed while away are counted, and arrive once", async () => {
