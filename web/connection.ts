@@ -19,7 +19,7 @@ const CLOSE_PROTOCOL = 4400;
 const CLOSE_DEAD = 4408;
 /** A program that does not read its input holds the answer back: that may be no dead connection. */
 const STUCK_TIMEOUT_MS = 30_000;
-/** After a change of the network: a connection that has not died answers sooner. */
+/** After a change of the network: a connection that has not died answers sooner. Whoever is wrong in that resumes exactly. */
 const NUDGE_TIMEOUT_MS = 3000;
 /** Between the two sizes of a redraw: the gateway passes one resize in 10 ms on, and programs gather them too. */
 const REDRAW_MS = 100;
@@ -165,13 +165,13 @@ export class Attachment {
 		});
 	}
 
-	/** The network may have changed: finds out soon whether this connection has survived it. */
+	/** The network may have changed: finds out soon whether this connection has survived it, also while input is on its way. */
 	nudge(): void {
 		if (!this.#helloAt || this.#isOver)
 			return;
-		clearTimeout(this.#deadTimer);
-		clearTimeout(this.#probeTimer);
-		this.#probe(NUDGE_TIMEOUT_MS);
+		if (this.#probeSentAt === null)
+			this.#sendProbe();
+		this.#expectAnswer(NUDGE_TIMEOUT_MS);
 	}
 
 	close(): void {
@@ -393,14 +393,22 @@ export class Attachment {
 		this.#probeTimer = setTimeout(() => this.#probe(), delayMs);
 	}
 
-	#probe(timeoutMs = PROBE_TIMEOUT_MS): void {
-		const { input } = this.#streams;
+	#probe(): void {
+		this.#sendProbe();
+		this.#expectAnswer(this.#streams.input.unconfirmedBytes === 0 ? PROBE_TIMEOUT_MS : STUCK_TIMEOUT_MS);
+	}
 
+	/* One at a time: an answer does not say to which it belongs. */
+	#sendProbe(): void {
+		clearTimeout(this.#probeTimer);
 		this.#probeDueAt = Infinity;
 		this.#probeSentAt = performance.now();
-		this.#send(encodeProbe(input.sentOffset));
-		this.#deadTimer = setTimeout(() => this.#giveUp(CLOSE_DEAD, 'The service stopped answering.'),
-			input.unconfirmedBytes === 0 ? timeoutMs : STUCK_TIMEOUT_MS);
+		this.#send(encodeProbe(this.#streams.input.sentOffset));
+	}
+
+	#expectAnswer(timeoutMs: number): void {
+		clearTimeout(this.#deadTimer);
+		this.#deadTimer = setTimeout(() => this.#giveUp(CLOSE_DEAD, 'The service stopped answering.'), timeoutMs);
 	}
 
 	#onAnswer(payload: Uint8Array): void {

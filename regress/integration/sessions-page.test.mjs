@@ -400,8 +400,8 @@ suite("sessions in the page", { policy, env }, ({ fog, test }) => {
 			await wait();
 			proxy.set({ stalled: true });
 			await pass();
-			await window.page.evaluate(nudge);
 			await window.type("echo ty''ped"); // into the dead connection
+			await window.page.evaluate(nudge);
 			await window.waitState("reconnecting", { timeout: NUDGED_MS });
 			assert.match(await window.text("#notice-detail"), /The service stopped answering/);
 			const countOf = async (pattern) => (await window.rows()).filter((text) => pattern.test(text)).length;
