@@ -86,8 +86,11 @@ suite("nodes in the page", { policy: policyOf([["default", { sessions: 8 }]]), e
 			await window.page.unrouteAll({ behavior: "ignoreErrors" });
 			await window.close();
 		}
-		for (const { session_id: id } of (await fog.expect(200, "GET", "/v1/sessions", { token })).sessions)
-			await fog.expect(200, "DELETE", `/v1/sessions/${id}`, { token });
+		for (const { session_id: id } of (await fog.expect(200, "GET", "/v1/sessions", { token })).sessions) {
+			const { status } = await fog.api("DELETE", `/v1/sessions/${id}`, { token });
+			// One that was being made for a window that has closed goes by itself.
+			assert.ok(status === 200 || status === 404, `${status}`);
+		}
 	});
 
 	async function open(fleet, { clock = false } = {}) {
