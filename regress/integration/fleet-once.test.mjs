@@ -76,6 +76,7 @@ describe("one session for one request", { skip }, () => {
 	for (const what of DEATHS) {
 		for (let i = 0; i < tries; i++)
 			test(`its answer is lost, and then dies ${what} of the node that has made it: the other one is the only one (${i + 1})`, async () => {
+				await fleet.settled(); // whoever has died before
 				const broker = await fleet.at("north").roleProcess("ptyd");
 				assert.ok(signal(broker, "SIGSTOP"));
 				const headers = { "Idempotency-Key": `lost ${what} ${i}` };
